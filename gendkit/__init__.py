@@ -1,0 +1,66 @@
+"""gendkit: deepfake detection by layer-norm tuning on the hypersphere.
+
+The public names are resolved when first used, so that `import gendkit` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC: dict[str, str] = {
+    "Adapter": "gendkit.model.adapter",
+    "Detector": "gendkit.model.detector",
+    "Manifest": "gendkit.data.manifest",
+    "Recipe": "gendkit.train.recipe",
+    "embed": "gendkit.manifold.embeddings",
+    "errors": "gendkit",
+    "explore": "gendkit.notebook.explorer",
+    "extract": "gendkit.data.extract",
+    "fit": "gendkit.train.engine",
+    "load": "gendkit.model.detector",
+    "neighbours": "gendkit.manifold.index",
+    "open_embeddings": "gendkit.manifold.embeddings",
+    "plot": "gendkit.notebook.pictures",
+    "plugins": "gendkit.plugin.manager",
+    "project": "gendkit.manifold.projection",
+    "register": "gendkit.plugin.manager",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'gendkit' has no attribute {name!r}")
+    module = _PUBLIC[name]
+    if module == "gendkit":
+        return importlib.import_module(f"gendkit.{name}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})
+
+
+if TYPE_CHECKING:
+    from gendkit import errors as errors
+    from gendkit.data.extract import extract as extract
+    from gendkit.data.manifest import Manifest as Manifest
+    from gendkit.manifold.embeddings import embed as embed
+    from gendkit.manifold.embeddings import open_embeddings as open_embeddings
+    from gendkit.manifold.index import neighbours as neighbours
+    from gendkit.manifold.projection import project as project
+    from gendkit.model.adapter import Adapter as Adapter
+    from gendkit.model.detector import Detector as Detector
+    from gendkit.model.detector import load as load
+    from gendkit.notebook.explorer import explore as explore
+    from gendkit.notebook.pictures import plot as plot
+    from gendkit.plugin.manager import plugins as plugins
+    from gendkit.plugin.manager import register as register
+    from gendkit.train.engine import fit as fit
+    from gendkit.train.recipe import Recipe as Recipe

@@ -1,0 +1,1 @@
+"""From files to face crops: media, faces, manifests, forgeries, degradations and assets."""

@@ -1,0 +1,288 @@
+"""The manifest: a table with one row a face crop, and the folder that its paths start from.
+
+A frame without a usable face keeps its row, with the reason and without a path. What is known of a
+clip stands in columns; nothing is ever read out of a path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gendkit.errors import InvalidLabels, InvalidManifest, MissingMedia
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+FILE = "manifest.parquet"
+META = b"gendkit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of the manifest: its type, unit and meaning."""
+
+    name: str
+    dtype: Literal["string", "int64", "float64", "list"]
+    meaning: str
+    unit: str = ""
+    default: Any = ""
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column(name="sample", dtype="string", meaning="stable id: dataset/video/frame/face"),
+    Column(name="path", dtype="string", meaning="crop file under the root; empty without a face"),
+    Column(name="dataset", dtype="string", meaning="collection the clip belongs to"),
+    Column(name="method", dtype="string", meaning="manipulation; empty for real"),
+    Column(name="family", dtype="string", meaning="kind of manipulation; empty for real"),
+    Column(name="label", dtype="int64", default=-1, meaning="0 real, 1 fake, -1 unknown"),
+    Column(name="video", dtype="string", meaning="clip id within the dataset"),
+    Column(name="pair", dtype="string", meaning="target clip that a real clip and its fakes share"),
+    Column(name="target_identity", dtype="string", meaning="who is seen"),
+    Column(name="donor_identity", dtype="string", meaning="whose face was put there"),
+    Column(name="split", dtype="string", meaning="train, development or final"),
+    Column(name="degradation", dtype="string", meaning="what else was done to it; empty for nothing"),
+    Column(name="frame", dtype="int64", default=-1, meaning="frame number in order of display"),
+    Column(name="time", dtype="float64", unit="s", default=float("nan"), meaning="time stamp"),
+    Column(name="track", dtype="int64", default=0, meaning="person within the clip"),
+    Column(name="box", dtype="list", unit="px", default=None, meaning="left, top, right, bottom"),
+    Column(name="landmarks", dtype="list", unit="px", default=None, meaning="x, y of five points"),
+    Column(name="confidence", dtype="float64", default=float("nan"), meaning="of the face detector"),
+    Column(name="year", dtype="int64", unit="a", default=-1, meaning="of the dataset"),
+    Column(name="licence", dtype="string", meaning="of the media"),
+    Column(name="reason", dtype="string", meaning="why there is no crop; empty if there is one"),
+)
+NAMES = tuple(column.name for column in COLUMNS)
+SPLITS = ("train", "development", "final")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Face crops and what is known about them.
+
+    Attributes
+    ----------
+    table
+        One row a crop, with the columns of `COLUMNS`.
+    root
+        Folder under which `path` is looked up.
+    meta
+        How the crops were made: extractor, threshold, frame order, scale, versions.
+    """
+
+    table: pd.DataFrame
+    root: Path
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @classmethod
+    def from_rows(
+        cls, rows: Iterable[Mapping[str, Any]], root: Path, *, meta: Mapping[str, Any] | None = None
+    ) -> Manifest:
+        """Make a manifest from rows in which columns may be missing.
+
+        Raises
+        ------
+        InvalidManifest
+            For an unknown column or a sample that occurs twice.
+        """
+        import pandas as pd
+
+        rows = list(rows)
+        unknown = {key for row in rows for key in row} - set(NAMES)
+        if unknown:
+            raise InvalidManifest(
+                f"unknown manifest columns {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}."
+            )
+        data = {c.name: [row.get(c.name, c.default) for row in rows] for c in COLUMNS}
+        return cls(table=_typed(pd.DataFrame(data)), root=root, meta=dict(meta or {})).validated()
+
+    @classmethod
+    def read(cls, path: str | Path) -> Manifest:
+        """Read a manifest file, or the one in a folder.
+
+        Raises
+        ------
+        MissingMedia
+            If there is none.
+        InvalidManifest
+            If the file is no manifest.
+        """
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        path = Path(path)
+        file = path / FILE if path.is_dir() else path
+        if not file.is_file():
+            raise MissingMedia(
+                f"no manifest at {file}; `gendkit extract IN OUT` writes one into OUT."
+            )
+        try:
+            table = parquet.read_table(file)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise InvalidManifest(f"{file} is no Parquet manifest: {_line(error)}") from None
+        missing = [name for name in NAMES if name not in table.column_names]
+        if missing:
+            raise InvalidManifest(f"{file} lacks the columns {', '.join(missing)}.")
+        meta = json.loads((table.schema.metadata or {}).get(META, b"{}"))
+        return cls(table=_typed(table.to_pandas()), root=file.parent, meta=meta).validated()
+
+    def write(self, folder: str | Path | None = None) -> Path:
+        """Write `manifest.parquet` into a folder (the root by default) and return its path."""
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        file = Path(folder or self.root) / FILE
+        table = pyarrow.Table.from_pandas(self.table, schema=_schema(), preserve_index=False)
+        table = table.replace_schema_metadata({META: json.dumps(dict(self.meta), sort_keys=True)})
+        part = file.with_suffix(".part")
+        parquet.write_table(table, part, compression="zstd")
+        part.replace(file)
+        return file
+
+    def validated(self) -> Manifest:
+        """Return self if ids are unique, labels are known and paths stay under the root."""
+        twice = self.table["sample"][self.table["sample"].duplicated()]
+        if len(twice):
+            raise InvalidManifest(f"sample {twice.iloc[0]!r} occurs more than once.")
+        wrong = self.table[~self.table["label"].isin([-1, 0, 1])]
+        if len(wrong):
+            raise InvalidLabels(
+                f"sample {wrong['sample'].iloc[0]!r} has label {wrong['label'].iloc[0]}; "
+                "labels are 0 real, 1 fake, -1 unknown."
+            )
+        for path in self.table["path"]:
+            if path and (Path(path).is_absolute() or ".." in Path(path).parts):
+                raise InvalidManifest(f"path {path!r} leaves the manifest's root.")
+        return self
+
+    def where(self, mask: Any) -> Manifest:
+        """Return the rows for which a boolean mask is true."""
+        table = self.table[mask].reset_index(drop=True)
+        return Manifest(table=table, root=self.root, meta=self.meta)
+
+    def faces(self) -> Manifest:
+        """Return the rows that have a crop."""
+        return self.where(self.table["path"] != "")
+
+    def in_split(self, split: str) -> Manifest:
+        """Return the rows of a split.
+
+        Raises
+        ------
+        InvalidManifest
+            If there are none.
+        """
+        chosen = self.where(self.table["split"] == split)
+        if not len(chosen):
+            there = ", ".join(sorted(set(self.table["split"]) - {""})) or "no split at all"
+            raise InvalidManifest(f"no row of split {split!r}; there is {there}.")
+        return chosen
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return the labels (N,), refusing unknown ones.
+
+        Raises
+        ------
+        InvalidLabels
+            If a label is -1.
+        """
+        labels: NDArray[np.int64] = self.table["label"].to_numpy("int64")
+        if (labels < 0).any():
+            sample = self.table["sample"][int((labels < 0).argmax())]
+            raise InvalidLabels(
+                f"sample {sample!r} has no label; training and metrics need 0 (real) or 1 (fake)."
+            )
+        return labels
+
+    def crop(self, row: int) -> NDArray[np.uint8]:
+        """Read the crop of a row as RGB uint8 (H, W, 3)."""
+        from gendkit.data.media import read_image
+
+        return read_image(self.root / self.table["path"].iloc[row])
+
+    def components(self) -> NDArray[np.int64]:
+        """Return for each row (N,) the number of its connected component.
+
+        Clips are linked when they share a target clip, a target identity or a donor identity. A
+        split that cuts no component cannot leak.
+        """
+        import numpy as np
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import connected_components
+
+        nodes: dict[tuple[str, str], int] = {}
+        rows: list[int] = []
+        columns: list[int] = []
+        fields = zip(
+            *(
+                self.table[c]
+                for c in ("dataset", "video", "pair", "target_identity", "donor_identity")
+            ),
+            strict=True,
+        )
+        for row, (dataset, video, pair, target, donor) in enumerate(fields):
+            links = [("video", f"{dataset}/{video}"), ("pair", f"{dataset}/{pair}" if pair else "")]
+            links += [("identity", f"{dataset}/{i}") for i in (target, donor) if i]
+            for kind, value in links:
+                if value:
+                    rows.append(row)
+                    columns.append(nodes.setdefault((kind, value), len(nodes)))
+        n = len(self.table)
+        graph = coo_matrix(
+            (np.ones(len(rows)), (rows, np.asarray(columns, dtype=int) + n)),
+            shape=(n + len(nodes),) * 2,
+        )
+        return np.asarray(connected_components(graph, directed=False)[1][:n], dtype=np.int64)
+
+    def check_no_leak(self) -> None:
+        """Refuse a manifest in which a connected component spans two splits.
+
+        Raises
+        ------
+        InvalidManifest
+            Naming two clips that are linked across splits.
+        """
+        table = self.table.assign(component=self.components())
+        table = table[table["split"] != ""]
+        for _, group in table.groupby("component", sort=True):
+            first = group.drop_duplicates("split")
+            if len(first) > 1:
+                a, b = first.iloc[0], first.iloc[1]
+                raise InvalidManifest(
+                    f"clips {a['video']!r} ({a['split']}) and {b['video']!r} ({b['split']}) are "
+                    "linked by a target or donor; a split must not cut them apart."
+                )
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    table = table[list(NAMES)].copy()
+    for column in COLUMNS:
+        if column.dtype == "string":
+            table[column.name] = table[column.name].fillna("").astype(object)
+        elif column.dtype != "list":
+            table[column.name] = table[column.name].astype(column.dtype)
+    return table
+
+
+def _schema() -> Any:
+    import pyarrow
+
+    types = {
+        "string": pyarrow.string(),
+        "int64": pyarrow.int64(),
+        "float64": pyarrow.float64(),
+        "list": pyarrow.list_(pyarrow.float32()),
+    }
+    return pyarrow.schema([(c.name, types[c.dtype]) for c in COLUMNS])
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

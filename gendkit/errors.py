@@ -1,0 +1,81 @@
+"""Every error that gendkit raises on purpose.
+
+Each message says what was got, what was expected and the next step; the command line prints it as
+one line and exits with a non-zero code.
+"""
+
+
+class GendkitError(Exception):
+    """Base of all errors whose message is meant for the user."""
+
+
+class PluginError(GendkitError):
+    """A plugin breaks a rule: a clash of names, a misspelt hook, a wrong part."""
+
+
+class InvalidSpec(PluginError):
+    """A part declares something that cannot be true."""
+
+
+class UnknownPart(GendkitError):
+    """No installed plugin gives a part of that name."""
+
+
+class MissingDependency(GendkitError):
+    """An optional package is not installed."""
+
+
+class MissingAsset(GendkitError):
+    """A weight or media file is neither cached nor to be had."""
+
+
+class CorruptAsset(GendkitError):
+    """A downloaded or cached file does not have the expected hash."""
+
+
+class MissingMedia(GendkitError):
+    """No file, or no media, where some was expected."""
+
+
+class UnreadableMedia(GendkitError):
+    """A file that is no image or video, or from which nothing decodes."""
+
+
+class NotExamined(GendkitError):
+    """Media in which no face was found, so that there is nothing to score."""
+
+
+class InvalidManifest(GendkitError):
+    """A manifest that breaks its schema or that leaks between splits."""
+
+
+class InvalidRecipe(GendkitError):
+    """A recipe with an unknown field or an impossible value."""
+
+
+class NothingToTune(GendkitError):
+    """A backbone without the normalisation layers it declared."""
+
+
+class InvalidAdapter(GendkitError):
+    """A file that is no adapter, or a damaged one."""
+
+
+class WrongBackbone(InvalidAdapter):
+    """An adapter that was trained on other frozen weights."""
+
+
+class InvalidImage(GendkitError):
+    """An image of the wrong size, shape or dtype."""
+
+
+class InvalidLabels(GendkitError):
+    """Labels other than 0 (real) and 1 (fake) where those are needed."""
+
+
+class InvalidEmbeddings(GendkitError):
+    """A store of embeddings that breaks the schema."""
+
+
+class OutputExists(GendkitError):
+    """An output that already holds something else."""

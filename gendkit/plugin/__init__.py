@@ -1,0 +1,46 @@
+"""All that a plugin author needs: hooks, specs, protocols and the manager."""
+
+from gendkit.plugin.hooks import hookimpl
+from gendkit.plugin.manager import Part, Plugins, plugins, register
+from gendkit.plugin.protocols import (
+    Backbone,
+    Clip,
+    Dataset,
+    Face,
+    FaceExtractor,
+    Frame,
+    Loss,
+    LossInputs,
+)
+from gendkit.plugin.specs import (
+    BackboneFamily,
+    BackboneSpec,
+    DatasetSpec,
+    FaceExtractorSpec,
+    LossSpec,
+    Preprocessing,
+    ResolvedBackbone,
+)
+
+__all__ = [
+    "Backbone",
+    "BackboneFamily",
+    "BackboneSpec",
+    "Clip",
+    "Dataset",
+    "DatasetSpec",
+    "Face",
+    "FaceExtractor",
+    "FaceExtractorSpec",
+    "Frame",
+    "Loss",
+    "LossInputs",
+    "LossSpec",
+    "Part",
+    "Plugins",
+    "Preprocessing",
+    "ResolvedBackbone",
+    "hookimpl",
+    "plugins",
+    "register",
+]

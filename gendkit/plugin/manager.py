@@ -1,0 +1,321 @@
+"""Finds plugins, keeps their parts apart and says where each part comes from.
+
+Built-in parts come through the same hooks as everybody's. A plugin that fails is set aside with its
+reason; a misspelt hook or a name given twice is an error, because going on would change what a name
+means.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Any, Literal, TypeVar, overload
+
+import pluggy
+
+from gendkit.errors import InvalidSpec, PluginError, UnknownPart
+from gendkit.plugin import hooks
+from gendkit.plugin.specs import (
+    BackboneFamily,
+    BackboneSpec,
+    DatasetSpec,
+    FaceExtractorSpec,
+    LossSpec,
+    Spec,
+)
+
+Kind = Literal["backbone", "face-extractor", "loss", "dataset"]
+
+KINDS: dict[Kind, tuple[str, tuple[type, ...]]] = {
+    "backbone": ("gendkit_backbones", (BackboneSpec, BackboneFamily)),
+    "face-extractor": ("gendkit_face_extractors", (FaceExtractorSpec,)),
+    "loss": ("gendkit_losses", (LossSpec,)),
+    "dataset": ("gendkit_datasets", (DatasetSpec,)),
+}
+BLOCK = "GENDKIT_BLOCK_PLUGINS"
+BUILTIN = "gendkit.builtin"
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a plugin comes from: its own name and the distribution that installed it."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A spec with its kind and its source."""
+
+    kind: Kind
+    spec: Spec
+    source: Source
+
+    @property
+    def name(self) -> str:
+        """The name by which users ask for the part."""
+        return self.spec.pattern if isinstance(self.spec, BackboneFamily) else self.spec.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """A plugin that was set aside."""
+
+    source: Source
+    reason: str
+
+
+def _version() -> str:
+    from gendkit import __version__
+
+    return __version__
+
+
+class Plugins:
+    """The plugins in use and their parts.
+
+    Parameters
+    ----------
+    discover
+        Load every distribution that declares an entry point in the group `gendkit`.
+    blocked
+        Names of plugins to leave out, besides those in the variable GENDKIT_BLOCK_PLUGINS.
+
+    Raises
+    ------
+    PluginError
+        For a misspelt hook, or if two plugins give one name.
+    """
+
+    def __init__(self, *, discover: bool = True, blocked: Iterable[str] = ()) -> None:
+        self._manager = pluggy.PluginManager(hooks.PROJECT)
+        self._manager.add_hookspecs(hooks)
+        self._sources: dict[str, Source] = {}
+        self._parts: dict[tuple[Kind, str], Part] = {}
+        self._broken: list[Broken] = []
+        self._blocked = {*blocked, *filter(None, os.environ.get(BLOCK, "").split(","))}
+        source = Source(plugin=BUILTIN, distribution="gendkit", version=_version())
+        self._add(importlib.import_module(BUILTIN), source)
+        if discover:
+            for entry in sorted(metadata.entry_points(group=hooks.PROJECT), key=lambda e: e.name):
+                self._load(entry)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts, by kind and name."""
+        order = list(KINDS)
+        return tuple(
+            sorted(self._parts.values(), key=lambda p: (order.index(p.kind), p.name))
+        )
+
+    @property
+    def broken(self) -> tuple[Broken, ...]:
+        """The plugins that were set aside, with their reasons."""
+        return tuple(self._broken)
+
+    def register(self, plugin: object, *, name: str | None = None) -> None:
+        """Add a plugin, or parts, that were written on the spot; the same name replaces.
+
+        Parameters
+        ----------
+        plugin
+            A module or object with hook implementations, a spec, or a list of specs.
+        name
+            By default the object's own name, or that of the first spec.
+
+        Raises
+        ------
+        PluginError
+            For a misspelt hook, a part that is no spec, or a name that another plugin gives. What
+            was registered before is then still there.
+        """
+        if isinstance(plugin, Spec):
+            plugin = [plugin]
+        if isinstance(plugin, list | tuple):
+            name = name or next((spec.name for spec in plugin), "empty")
+            plugin = _plugin_of(plugin)
+        if inspect.isclass(plugin):
+            plugin = plugin()
+        name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
+        source = Source(plugin=name, distribution="(registered here)", version="")
+        old = self._sources.get(name)
+        if old is not None and old.distribution != source.distribution:
+            raise PluginError(
+                f"{name!r} is the name of an installed plugin ({old.distribution}); "
+                "register yours under another name."
+            )
+        replaced = self._remove(name) if old is not None else None
+        try:
+            self._add(plugin, source)
+        except Exception:
+            if replaced is not None:
+                self._add(replaced, source)
+            raise
+
+    def part(self, kind: Kind, name: str) -> Part:
+        """Return a part by kind and name; a family's member is resolved.
+
+        Raises
+        ------
+        UnknownPart
+            If no plugin gives it; the message has the closest names and broken plugins.
+        """
+        found = self._parts.get((kind, name))
+        if found is not None and not isinstance(found.spec, BackboneFamily):
+            return found
+        family, _, key = name.partition(":")
+        found = self._parts.get((kind, family))
+        if key and found is not None and isinstance(found.spec, BackboneFamily):
+            return replace(found, spec=found.spec.resolve(key))
+        names = sorted(p.name for p in self._parts.values() if p.kind == kind)
+        close = difflib.get_close_matches(name, names, n=3) or names
+        hint = "".join(
+            f" Plugin {b.source.plugin!r} was set aside: {b.reason}" for b in self._broken
+        )
+        raise UnknownPart(f"no {kind} is named {name!r}; there is {', '.join(close)}.{hint}")
+
+    @overload
+    def spec(self, kind: Literal["backbone"], name: str) -> BackboneSpec: ...
+    @overload
+    def spec(self, kind: Literal["face-extractor"], name: str) -> FaceExtractorSpec: ...
+    @overload
+    def spec(self, kind: Literal["loss"], name: str) -> LossSpec: ...
+    @overload
+    def spec(self, kind: Literal["dataset"], name: str) -> DatasetSpec: ...
+    def spec(self, kind: Kind, name: str) -> Any:
+        """Return the spec of a part; see `part`."""
+        return self.part(kind, name).spec
+
+    def _load(self, entry: metadata.EntryPoint) -> None:
+        if entry.name in self._blocked:
+            return
+        source = Source(
+            plugin=entry.name,
+            distribution=entry.dist.name if entry.dist else "?",
+            version=entry.dist.version if entry.dist else "?",
+        )
+        try:
+            plugin = entry.load()
+        except Exception as error:
+            self._set_aside(source, error)
+            return
+        try:
+            self._add(plugin, source)
+        except PluginError:
+            raise
+        except Exception as error:
+            self._set_aside(source, error)
+
+    def _set_aside(self, source: Source, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        printable = "".join(c if c.isprintable() else "?" for c in reason)
+        self._broken.append(Broken(source=source, reason=printable))
+
+    def _add(self, plugin: Any, source: Source) -> None:
+        if source.plugin in self._blocked:
+            return
+        self._manager.register(plugin, name=source.plugin)
+        try:
+            self._check_hooks(source)
+            parts = self._collect(plugin, source)
+            self._check_clashes(parts)
+        except InvalidSpec as error:
+            self._manager.unregister(name=source.plugin)
+            if source.distribution in ("gendkit", "(registered here)"):
+                raise
+            self._set_aside(source, error)
+            return
+        except Exception:
+            self._manager.unregister(name=source.plugin)
+            raise
+        self._sources[source.plugin] = source
+        self._parts.update(parts)
+
+    def _remove(self, name: str) -> Any:
+        self._parts = {k: p for k, p in self._parts.items() if p.source.plugin != name}
+        del self._sources[name]
+        return self._manager.unregister(name=name)
+
+    def _check_hooks(self, source: Source) -> None:
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            known = [hook for hook, _ in KINDS.values()]
+            wrong = [
+                h for h in vars(self._manager.hook) if h.startswith("gendkit_") and h not in known
+            ]
+            meant = [m for w in wrong for m in difflib.get_close_matches(w, known, n=1)]
+            hint = f" Was {meant[0]} meant?" if meant else ""
+            raise PluginError(
+                f"plugin {source.plugin!r} ({source.distribution} {source.version}) implements "
+                f"an unknown hook {', '.join(wrong) or error}; the hooks are "
+                f"{', '.join(known)}.{hint}"
+            ) from None
+
+    def _collect(self, plugin: Any, source: Source) -> dict[tuple[Kind, str], Part]:
+        others = [p for p in self._manager.get_plugins() if p is not plugin]
+        parts: dict[tuple[Kind, str], Part] = {}
+        for kind, (hook, types) in KINDS.items():
+            caller = self._manager.subset_hook_caller(hook, remove_plugins=others)
+            for spec in (s for specs in caller() for s in specs):
+                if not isinstance(spec, types):
+                    raise InvalidSpec(
+                        f"{hook} of plugin {source.plugin!r} gave a {type(spec).__name__}; "
+                        f"expected {' or '.join(t.__name__ for t in types)}."
+                    )
+                if (kind, spec.name) in parts:
+                    raise PluginError(
+                        f"plugin {source.plugin!r} gives the {kind} {spec.name!r} twice."
+                    )
+                parts[kind, spec.name] = Part(kind=kind, spec=spec, source=source)
+        return parts
+
+    def _check_clashes(self, parts: dict[tuple[Kind, str], Part]) -> None:
+        for key, part in parts.items():
+            other = self._parts.get(key)
+            if other is not None:
+                raise PluginError(
+                    f"two plugins give the {part.kind} {part.spec.name!r}: "
+                    f"{other.source.plugin!r} ({other.source.distribution}) and "
+                    f"{part.source.plugin!r} ({part.source.distribution}); uninstall one, or "
+                    f"leave one out with {BLOCK}={part.source.plugin}"
+                )
+
+
+def _plugin_of(specs: Iterable[Any]) -> object:
+    """Make a plugin whose hooks return the given specs."""
+    given = list(specs)
+    known = tuple(t for _, types in KINDS.values() for t in types)
+    for spec in given:
+        if not isinstance(spec, known):
+            raise InvalidSpec(
+                f"{type(spec).__name__} is no spec; expected "
+                f"{', '.join(t.__name__ for t in known)}."
+            )
+
+    def provide(types: tuple[type, ...]) -> Any:
+        return hooks.hookimpl(lambda: [s for s in given if isinstance(s, types)])
+
+    return SimpleNamespace(**{hook: provide(types) for hook, types in KINDS.values()})
+
+
+@functools.cache
+def plugins() -> Plugins:
+    """Return the process's plugins, discovered on first use."""
+    return Plugins()
+
+
+def register(plugin: object, *, name: str | None = None) -> None:
+    """Register a plugin or part with the process's plugins; see `Plugins.register`."""
+    plugins().register(plugin, name=name)

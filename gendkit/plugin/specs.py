@@ -1,0 +1,223 @@
+"""What a plugin declares about a part before anything heavy is imported.
+
+A spec is a frozen value: a name, a line about it, its licence and the facts that others rely on,
+with a `build` function that imports what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from gendkit.errors import InvalidSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from gendkit.plugin.protocols import Backbone, Dataset, FaceExtractor, Loss
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+Triple = tuple[float, float, float]
+Resize = Literal["short-side", "squash"]
+Interpolation = Literal["bicubic", "bilinear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """From a face crop to a backbone's input, completely.
+
+    Attributes
+    ----------
+    size
+        Side of the square input in pixels.
+    mean, std
+        Per RGB channel, of values in 0 to 1.
+    resize
+        `short-side`: the short side to `size`, then the centre square; `squash`: both sides to
+        `size`.
+    interpolation
+        With antialiasing, on uint8 values.
+    """
+
+    size: int
+    mean: Triple
+    std: Triple
+    resize: Resize
+    interpolation: Interpolation
+
+    @property
+    def digest(self) -> str:
+        """sha256 over all fields, as recorded with adapters and embeddings."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def at(self, size: int) -> Preprocessing:
+        """Return the same preprocessing for another input size."""
+        return replace(self, size=size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spec:
+    name: str
+    summary: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidSpec(
+                f"{type(self).__name__} is named {self.name!r}; names are kebab-case, "
+                "such as 'my-part'."
+            )
+        for field in ("summary", "licence"):
+            text = getattr(self, field, "-")
+            if not text or not text.isprintable():
+                raise InvalidSpec(
+                    f"{type(self).__name__} {self.name!r}: {field} must be one line of "
+                    f"printable text, got {text!r}."
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec(_Spec):
+    """A pretrained encoder.
+
+    Attributes
+    ----------
+    dim
+        Length D of its pooled feature.
+    image_size, mean, std, resize, interpolation
+        Its preprocessing; see `Preprocessing`.
+    licence
+        Of the weights.
+    build
+        `build(*, pretrained=True)` returns the module; it may also take `image_size` and `depth`.
+        With `pretrained=False` it needs no network.
+    norm_classes
+        The classes whose weights and biases are tuned, as `module:Class`; subclasses count.
+    canonical
+        Maps a state dict of the module to canonical names, so that two layouts of the same weights
+        have the same hash; the identity if None.
+    """
+
+    dim: int
+    image_size: int
+    licence: str
+    build: Callable[..., Backbone]
+    mean: Triple = (0.5, 0.5, 0.5)
+    std: Triple = (0.5, 0.5, 0.5)
+    resize: Resize = "short-side"
+    interpolation: Interpolation = "bicubic"
+    norm_classes: tuple[str, ...] = ("torch.nn:LayerNorm",)
+    canonical: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dim < 1 or self.image_size < 1:
+            raise InvalidSpec(
+                f"backbone {self.name!r}: dim and image_size must be positive, "
+                f"got {self.dim} and {self.image_size}."
+            )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The preprocessing at the declared image size."""
+        return Preprocessing(
+            size=self.image_size,
+            mean=self.mean,
+            std=self.std,
+            resize=self.resize,
+            interpolation=self.interpolation,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneFamily(_Spec):
+    """All backbones of another library, asked for as `name:KEY`.
+
+    Attributes
+    ----------
+    pattern
+        How a member is written, such as `timm:NAME`.
+    resolve
+        From KEY to the member's spec; it may import the library. It raises `UnknownPart` for a key
+        that does not exist.
+    """
+
+    pattern: str
+    licence: str
+    resolve: Callable[[str], ResolvedBackbone]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedBackbone(BackboneSpec):
+    """A member of a family; its name is `family:KEY` and is not restricted to kebab-case."""
+
+    def __post_init__(self) -> None:
+        if ":" not in self.name:
+            raise InvalidSpec(f"a family's member is named FAMILY:KEY, got {self.name!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceExtractorSpec(_Spec):
+    """A face detector with five landmarks.
+
+    Attributes
+    ----------
+    licence
+        Of the weights.
+    build
+        `build(*, threshold=None)` returns a `FaceExtractor`; None means the declared threshold.
+    threshold
+        The default least confidence.
+    """
+
+    licence: str
+    build: Callable[..., FaceExtractor]
+    threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(_Spec):
+    """A training loss.
+
+    Attributes
+    ----------
+    build
+        `build(**options)` returns a `Loss`.
+    reference
+        Where it was published.
+    """
+
+    build: Callable[..., Loss]
+    reference: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(_Spec):
+    """A collection of clips.
+
+    Attributes
+    ----------
+    licence
+        Of the media.
+    build
+        `build(root, **options)` returns a `Dataset`; root is a folder, or None for a dataset that
+        is generated.
+    homepage
+        Where access is given.
+    """
+
+    licence: str
+    build: Callable[..., Dataset]
+    homepage: str = ""
+
+
+Spec = BackboneSpec | BackboneFamily | FaceExtractorSpec | LossSpec | DatasetSpec
+
+
+def options_of(spec: Spec) -> dict[str, Any]:
+    """Return what a spec declares, without its functions, for listings and records."""
+    return {k: v for k, v in vars(spec).items() if not callable(v) and v is not None}
