@@ -1,1 +1,39 @@
 """gendkit's own plugin: its parts come through the same hooks as everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gendkit.builtin import backbone_specs, dataset_specs, face_extractor_specs, loss_specs
+from gendkit.plugin.hooks import hookimpl
+from gendkit.plugin.specs import (
+    BackboneFamily,
+    BackboneSpec,
+    DatasetSpec,
+    FaceExtractorSpec,
+    LossSpec,
+)
+
+
+@hookimpl
+def gendkit_backbones() -> Iterable[BackboneSpec | BackboneFamily]:
+    """Give the embedded default, the paper's three, timm's and open_clip's."""
+    return backbone_specs.backbones()
+
+
+@hookimpl
+def gendkit_face_extractors() -> Iterable[FaceExtractorSpec]:
+    """Give `centerface`."""
+    return face_extractor_specs.face_extractors()
+
+
+@hookimpl
+def gendkit_losses() -> Iterable[LossSpec]:
+    """Give the method's losses."""
+    return loss_specs.losses()
+
+
+@hookimpl
+def gendkit_datasets() -> Iterable[DatasetSpec]:
+    """Give `synthetic` and `photos`."""
+    return dataset_specs.datasets()

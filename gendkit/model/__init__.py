@@ -1,0 +1,1 @@
+"""The detector: a frozen backbone, its tuned layer norms, the unit sphere and a linear head."""

@@ -1,0 +1,45 @@
+"""Declares the built-in losses: those of the method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gendkit.plugin.specs import LossSpec
+
+_WANG = "Wang and Isola, ICML 2020"
+
+
+def losses() -> Iterator[LossSpec]:
+    """Yield cross-entropy, uniformity and alignment."""
+    yield LossSpec(name="cross-entropy", summary="of the two classes' logits", build=_cross_entropy)
+    yield LossSpec(
+        name="uniformity",
+        summary="log mean exp(-2 d^2) over all pairs of embeddings",
+        build=_uniformity,
+        reference=_WANG,
+    )
+    yield LossSpec(
+        name="alignment",
+        summary="mean d^2 over pairs of embeddings of one class",
+        build=_alignment,
+        reference=_WANG,
+    )
+
+
+def _cross_entropy() -> Any:
+    from gendkit.model.losses import CrossEntropy
+
+    return CrossEntropy()
+
+
+def _uniformity() -> Any:
+    from gendkit.model.losses import Uniformity
+
+    return Uniformity()
+
+
+def _alignment() -> Any:
+    from gendkit.model.losses import Alignment
+
+    return Alignment()

@@ -1,0 +1,169 @@
+"""From a face's five landmarks to an aligned crop, and which of several faces is meant.
+
+An RGB image and landmarks enter; a square RGB crop of the same dtype leaves, in which the eyes, the
+nose and the mouth stand where `TEMPLATE` has them. A crop keeps the face's own resolution unless a
+size is asked for: what a manipulation leaves behind is often finer than a resize.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gendkit.errors import InvalidImage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gendkit.plugin.protocols import Face, Image
+
+TEMPLATE: tuple[tuple[float, float], ...] = (
+    (0.34, 0.46),
+    (0.66, 0.46),
+    (0.50, 0.64),
+    (0.37, 0.82),
+    (0.63, 0.82),
+)
+"""Where the landmarks stand in a crop of scale 1, as fractions of its side: x right, y down."""
+
+LARGEST = 8192
+_FIRST, _SECOND = np.triu_indices(len(TEMPLATE), 1)
+
+
+def align_face(
+    image: Image,
+    landmarks: NDArray[np.floating],
+    *,
+    scale: float = 1.3,
+    size: int | None = None,
+) -> Image:
+    """Cut a face out so that its landmarks fall onto the template.
+
+    The similarity transform (rotation, scale, shift) is fitted by least median of squares, which
+    ignores a landmark that is far off; pixels are interpolated bilinearly and are black outside the
+    image.
+
+    Parameters
+    ----------
+    image
+        RGB uint8 (H, W, 3). It is not changed.
+    landmarks
+        (5, 2) x, y in pixels, in the order of `Face.landmarks`.
+    scale
+        Side of the crop over that of the template: 1.3 leaves a margin of 15 % all round.
+    size
+        Side of the crop in pixels; by default the face's own, which is the mean ratio of the
+        distances between landmarks to those in the template, times `scale`, rounded.
+
+    Returns
+    -------
+    RGB uint8 (size, size, 3).
+
+    Raises
+    ------
+    InvalidImage
+        For an image or landmarks of another shape or dtype, landmarks that are not finite or that
+        coincide, and for a crop of less than one or more than 8192 pixels.
+
+    References
+    ----------
+    GenD, "Deepfake Detection that Generalizes Across Benchmarks", arXiv 2508.06248.
+    """
+    import cv2
+
+    _check_image(image)
+    points = _checked_landmarks(landmarks)
+    if not scale > 0 or not np.isfinite(scale):
+        raise InvalidImage(f"the scale of a crop must be positive, got {scale}.")
+    side = native_size(points, scale=scale) if size is None else int(size)
+    if not 1 <= side <= LARGEST:
+        raise InvalidImage(f"a crop has 1 to {LARGEST} pixels a side, got {side}.")
+    target = ((np.asarray(TEMPLATE) - 0.5) / scale + 0.5) * side
+    matrix, _ = cv2.estimateAffinePartial2D(points, target, method=cv2.LMEDS)
+    if matrix is None or not np.isfinite(matrix).all():
+        raise InvalidImage(f"no similarity transform fits the landmarks {points.round(1).tolist()}.")
+    crop: Image = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    return crop
+
+
+def native_size(landmarks: NDArray[np.floating], *, scale: float = 1.3) -> int:
+    """Return the side in pixels at which a crop keeps the face's own resolution.
+
+    Parameters
+    ----------
+    landmarks
+        (5, 2) x, y in pixels.
+    scale
+        As for `align_face`.
+    """
+    ratio = _distances(np.asarray(landmarks, dtype=np.float64)) / _distances(np.asarray(TEMPLATE))
+    return max(1, int(np.floor(ratio.mean() * scale + 0.5)))
+
+
+def largest_face(faces: Sequence[Face]) -> Face | None:
+    """Return the face with the largest box; of equal ones the first; None if there is none."""
+    return max(faces, key=lambda face: _area(face.box), default=None)
+
+
+def overlapping_face(faces: Sequence[Face], mask: NDArray[np.generic]) -> Face | None:
+    """Return the face whose box covers most of a manipulation mask.
+
+    Parameters
+    ----------
+    faces
+        The faces of one frame.
+    mask
+        (H, W) or (H, W, C) of that frame; a pixel is manipulated where any channel is not zero.
+
+    Returns
+    -------
+    The first face of those with the largest overlap in pixels; None for an empty mask or one that
+    no face overlaps: such a frame is left out.
+
+    Raises
+    ------
+    InvalidImage
+        If the mask is no picture.
+    """
+    if mask.ndim not in (2, 3):
+        raise InvalidImage(f"a mask has the shape (H, W) or (H, W, C), got {mask.shape}.")
+    manipulated = (mask != 0).any(axis=2) if mask.ndim == 3 else mask != 0
+    best, most = None, 0
+    for face in faces:
+        left, top = (max(0, int(np.floor(v))) for v in face.box[:2])
+        right, bottom = (max(0, int(np.ceil(v))) for v in face.box[2:])
+        overlap = int(np.count_nonzero(manipulated[top:bottom, left:right]))
+        if overlap > most:
+            best, most = face, overlap
+    return best
+
+
+def _area(box: tuple[float, float, float, float]) -> float:
+    left, top, right, bottom = box
+    return max(0.0, right - left) * max(0.0, bottom - top)
+
+
+def _distances(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    distances: NDArray[np.float64] = np.linalg.norm(points[_FIRST] - points[_SECOND], axis=1)
+    return distances
+
+
+def _check_image(image: Image) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        got = getattr(image, "dtype", type(image).__name__)
+        raise InvalidImage(f"an image is an RGB uint8 array (H, W, 3), got {got}.")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InvalidImage(f"an image is an RGB uint8 array (H, W, 3), got shape {image.shape}.")
+
+
+def _checked_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.shape != (len(TEMPLATE), 2):
+        raise InvalidImage(f"landmarks have the shape (5, 2), got {points.shape}.")
+    if not np.isfinite(points).all():
+        raise InvalidImage(f"landmarks are not finite: {points.tolist()}.")
+    if _distances(points).min() < 1e-3:
+        raise InvalidImage(f"two landmarks coincide: {points.round(2).tolist()}.")
+    return points

@@ -1,0 +1,137 @@
+"""From a manifest to batches: crops are read, augmented and normalised a few batches ahead.
+
+What a batch holds depends only on the seed, the epoch and the manifest, not on the threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gendkit.data.augment import AUGMENTATIONS
+from gendkit.data.manifest import Manifest
+from gendkit.data.pixels import normalise_pixels, resize
+from gendkit.plugin.specs import Preprocessing
+
+AHEAD = 3
+CACHE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """B crops.
+
+    Attributes
+    ----------
+    rows
+        (B,) their rows in the manifest.
+    pixels
+        (B, 3, S, S) normalised.
+    """
+
+    rows: NDArray[np.int64]
+    pixels: Tensor
+
+
+class Loader:
+    """Batches of a manifest's crops.
+
+    Decoded crops are kept in memory up to 1 GiB, so that later epochs do not read them again.
+
+    Parameters
+    ----------
+    manifest
+        Every row must have a crop; see `Manifest.faces`.
+    preprocessing
+        Of the backbone.
+    batch_size
+        Crops in a batch.
+    augmentation
+        A name in `AUGMENTATIONS`.
+    seed
+        Of order and augmentation.
+    workers
+        Threads that read and augment.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        preprocessing: Preprocessing,
+        *,
+        batch_size: int,
+        augmentation: str = "none",
+        seed: int = 0,
+        workers: int = 2,
+    ) -> None:
+        self.manifest = manifest
+        self.preprocessing = preprocessing
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.seed = seed
+        self.workers = workers
+        self._cache: dict[int, NDArray[np.uint8]] = {}
+        self._cached = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield all rows in order, the last batch as long as it is."""
+        rows = np.arange(len(self.manifest))
+        yield from self._batches(np.split(rows, range(self.batch_size, len(rows), self.batch_size)))
+
+    def steps(self) -> int:
+        """Return the number of batches of a training epoch; at least 1."""
+        return max(1, len(self.manifest) // self.batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield shuffled, augmented batches; the last partial one is dropped.
+
+        A manifest smaller than one batch gives one batch of all its rows.
+        """
+        order = np.random.default_rng([self.seed, number, 0]).permutation(len(self.manifest))
+        size = min(self.batch_size, len(order))
+        batches = [order[i * size : (i + 1) * size] for i in range(self.steps())]
+        yield from self._batches(batches, epoch=number)
+
+    def _batches(
+        self, batches: list[NDArray[np.int64]], *, epoch: int | None = None
+    ) -> Iterator[Batch]:
+        with ThreadPoolExecutor(self.workers) as pool:
+            ahead: deque[tuple[NDArray[np.int64], list[Future[Tensor]]]] = deque()
+            waiting = iter(batches)
+            try:
+                while True:
+                    while len(ahead) < AHEAD and (rows := next(waiting, None)) is not None:
+                        ahead.append((rows, [pool.submit(self._image, int(r), epoch) for r in rows]))
+                    if not ahead:
+                        return
+                    rows, images = ahead.popleft()
+                    if not len(rows):
+                        continue
+                    stacked = torch.stack([image.result() for image in images])
+                    yield Batch(rows=rows, pixels=normalise_pixels(stacked, self.preprocessing))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _image(self, row: int, epoch: int | None) -> Tensor:
+        crop = self._crop(row)
+        if epoch is not None:
+            rng = np.random.default_rng([self.seed, epoch, 1, row])
+            crop = AUGMENTATIONS[self.augmentation](crop, rng)
+        pixels = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)
+        return resize(pixels, self.preprocessing)
+
+    def _crop(self, row: int) -> NDArray[np.uint8]:
+        crop = self._cache.get(row)
+        if crop is None:
+            crop = self.manifest.crop(row)
+            if self._cached + crop.nbytes <= CACHE_BYTES:
+                self._cache[row] = crop
+                self._cached += crop.nbytes
+        return crop

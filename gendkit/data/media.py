@@ -1,0 +1,418 @@
+"""From files to frames: pictures, videos, and which frames of a video are looked at.
+
+Paths enter; RGB uint8 arrays (H, W, 3) and `Frame` values leave, upright as a player shows them. A
+video is read in one sequential pass that keeps only the wanted frames: seeking to each of 32 frames
+costs many times as much. A frame's number is its place in order of display among the frames that
+decode.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from gendkit.errors import MissingMedia, UnreadableMedia
+from gendkit.plugin.protocols import Frame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gendkit.plugin.protocols import Image
+
+IMAGE_SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .tif .tiff .webp".split())
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split()
+)
+Order = Literal["spread", "uniform", "stride", "random"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a pass over a file's packets, or over its frames, tells.
+
+    Attributes
+    ----------
+    frames
+        Number of frames. Of a pass that stopped early, None: the rest was not seen.
+    problem
+        What is wrong with the file though frames can be had, in one line; empty if nothing is.
+    """
+
+    frames: int | None
+    problem: str = ""
+
+
+def is_image(path: str | Path) -> bool:
+    """Tell by its suffix whether a file is a picture."""
+    return Path(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_video(path: str | Path) -> bool:
+    """Tell by its suffix whether a file is a video."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_media(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """List the pictures and videos that are meant by files and folders.
+
+    Parameters
+    ----------
+    paths
+        A file or folder, or several. Folders are searched at every depth; hidden files and folders
+        in them are passed over, and so is what has another suffix.
+
+    Returns
+    -------
+    The files in the order given, those of a folder sorted by path, each once.
+
+    Raises
+    ------
+    MissingMedia
+        For a path that does not exist, and if a folder holds no media.
+    UnreadableMedia
+        For a file whose suffix is neither that of a picture nor of a video.
+    """
+    found: dict[Path, None] = {}
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        path = Path(path)
+        if path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if _is_media(p, under=path)]
+            if not inside:
+                raise MissingMedia(f"no picture or video under {path}; known: {_known()}.")
+            found.update(dict.fromkeys(inside))
+        elif not path.exists():
+            raise MissingMedia(f"there is no file or folder {path}.")
+        elif is_image(path) or is_video(path):
+            found[path] = None
+        else:
+            raise UnreadableMedia(f"{path} is neither picture nor video; known: {_known()}.")
+    return list(found)
+
+
+def read_image(path: str | Path) -> Image:
+    """Read a picture as RGB uint8 (H, W, 3).
+
+    It is turned upright by its EXIF orientation. Palettes are resolved; transparent parts are put
+    on black; of 16-bit samples the upper byte is kept; of an animation, the first frame is read.
+    Colour profiles are not applied.
+
+    Raises
+    ------
+    MissingMedia
+        If there is no such file.
+    UnreadableMedia
+        If it is no picture, is cut off, or has samples without a defined range.
+    """
+    from PIL import Image as pillow
+    from PIL import ImageOps
+
+    path = _existing(path)
+    try:
+        with pillow.open(path) as picture:
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+            return _rgb(upright)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        IndexError,
+        struct.error,
+        zlib.error,
+        pillow.DecompressionBombError,
+    ) as error:
+        raise UnreadableMedia(f"{path} cannot be read as a picture: {_line(error, path)}") from None
+
+
+def count_frames(path: str | Path) -> int:
+    """Count a video's frames by its packets, without decoding; a picture has one.
+
+    Raises
+    ------
+    MissingMedia, UnreadableMedia
+        As `inspect`.
+    """
+    return inspect(path).frames or 0
+
+
+def inspect(path: str | Path) -> Facts:
+    """Count the frames that a file holds and say what is missing, without decoding.
+
+    Raises
+    ------
+    MissingMedia
+        If there is no such file.
+    UnreadableMedia
+        If it is no video, or a video without any frame.
+    """
+    path = _existing(path)
+    if is_image(path):
+        return Facts(frames=1)
+    shown = packets = 0
+    problem, end = "", 0.0
+    with _Opened(path) as (container, stream):
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    packets += 1
+                    shown += not packet.is_discard
+                    if packet.pts is not None:
+                        end = max(end, float((packet.pts + (packet.duration or 0)) * stream.time_base))
+        except _decoding_error() as error:
+            problem = f"reading stops after {packets} frames: {_line(error, path)}"
+        if stream.frames > packets:
+            problem = f"cut off: {packets} of the {stream.frames} announced frames are there"
+        elif not stream.frames and container.duration:
+            announced = container.duration / 1e6
+            if announced - end > max(1.0, 0.05 * announced):
+                problem = f"cut off: {announced:.1f} s are announced, the video ends at {end:.1f} s"
+    if not shown:
+        raise UnreadableMedia(f"{path} is a video without a frame{': ' if problem else ''}{problem}")
+    return Facts(frames=shown, problem=problem)
+
+
+def read_frames(path: str | Path, wanted: Iterable[int]) -> list[Frame]:
+    """Read the wanted frames of a video in one sequential pass; a picture is its frame 0.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wanted
+        Numbers of frames, in any order.
+
+    Returns
+    -------
+    The frames in order of display; those that do not exist or do not decode are left out.
+
+    Raises
+    ------
+    MissingMedia, UnreadableMedia
+        As `walk_frames`.
+    """
+    frames: list[Frame] = []
+    walk_frames(path, wanted, frames.append)
+    return frames
+
+
+def walk_frames(
+    path: str | Path, wanted: Iterable[int], visit: Callable[[Frame], object]
+) -> Facts:
+    """Call a function with each wanted frame, in order of display, holding one at a time.
+
+    The pass ends behind the last wanted frame. A frame carries the container's time stamp in
+    seconds and is turned upright by the container's rotation; pixels are taken as square.
+
+    Returns
+    -------
+    The number of frames if the pass came to the end of the file, and what did not decode.
+
+    Raises
+    ------
+    MissingMedia
+        If there is no such file.
+    UnreadableMedia
+        If it is no video, or if none of its frames decodes.
+    """
+    path = _existing(path)
+    left = set(wanted)
+    if is_image(path):
+        if 0 in left:
+            visit(Frame(index=0, image=read_image(path)))
+        return Facts(frames=1)
+    problems: list[str] = []
+    number = 0
+    with _Opened(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        for picture in _pictures(container, stream, path, problems):
+            if not left:
+                return Facts(frames=None, problem=_summary(problems))
+            if number in left:
+                left.remove(number)
+                if picture.is_corrupt:
+                    problems.append(f"frame {number} is damaged")
+                else:
+                    visit(Frame(index=number, time=picture.time, image=_upright(picture)))
+            number += 1
+    if not number:
+        raise UnreadableMedia(f"no frame of {path} decodes: {_summary(problems) or 'it is empty'}")
+    return Facts(frames=number, problem=_summary(problems))
+
+
+def frame_order(
+    n: int, kind: Order = "spread", *, count: int = 32, seed: int = 0
+) -> NDArray[np.int64]:
+    """Return the order in which the frames of a video of n frames are looked at.
+
+    Parameters
+    ----------
+    n
+        Number of frames.
+    kind
+        `spread`: see `spread_order`; `random`: all frames, shuffled; both go on until enough faces
+        are found. `uniform`: `count` frames at even distances, the first and the last included;
+        `stride`: every (n // count)-th frame from the first; both are at most `count` frames.
+    count
+        How many frames are meant to be used.
+    seed
+        Of `random`.
+
+    Returns
+    -------
+    Numbers of frames (M,), each once, M <= n.
+    """
+    if n < 0 or count < 1:
+        raise ValueError(f"n must not be negative and count must be positive, got {n} and {count}.")
+    match kind:
+        case "spread":
+            return spread_order(n)
+        case "uniform":
+            return np.unique(np.linspace(0, n - 1, min(n, count)).astype(np.int64))
+        case "stride":
+            return np.arange(0, n, max(1, n // count), dtype=np.int64)[:count]
+        case "random":
+            return np.random.default_rng(seed).permutation(n).astype(np.int64)
+    raise ValueError(f"frame order {kind!r} is not one of {', '.join(ORDERS)}.")
+
+
+def spread_order(n: int) -> NDArray[np.int64]:
+    """Return all of 0..n-1, each time the one farthest from all before it, from the middle on.
+
+    The first is n // 2; of equally far ones the lowest is next.
+
+    Returns
+    -------
+    (n,) a permutation.
+
+    Notes
+    -----
+    Between two chosen numbers only the (lower) middle can be next, at half their distance. Halving
+    all gaps of the largest distance at once takes O(n) in all. Once that distance is 1, the rest
+    follows in ascending order.
+    """
+    middle = n // 2
+    edges = [edge for edge in (0, n - 1) if abs(edge - middle) > 1]
+    order = [np.arange(n, dtype=np.int64)[middle : middle + 1], np.asarray(edges, dtype=np.int64)]
+    known = np.unique([middle, *edges])
+    left, length = known[:-1], np.diff(known)
+    while length.size and (farthest := int(length.max()) // 2) > 1:
+        split = length // 2 == farthest
+        order.append(left[split] + farthest)
+        pieces = np.where(split, 2, 1)
+        at = np.cumsum(pieces)[split] - 1
+        left, length = np.repeat(left, pieces), np.repeat(length, pieces)
+        left[at] += farthest
+        length[at] -= farthest
+        length[at - 1] = farthest
+    chosen = np.concatenate(order)
+    rest = np.ones(n, dtype=bool)
+    rest[chosen] = False
+    return np.concatenate([chosen, np.flatnonzero(rest)])
+
+
+class _Opened:
+    """An open container and its video stream; what cannot be opened is `UnreadableMedia`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> tuple[Any, Any]:
+        import av
+
+        try:
+            self._container = av.open(str(self._path))
+        except (av.error.FFmpegError, OSError) as error:
+            raise UnreadableMedia(
+                f"{self._path} cannot be read as a video: {_line(error, self._path)}"
+            ) from None
+        if not self._container.streams.video:
+            self._container.close()
+            raise UnreadableMedia(f"{self._path} holds no video stream.")
+        return self._container, self._container.streams.video[0]
+
+    def __exit__(self, *error: object) -> None:
+        self._container.close()
+
+
+def _pictures(container: Any, stream: Any, path: Path, problems: list[str]) -> Iterator[Any]:
+    """Decode to the end, noting packets that do not decode."""
+    failed = _decoding_error()
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except failed as error:
+            problems.append(_line(error, path))
+            return
+        if packet is None:
+            return
+        try:
+            pictures = packet.decode()
+        except failed:
+            problems.append("a packet does not decode")
+            continue
+        yield from pictures
+
+
+def _decoding_error() -> type[Exception]:
+    import av
+
+    error: type[Exception] = av.error.FFmpegError
+    return error
+
+
+def _upright(picture: Any) -> Image:
+    image: Image = picture.to_ndarray(format="rgb24")
+    turns = round(picture.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _rgb(picture: Any) -> Image:
+    from PIL import Image as pillow
+
+    wide = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG")
+    if wide:
+        grey = (np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"samples of mode {picture.mode} have no defined range")
+    if picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        black = pillow.new("RGBA", clear.size, (0, 0, 0, 255))
+        picture = pillow.alpha_composite(black, clear)
+    return np.array(picture.convert("RGB"))
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        kind = "a folder, not a file" if path.is_dir() else "no file"
+        raise MissingMedia(f"{path} is {kind}.")
+    return path
+
+
+def _is_media(path: Path, *, under: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(under).parts)
+    return not hidden and (is_image(path) or is_video(path)) and path.is_file()
+
+
+def _known() -> str:
+    return " ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+
+
+def _summary(problems: list[str]) -> str:
+    counts = {text: problems.count(text) for text in problems}
+    return "; ".join(f"{text} ({n} times)" if n > 1 else text for text, n in counts.items())
+
+
+def _line(error: Exception, path: Path) -> str:
+    """Return an error's text in one line, without the path, which the message has already."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0].replace(repr(str(path)), "").strip(" :")

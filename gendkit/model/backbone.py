@@ -1,0 +1,103 @@
+"""Backbones: from a name to a module, and from its weights to the hash that names them.
+
+A backbone is a module from normalised pixels (B, 3, H, W) to pooled features (B, D).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+from torch import Tensor, nn
+
+from gendkit.errors import InvalidSpec
+from gendkit.model.tuning import norm_parameters, norm_types
+from gendkit.plugin.manager import plugins
+from gendkit.plugin.specs import BackboneSpec
+
+
+def build_backbone(
+    backbone: str | BackboneSpec,
+    *,
+    pretrained: bool = True,
+    image_size: int | None = None,
+    depth: int | None = None,
+) -> nn.Module:
+    """Build a backbone by name, in evaluation mode.
+
+    Parameters
+    ----------
+    backbone
+        A name such as `dinov2-vits14` or `timm:NAME`, or a spec.
+    pretrained
+        With False the weights are random and nothing is fetched.
+    image_size
+        Side of the input in pixels; the declared one by default.
+    depth
+        Number of blocks; all by default. For tests of an architecture.
+
+    Raises
+    ------
+    UnknownPart
+        If no plugin gives that name.
+    InvalidSpec
+        If an option is given that this backbone's builder does not take.
+    MissingAsset
+        If its weights are not to be had.
+    """
+    spec = plugins().spec("backbone", backbone) if isinstance(backbone, str) else backbone
+    options: dict[str, Any] = {"pretrained": pretrained}
+    if image_size is not None and image_size != spec.image_size:
+        options["image_size"] = image_size
+    if depth is not None:
+        options["depth"] = depth
+    taken = inspect.signature(spec.build).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        for name in options:
+            if name not in taken:
+                raise InvalidSpec(f"the builder of backbone {spec.name!r} takes no {name!r}.")
+    module = cast(nn.Module, spec.build(**options))
+    return module.eval()
+
+
+def canonical_state(module: nn.Module, spec: BackboneSpec) -> dict[str, Tensor]:
+    """Return the module's tensors under their canonical names."""
+    state: Mapping[str, Tensor] = module.state_dict()
+    return dict(spec.canonical(state) if spec.canonical else state)
+
+
+def frozen_hash(module: nn.Module, spec: BackboneSpec) -> str:
+    """Return the sha256 that names a backbone: of all tensors but its layer norms.
+
+    Over the sorted canonical names, each as name, shape and little-endian float32 bytes. Two layouts
+    of the same weights have the same hash.
+    """
+    norms = norm_names(module, spec)
+    state = canonical_state(module, spec)
+    return tensors_hash({name: t for name, t in state.items() if name not in norms})
+
+
+def norms_hash(module: nn.Module, spec: BackboneSpec) -> str:
+    """Return the sha256 of the layer norms, in the same form as `frozen_hash`."""
+    norms = norm_names(module, spec)
+    state = canonical_state(module, spec)
+    return tensors_hash({name: t for name, t in state.items() if name in norms})
+
+
+def norm_names(module: nn.Module, spec: BackboneSpec) -> frozenset[str]:
+    """Return the canonical names of the layer norms' tensors."""
+    norms: Mapping[str, Tensor] = norm_parameters(module, norm_types(spec.norm_classes))
+    return frozenset(spec.canonical(norms) if spec.canonical else norms)
+
+
+def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 over names, shapes and little-endian float32 bytes, sorted by name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name].detach().cpu().float().numpy(), dtype="<f4")
+        digest.update(f"{name}{tuple(array.shape)}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,50 @@
+"""The linear head on the sphere: from unit embeddings (B, D) to two logits (B, 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CLASSES = ("real", "fake")
+
+
+class Head(nn.Module):
+    """logits = scale (W z + b), columns real and fake.
+
+    The method has no scale (it is 1). A scale is part of training only: `folded` gives the weight
+    and bias of the plain linear head with the same logits, and only those are kept.
+
+    Parameters
+    ----------
+    dim
+        Length D of an embedding.
+    scale
+        Factor on the logits.
+    generator
+        For the initial weights, uniform within 1 / sqrt(D) as in `torch.nn.Linear`.
+    """
+
+    def __init__(
+        self, dim: int, *, scale: float = 1.0, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        bound = dim**-0.5
+        weight = torch.empty(len(CLASSES), dim).uniform_(-bound, bound, generator=generator)
+        bias = torch.empty(len(CLASSES)).uniform_(-bound, bound, generator=generator)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+        self.scale = scale
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return logits (B, 2), computed in the weights' dtype."""
+        with torch.autocast(z.device.type, enabled=False):
+            return self.scale * nn.functional.linear(
+                z.to(self.weight.dtype), self.weight, self.bias
+            )
+
+    def folded(self) -> dict[str, Tensor]:
+        """Return `weight` (2, D) and `bias` (2,) of the equal head without scale."""
+        return {
+            "weight": (self.scale * self.weight).detach().clone(),
+            "bias": (self.scale * self.bias).detach().clone(),
+        }

@@ -1,0 +1,175 @@
+"""Losses on the unit sphere, from embeddings z (B, D) and labels (B,) to one number.
+
+On the sphere |a - b|^2 = 2 - 2 a.b, so that one Gram matrix gives alignment and uniformity. It is
+computed in float32 (float64 stays float64) with autocast and TF32 off, in the backward pass too: a
+bfloat16 product turns a mean squared distance of .001 into 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gendkit.errors import InvalidLabels
+from gendkit.plugin.protocols import LossInputs
+
+UNIFORMITY_T = 2.0
+
+
+def normalise(features: Tensor) -> Tensor:
+    """Project features (B, D) onto the unit sphere, in float32 or float64.
+
+    A feature of length 0 stays 0 and has a finite gradient.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        return F.normalize(_full(features), dim=-1)
+
+
+def alignment(z: Tensor, labels: Tensor) -> Tensor:
+    """Mean squared distance over all pairs of one class.
+
+    0 if no class has two samples; the gradient is then 0.
+
+    Parameters
+    ----------
+    z
+        (B, D) unit vectors.
+    labels
+        (B,) class of each.
+
+    References
+    ----------
+    Wang and Isola, Understanding Contrastive Representation Learning through Alignment and
+    Uniformity on the Hypersphere, ICML 2020.
+    """
+    return _alignment(_gram(z), labels)
+
+
+def uniformity(z: Tensor) -> Tensor:
+    """Logarithm of the mean of exp(-2 |zi - zj|^2) over all pairs; from -8 (poles) to 0 (a point).
+
+    0 for a single sample; the gradient is then 0.
+
+    Parameters
+    ----------
+    z
+        (B, D) unit vectors.
+
+    References
+    ----------
+    Wang and Isola, ICML 2020, as for `alignment`.
+    """
+    return _uniformity(_gram(z))
+
+
+class CrossEntropy:
+    """Cross-entropy of the two classes, 0 real and 1 fake."""
+
+    def __call__(self, inputs: LossInputs) -> Tensor:
+        """Return the mean over the batch."""
+        return F.cross_entropy(_full(inputs.logits), inputs.labels)
+
+
+class Alignment:
+    """`alignment` as a loss."""
+
+    def __call__(self, inputs: LossInputs) -> Tensor:
+        """Return the mean squared distance over same-class pairs of the batch."""
+        return alignment(inputs.embeddings, inputs.labels)
+
+
+class Uniformity:
+    """`uniformity` as a loss."""
+
+    def __call__(self, inputs: LossInputs) -> Tensor:
+        """Return the log mean Gaussian potential over all pairs of the batch."""
+        return uniformity(inputs.embeddings)
+
+
+@contextmanager
+def shared_gram() -> Iterator[None]:
+    """Let all metric terms of the same embeddings inside the block use one Gram matrix."""
+    token = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
+
+_SHARED: ContextVar[dict[int, tuple[Tensor, Tensor]] | None] = ContextVar("gram", default=None)
+
+
+class _Gram(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.save_for_backward(z)
+        with _exact_products(z):
+            return z @ z.T
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (z,) = ctx.saved_tensors
+        with _exact_products(z):
+            return (grad + grad.T) @ z
+
+
+def _gram(z: Tensor) -> Tensor:
+    shared = _SHARED.get()
+    if shared is not None and id(z) in shared:
+        return shared[id(z)][1]
+    product: Tensor = _Gram.apply(_full(z))  # type: ignore[no-untyped-call]
+    if shared is not None:
+        shared[id(z)] = (z, product)
+    return product
+
+
+def _squared_distances(gram: Tensor) -> Tensor:
+    return (2 - 2 * gram).clamp_min(0)
+
+
+def _alignment(gram: Tensor, labels: Tensor) -> Tensor:
+    if labels.shape != gram.shape[:1]:
+        raise InvalidLabels(f"{len(labels)} labels for {len(gram)} embeddings.")
+    with torch.autocast(gram.device.type, enabled=False):
+        same = (labels[:, None] == labels[None, :]).to(gram.dtype).triu(1)
+        return (_squared_distances(gram) * same).sum() / same.sum().clamp_min(1)
+
+
+def _uniformity(gram: Tensor) -> Tensor:
+    n = len(gram)
+    if n < 2:
+        return gram.sum() * 0
+    with torch.autocast(gram.device.type, enabled=False):
+        exponent = -UNIFORMITY_T * _squared_distances(gram)
+        exponent = exponent.masked_fill(
+            torch.ones_like(gram, dtype=torch.bool).tril(), float("-inf")
+        )
+        pairs = torch.tensor(n * (n - 1) / 2, dtype=gram.dtype, device=gram.device)
+        return exponent.flatten().logsumexp(0) - pairs.log()
+
+
+def _full(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+@contextmanager
+def _exact_products(z: Tensor) -> Iterator[None]:
+    """Switch autocast and, on CUDA, TF32 off."""
+    with torch.autocast(z.device.type, enabled=False):
+        if z.device.type != "cuda":
+            yield
+            return
+        matmul = torch.backends.cuda.matmul
+        before = matmul.allow_tf32
+        matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            matmul.allow_tf32 = before

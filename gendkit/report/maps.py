@@ -1,0 +1,175 @@
+"""The map of the sphere: embeddings with a projection enter, places and colours leave.
+
+What the pages, the notebook's picture and its widget share, so that a point looks the same in all of
+them. Maps are for finding what to look at; distances on them are no evidence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gendkit.errors import InvalidEmbeddings
+from gendkit.report.palette import FAKE_NAME, REAL_NAME, UNKNOWN_NAME, Look, looks
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+MANY = 20
+_LABELS = {0: REAL_NAME, 1: FAKE_NAME}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colouring:
+    """What tells the points of a map apart.
+
+    Attributes
+    ----------
+    variable
+        The variable of the embeddings.
+    looks
+        The categories in order, real first and the rare ones last; empty for a continuous variable.
+    values
+        (N,) the category of each point, or its float64 value.
+    """
+
+    variable: str
+    looks: tuple[Look, ...]
+    values: NDArray[Any]
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the variable is a quantity."""
+        return not self.looks
+
+
+def places(ds: xr.Dataset) -> NDArray[np.float64]:
+    """Return the points' places on a flat map (N, 2).
+
+    A projection with two axes is that map. One with three axes lies on a sphere, which is unrolled
+    by Hammer's equal-area projection into an ellipse of half-axes 2√2 and √2.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        If there is no projection, or one of other shape.
+    """
+    if "projection" not in ds:
+        raise InvalidEmbeddings(
+            "the embeddings have no variable 'projection'; add one with gendkit.project(ds)."
+        )
+    if set(ds["projection"].dims) != {"sample", "axis"}:
+        raise InvalidEmbeddings(
+            f"'projection' has dimensions {', '.join(map(str, ds['projection'].dims))}; "
+            "expected sample, axis."
+        )
+    points = np.asarray(ds["projection"].transpose("sample", "axis").values, dtype=np.float64)
+    if points.shape[1] == 2:
+        return points
+    if points.shape[1] == 3:
+        return _hammer(points)
+    raise InvalidEmbeddings(f"'projection' has {points.shape[1]} axes; a map needs 2 or 3.")
+
+
+def colouring(ds: xr.Dataset, variable: str) -> Colouring:
+    """Return what tells the points apart by a variable on sample.
+
+    An empty `method` or `family` is named by the label: a real face has neither. More than 20
+    categories are cut to the 19 most frequent and one named after how many others there are.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        If there is no such variable, or it has further dimensions.
+    """
+    check_variable(ds, variable)
+    values = np.asarray(ds[variable].values)
+    if values.dtype.kind in "iuf" and variable != "label":
+        return Colouring(variable=variable, looks=(), values=values.astype(np.float64))
+    names = _names(ds, variable, values)
+    counts = Counter(names)
+    fixed = [n for n in (REAL_NAME, FAKE_NAME, UNKNOWN_NAME) if n in counts]
+    kept = sorted(set(counts) - set(fixed))
+    if len(fixed) + len(kept) > MANY:
+        frequent = sorted(kept, key=lambda n: (-counts[n], n))[: MANY - 1 - len(fixed)]
+        other = f"{len(kept) - len(frequent)} others"
+        chosen = {*fixed, *frequent}
+        names = [n if n in chosen else other for n in names]
+        kept = [*sorted(frequent), other]
+    return Colouring(
+        variable=variable,
+        looks=looks([*fixed, *kept]),
+        values=np.array(names, dtype=object),
+    )
+
+
+def variables(ds: xr.Dataset) -> list[str]:
+    """Return the names of all variables and coordinates with one value a sample."""
+    return sorted(str(name) for name in ds.variables if ds[name].dims == ("sample",))
+
+
+def check_variable(ds: xr.Dataset, variable: str) -> None:
+    """Refuse a variable that does not have one value a sample.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        Listing those that do.
+    """
+    there = variables(ds)
+    if variable not in there:
+        raise InvalidEmbeddings(
+            f"no variable {variable!r} with one value a sample; there is {', '.join(there)}."
+        )
+
+
+def draw_map(ax: Any, ds: xr.Dataset, *, colour: str, size: float = 12.0) -> Colouring:
+    """Draw the map on matplotlib axes and return what its colours mean.
+
+    Parameters
+    ----------
+    ax
+        Axes; their ticks are taken away, since a map's axes mean nothing.
+    colour
+        A variable on sample.
+    size
+        Area of a point, in square points of type.
+    """
+    points = places(ds)
+    meaning = colouring(ds, colour)
+    common = {"linewidths": 0, "alpha": 0.78, "rasterized": len(points) > 2_000}
+    if meaning.continuous:
+        ax.scatter(*points.T, c=meaning.values, s=size, cmap="viridis", **common)
+    for look in meaning.looks:
+        here = points[meaning.values == look.name]
+        area = size * (1.35 if look.marker in "^vP*X" else 1.0)
+        ax.scatter(
+            *here.T, s=area, color=look.colour, marker=look.marker, label=look.name, **common
+        )
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_aspect("equal", adjustable="datalim")
+    return meaning
+
+
+def _names(ds: xr.Dataset, variable: str, values: NDArray[Any]) -> list[str]:
+    if variable == "label":
+        return [_LABELS.get(v, UNKNOWN_NAME) for v in values.tolist()]
+    names = ["" if v is None else str(v) for v in values]
+    if variable in ("method", "family") and "label" in ds:
+        empty = _names(ds, "label", np.asarray(ds["label"].values))
+    else:
+        empty = ["none"] * len(names)
+    return [name or other for name, other in zip(names, empty, strict=True)]
+
+
+def _hammer(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y, z = (points / np.linalg.norm(points, axis=1, keepdims=True)).T
+    half = np.arctan2(y, x) / 2
+    level = np.sqrt(np.clip(1 - z**2, 0, None))
+    scale = np.sqrt(2 / (1 + level * np.cos(half)))
+    return np.stack([2 * scale * level * np.sin(half), scale * z], axis=1)
