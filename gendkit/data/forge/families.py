@@ -210,13 +210,13 @@ def _reenactment(scene: Scene) -> tuple[Floats, Floats]:
     rng, unit, points = scene.rng, scene.unit, scene.points
     across, down = _axes(points)
     shift = np.zeros_like(points)
-    raised = rng.choice([-1, 1]) * rng.uniform(0.06, 0.13)
-    tilt = rng.uniform(-0.05, 0.05)
+    raised = rng.choice([-1, 1]) * rng.uniform(0.04, 0.10)
+    tilt = rng.uniform(-0.04, 0.04)
     shift[list(geometry.LEFT_BROW)] += (raised + tilt) * down
     shift[list(geometry.RIGHT_BROW)] += (raised - tilt) * down
-    wide = rng.choice([-1, 1]) * rng.uniform(0.06, 0.14)
-    lift = rng.choice([-1, 1]) * rng.uniform(0.06, 0.13)
-    opened = rng.uniform(0.05, 0.16) * rng.choice([-1, 1], p=[0.4, 0.6])
+    wide = rng.choice([-1, 1]) * rng.uniform(0.04, 0.10)
+    lift = rng.choice([-1, 1]) * rng.uniform(0.03, 0.08)
+    opened = rng.choice([-1, 1]) * rng.uniform(0.04, 0.10)
     shift[3] += -wide * across + lift * down
     shift[4] += wide * across + lift * down
     shift[geometry.UPPER_LIP] -= 0.3 * opened * down
@@ -238,8 +238,8 @@ def _lip_replacement(scene: Scene) -> tuple[Floats, Floats]:
     rng, unit, points = scene.rng, scene.unit, scene.points
     across, down = _axes(points)
     shift = np.zeros_like(points)
-    opened = rng.choice([-1, 1]) * rng.uniform(0.06, 0.15)
-    wide = rng.choice([-1, 1]) * rng.uniform(0.05, 0.12)
+    opened = rng.choice([-1, 1]) * rng.uniform(0.05, 0.11)
+    wide = rng.choice([-1, 1]) * rng.uniform(0.04, 0.09)
     shift[3] -= wide * across
     shift[4] += wide * across
     shift[geometry.UPPER_LIP] -= 0.4 * opened * down
@@ -307,9 +307,9 @@ def _coarse(image: Floats, factor: float) -> Floats:
 
 def _recoloured(image: Floats, rng: np.random.Generator, *, amount: float) -> Floats:
     """Return the image with jittered channels, contrast and saturation."""
-    shift = rng.uniform(4, 10) * amount * rng.choice([-1, 1], 3)
-    contrast = 1 + rng.uniform(-0.1, 0.1) * amount
-    saturation = 1 + rng.uniform(-0.2, 0.2) * amount
+    shift = rng.uniform(2, 6) * amount * rng.choice([-1, 1], 3)
+    contrast = 1 + rng.uniform(-0.06, 0.06) * amount
+    saturation = 1 + rng.uniform(-0.12, 0.12) * amount
     grey = image.mean(-1, keepdims=True)
     mean = image.mean((0, 1))
     coloured = grey + saturation * (image - grey)

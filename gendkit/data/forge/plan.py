@@ -26,7 +26,7 @@ Blending = Literal["alpha", "poisson", "multiband"]
 
 MASKS: tuple[Mask, ...] = ("ellipse", "hull", "half-face", "mouth", "noise")
 BLENDINGS: tuple[Blending, ...] = ("alpha", "poisson", "multiband")
-RESOLUTIONS = (64, 80, 96, 128)
+RESOLUTIONS = (80, 96, 128, 160)
 MIN_EYE_DISTANCE = 16.0
 
 
