@@ -91,7 +91,9 @@ def auroc(families: pd.DataFrame, groups: pd.DataFrame, *, width: float = 720) -
     lines: list[tuple[str, Any]] = []
     for group in (g for g in GROUPS if g in set(families["group"])):
         lines.append((GROUPS[group], None))
-        lines += [(row["family"], row) for _, row in families[families["group"] == group].iterrows()]
+        lines += [
+            (row["family"], row) for _, row in families[families["group"] == group].iterrows()
+        ]
         mean = groups[groups["group"] == group]
         if len(mean):
             lines.append(("mean", mean.iloc[0]))
@@ -172,7 +174,9 @@ def timeline(clip: ScoredClip, twin: ScoredClip, *, width: float = 900) -> str:
         ax.set_xlabel("time in seconds")
         ax.set_ylabel("score of the frame")
         if not any(np.isfinite(scored.score).any() for scored, *_ in styles):
-            ax.text(0.5, 0.5, "no face was found in either clip", transform=ax.transAxes, ha="center")
+            ax.text(
+                0.5, 0.5, "no face was found in either clip", transform=ax.transAxes, ha="center"
+            )
         _legend(figure, [(s.name, style) for s, style, _ in styles], columns=1 + (width > 600))
 
     return _svg(width, 250 if width > 600 else 270, draw)
@@ -295,9 +299,7 @@ def _clean(svg: str, width: float, height: float) -> str:
         svg = svg.replace(sentinel, variable)
     used = set(re.findall(r"#([\w-]+)[\")]", svg))
     mark = "g" + hashlib.sha256(svg.encode()).hexdigest()[:8]
-    svg = re.sub(
-        r' id="([\w-]+)"', lambda m: f' id="{mark}-{m[1]}"' if m[1] in used else "", svg
-    )
+    svg = re.sub(r' id="([\w-]+)"', lambda m: f' id="{mark}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r"#([\w-]+)(?=[\")])", lambda m: f"#{mark}-{m[1]}" if m[1] in used else m[0], svg)
     svg = re.sub(r">\s*\n\s*<", "><", svg)
     return (

@@ -162,7 +162,9 @@ def twins(clip: ScoredClip, twin: ScoredClip) -> str:
     if len(clip.score) == len(twin.score):
         both = np.isfinite(clip.score) & np.isfinite(twin.score)
         higher = int((twin.score[both] > clip.score[both]).sum())
-        return f"{text}; the forged frame has the higher score in {higher} of {int(both.sum())} pairs."
+        return (
+            f"{text}; the forged frame has the higher score in {higher} of {int(both.sum())} pairs."
+        )
     return f"{text}."
 
 
@@ -195,7 +197,7 @@ def movement(layers: pd.DataFrame) -> str:
             continue
         most = int(np.where(finite, moved, -np.inf).argmax())
         parts.append(
-            f"the {name} by {_percent(float(np.median(moved[finite])))} in the median and by "
+            f"the {name} moved by {_percent(float(np.median(moved[finite])))} in the median and by "
             f"{_percent(moved[most])} at most (in {layers['layer'].iloc[most]})"
         )
     return f"Relative to what they were, {parts[0]}, {parts[1]}."

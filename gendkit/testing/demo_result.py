@@ -227,9 +227,7 @@ def _sphere(rng: np.random.Generator, samples: int) -> xr.Dataset:
             **{name: ("sample", values) for name, values in columns.items()},
         },
         coords={
-            "sample": np.array(
-                [f"synthetic/{v}/{i}/0" for i, v in enumerate(video)], dtype=object
-            )
+            "sample": np.array([f"synthetic/{v}/{i}/0" for i, v in enumerate(video)], dtype=object)
         },
         attrs={"backbone": "dinov2-vits14"},
     )

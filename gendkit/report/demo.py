@@ -1,0 +1,479 @@
+"""The demo's report: a `DemoResult` enters, one HTML document and one JSON value leave.
+
+Every number and every sentence on the page is made from the result; a finding that the intervals do
+not support is not stated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gendkit.report import figures, findings, maps
+from gendkit.report.page import (
+    DASH,
+    Html,
+    Node,
+    bullets,
+    chart,
+    estimate,
+    facts,
+    figure,
+    interval,
+    join,
+    note,
+    number,
+    page,
+    panels,
+    picture,
+    prose,
+    section,
+    table,
+    tag,
+    tile,
+    tiles,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from gendkit.evaluate.result import DemoResult, Neighbour, ScoredClip
+
+SHOWN = 8
+_CONTENTS = (
+    ("families", "By forgery family"),
+    ("roc", "ROC"),
+    ("clip", "A clip and its twin"),
+    ("map", "The map"),
+    ("neighbours", "Neighbours"),
+    ("layers", "What moved"),
+    ("made", "How this was made"),
+    ("caveats", "What it does not show"),
+)
+
+
+def render_demo(result: DemoResult) -> str:
+    """Return the report as one self-contained HTML document.
+
+    It needs no network, follows the reader's light or dark scheme and can be printed. Whatever
+    could not be computed (NaN) is shown as a dash.
+    """
+    names = dict(_CONTENTS)
+    sections = {
+        "families": _families(result),
+        "roc": _roc(result.roc),
+        "clip": _clips(result.clip, result.twin),
+        "map": _map(result.sphere),
+        "neighbours": _neighbours(result),
+        "layers": _changes(result),
+        "made": _made(result),
+        "caveats": _caveats(),
+    }
+    return page(
+        "gendkit demo",
+        *(section(anchor, names[anchor], content) for anchor, content in sections.items()),
+        lead=_lead(result),
+        contents=_CONTENTS,
+        foot="Made by gendkit demo. The numbers behind this page are in the JSON file beside it.",
+    )
+
+
+def demo_json(result: DemoResult) -> dict[str, Any]:
+    """Return the result as JSON values: tables as records, NaN as None, without images.
+
+    The keys are those of `DemoResult`, with `headline` in addition; `sphere` holds its attributes
+    and one record a sample, with the sample's place on the map, but not its embedding.
+    """
+    near = result.neighbourhood
+    found = _effects(result)
+    return {
+        "headline": findings.headline(found["seen"], found["unseen"]),
+        "facts": _plain(result.facts),
+        "families": _records(result.families),
+        "groups": _records(result.groups),
+        "roc": _records(result.roc),
+        "curve": _records(result.curve),
+        "clip": _clip_record(result.clip),
+        "twin": _clip_record(result.twin),
+        "sphere": _sphere_record(result.sphere),
+        "neighbourhood": {
+            "sample": near.sample,
+            "method": near.method,
+            "label": near.label,
+            "score": _plain(near.score),
+            "reals": [_neighbour_record(n) for n in near.reals],
+            "fakes": [_neighbour_record(n) for n in near.fakes],
+        },
+        "layers": _records(result.layers),
+        "seconds": _plain(result.seconds),
+    }
+
+
+def _effects(result: DemoResult) -> dict[str, findings.Effect | None]:
+    return {g: findings.effect(result.families, result.groups, g) for g in figures.GROUPS}
+
+
+def _lead(result: DemoResult) -> Html:
+    found = _effects(result)
+    said = [findings.comparison(e) for g in ("unseen", "seen") if (e := found[g]) is not None]
+    shown = [
+        tile(
+            label,
+            number(e.mean, sign=True),
+            f"AUROC, tuned minus probe; 95 % interval {interval(e.low, e.high, sign=True)}",
+            tone=findings.tone(e),
+        )
+        for group, label in (("unseen", "Forgeries never seen"), ("seen", "Forgeries seen"))
+        if (e := found[group]) is not None
+    ]
+    if (control := found["control"]) is not None:
+        ends = interval(control.tuned_low, control.tuned_high)
+        detail = f"mean AUROC, tuned; 95 % interval {ends}; 0.5 is best"
+        shown.append(tile("Changes that are no forgery", number(control.tuned), detail))
+    return join(
+        tag("p", "gendkit demo", class_="eyebrow"),
+        tag("h1", findings.headline(found["seen"], found["unseen"])),
+        tag("p", " ".join(said), class_="lede"),
+        tiles(*shown),
+    )
+
+
+def _families(result: DemoResult) -> Html:
+    head = ("", "real", "fake", "people", "frozen probe", "tuned", "tuned − probe")
+    bodies = []
+    for group, title in figures.GROUPS.items():
+        members = result.families[result.families["group"] == group]
+        rows = [_family_row(row["family"], row) for _, row in members.iterrows()]
+        mean = result.groups[result.groups["group"] == group]
+        rows += [_family_row(tag("strong", "mean"), row) for _, row in mean.iterrows()]
+        if rows:
+            bodies.append((title, rows))
+    drawing = chart(
+        figures.auroc(result.families, result.groups, width=760),
+        narrow=figures.auroc(result.families, result.groups, width=390),
+        alt="AUROC of the frozen linear probe and the tuned detector for each forgery family and "
+        "control, with intervals; the table below has the same numbers.",
+    )
+    return join(
+        prose(
+            "Some families of forgeries were trained on, others were kept away from training. Both "
+            "detectors use the same encoder; the probe learns only a linear head, the tuned "
+            "detector also the layer norms. 0.5 is chance, 1 is perfect."
+        ),
+        figure(
+            drawing,
+            caption="A dot is the AUROC of face crops, a line its 95 % bootstrap interval over "
+            "identities. Negative controls compare plain real faces with changed real faces: there "
+            "0.5 is best.",
+        ),
+        prose(findings.controls(result.families)),
+        table(
+            head,
+            bodies,
+            caption="AUROC with 95 % intervals. For controls, “fake” counts the changed real crops.",
+        ),
+    )
+
+
+def _family_row(name: Node, row: pd.Series[Any]) -> list[Node]:
+    counts: list[Node] = [_count(row[c]) for c in ("real", "fake", "identities")]
+    numbers: list[Node] = [
+        estimate(*(float(row[f"{c}{e}"]) for e in ("", "_low", "_high")), sign=c == "difference")
+        for c in ("probe", "tuned", "difference")
+    ]
+    return [name, *counts, *numbers]
+
+
+def _roc(roc: pd.DataFrame) -> Html:
+    there = [g for g in figures.GROUPS if g in set(roc["group"])]
+    cards = [
+        chart(
+            figures.roc(roc, group=g),
+            title=figures.GROUPS[g],
+            alt=f"ROC curves of probe and tuned detector, group: {figures.GROUPS[g].lower()}.",
+        )
+        for g in there
+    ]
+    return figure(
+        panels(*cards) if cards else prose("There was no curve to draw."),
+        caption="Crops of a group’s families pooled, so the areas can differ a little from the "
+        "means above. The diagonal is chance.",
+    )
+
+
+def _clips(clip: ScoredClip, twin: ScoredClip) -> Html:
+    drawing = chart(
+        figures.timeline(clip, twin, width=920),
+        narrow=figures.timeline(clip, twin, width=390),
+        alt=f"Score over time of {clip.name} (mean {number(clip.clip_score, digits=2)}) and of "
+        f"{twin.name} (mean {number(twin.clip_score, digits=2)}).",
+    )
+    return join(
+        prose(
+            findings.twins(clip, twin),
+            " Neither clip took part in training, and nobody in the training data is in it.",
+        ),
+        figure(
+            drawing,
+            caption="Score of each frame; dotted: the clip’s mean. Crosses under the axis are "
+            "frames in which no face was found.",
+        ),
+        figure(
+            _film(clip, kind="real"),
+            _film(twin, kind="fake"),
+            caption="Face crops as the detector sees them, evenly spread over time, with the score "
+            "of the frame above its time.",
+        ),
+    )
+
+
+def _film(clip: ScoredClip, *, kind: str) -> Html:
+    there = [i for i, face in enumerate(clip.faces) if face is not None]
+    chosen = np.unique(np.linspace(0, len(there) - 1, SHOWN).round().astype(int)) if there else []
+    items = []
+    for i in (there[c] for c in chosen):
+        score, time = number(clip.score[i], digits=2), number(clip.time[i], digits=1)
+        face = clip.faces[i]
+        assert face is not None
+        items.append(
+            tag(
+                "li",
+                picture(face, alt=f"{clip.name}, face at {time} s, score {score}"),
+                tag("span", score, class_="score"),
+                tag("span", f"{time} s", class_="detail"),
+                class_=f"is-{kind}",
+            )
+        )
+    mean = number(clip.clip_score, digits=2)
+    return join(
+        tag(
+            "p",
+            clip.name,
+            tag("span", f"{kind}, mean score {mean}", class_="detail"),
+            class_="row-title",
+        ),
+        tag("ul", *items, class_="film") if items else prose("No face was found in this clip."),
+    )
+
+
+def _map(ds: xr.Dataset) -> Html:
+    cards = []
+    for colour, title in (("label", "By class"), ("family", "By forgery family")):
+        entries = [
+            tag("li", Html(text=figures.marker(look)), look.name)
+            for look in maps.colouring(ds, colour).looks
+        ]
+        drawing = chart(
+            figures.sphere(ds, colour=colour),
+            title=title,
+            alt=f"Map of {ds.sizes['sample']} face embeddings, {title.lower()}.",
+        )
+        legend = tag("ul", *entries, class_="legend")
+        cards.append(Html(text=drawing.text.removesuffix("</div>") + f"{legend}</div>"))
+    return join(
+        prose(
+            "Each point is a face crop, placed so that faces which are close on the hypersphere are "
+            "mostly close here."
+        ),
+        figure(
+            panels(*cards),
+            caption=f"{ds.sizes['sample']:,} crops that the detectors were not trained on.",
+        ),
+        note(
+            "A map is for finding faces to look at, never evidence: it must tear and stretch, and "
+            "islands and gaps can appear where the sphere has none. The numbers above are computed "
+            "on the sphere."
+        ),
+    )
+
+
+def _neighbours(result: DemoResult) -> Html:
+    near = result.neighbourhood
+    kind = {0: "real", 1: "fake"}.get(near.label, "unknown")
+    detail = near.method or kind
+    asked = tag(
+        "div",
+        picture(near.face, alt=f"The face in question: {detail}", size=208),
+        tag("span", f"score {number(near.score, digits=2)}", class_="score"),
+        tag("span", detail, class_="detail"),
+        class_=f"face is-{kind}",
+    )
+    rows = join(
+        *_near_row("Nearest real faces", near.reals, kind="real"),
+        *_near_row("Nearest fakes", near.fakes, kind="fake"),
+    )
+    return join(
+        prose(findings.surroundings(near)),
+        figure(
+            tag("div", asked, tag("div", rows), class_="near"),
+            caption="Below each face: its cosine similarity to the face on the left (1 is the same "
+            "direction on the sphere), and what it is.",
+        ),
+    )
+
+
+def _near_row(title: str, near: tuple[Neighbour, ...], *, kind: str) -> list[Html]:
+    items = [
+        tag(
+            "li",
+            picture(n.face, alt=f"{n.method or kind}, similarity {number(n.similarity)}"),
+            tag("span", number(n.similarity), class_="score"),
+            tag("span", n.method or kind, class_="detail"),
+            class_=f"is-{kind}",
+        )
+        for n in near
+    ]
+    return [
+        tag("p", title, class_="row-title"),
+        tag("ul", *items, class_="film") if items else prose("There were none."),
+    ]
+
+
+def _changes(result: DemoResult) -> Html:
+    moved = [
+        chart(
+            figures.layers(result.layers, part=part),
+            title=title,
+            alt=f"Relative change of the layer norms’ {title.lower()} by depth.",
+        )
+        for part, title in (("weight", "Weights"), ("bias", "Biases"))
+    ]
+    columns = [c for c in result.curve.columns if c != "epoch"]
+    training = [
+        chart(
+            figures.curve(result.curve, column=c),
+            title=str(c),
+            alt=f"Training: {c} by epoch.",
+        )
+        for c in columns
+    ]
+    return join(
+        prose(findings.movement(result.layers)),
+        figure(
+            panels(*moved),
+            caption="L2 norm of each layer norm’s change over the L2 norm of what it was. The two "
+            "scales differ.",
+        ),
+        figure(
+            panels(*training, least=13),
+            caption="Training loss and its terms by epoch, each on its own scale.",
+        )
+        if columns and len(result.curve)
+        else None,
+    )
+
+
+def _made(result: DemoResult) -> Html:
+    total = sum(s for s in result.seconds.values() if math.isfinite(s))
+    longest = max((s for s in result.seconds.values() if math.isfinite(s)), default=0.0) or 1.0
+    rows: list[list[Node]] = [
+        [
+            stage,
+            tag(
+                "span",
+                class_="bar",
+                style=f"--share: {seconds / longest if math.isfinite(seconds) else 0:.3f}",
+            ),
+            number(seconds, digits=1),
+        ]
+        for stage, seconds in result.seconds.items()
+    ]
+    rows.append([tag("strong", "all stages"), None, number(total, digits=1)])
+    return join(
+        facts((str(key).replace("_", " "), _value(value)) for key, value in result.facts.items()),
+        table(("stage", "", "seconds"), [(None, rows)], caption="Wall time by stage")
+        if result.seconds
+        else None,
+    )
+
+
+def _caveats() -> Html:
+    return bullets(
+        [
+            "The score is not a probability. It ranks faces; the share of fakes in the training "
+            "data is in it, and it is not calibrated for any other share.",
+            "The forgeries are synthetic: made on the spot by small generators that imitate the "
+            "steps of real pipelines. They are not deepfakes from the wild, and these numbers do "
+            "not carry over to those.",
+            "The data are few. The intervals show how much the identities at hand let the numbers "
+            "vary, not how other data, another seed or another encoder would change them.",
+            "On negative controls AUROC 0.5 is best: a detector that tells compressed, blurred or "
+            "resized real faces from plain ones has learnt something other than forgery.",
+            "A frame without a face is not examined, and nothing outside the face crop is.",
+        ]
+    )
+
+
+def _value(value: Any) -> Node:
+    if isinstance(value, Mapping):
+        return " · ".join(f"{k} {_word(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_word(v) for v in value)
+    text = _word(value)
+    digest = len(text) >= 32 and all(c in "0123456789abcdef" for c in text)
+    return tag("code", text) if digest else text
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return str(value) if abs(value) < 10_000 else f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}".replace("-", "−") if math.isfinite(value) else DASH
+    return DASH if value is None else str(value)
+
+
+def _count(value: Any) -> str:
+    return f"{int(value):,}" if math.isfinite(value) else DASH
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(k): _plain(v) for k, v in zip(frame.columns, row, strict=True)}
+        for row in frame.itertuples(index=False, name=None)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """Return the JSON value of numbers, text and nested containers; NaN and infinities are None."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _clip_record(clip: ScoredClip) -> dict[str, Any]:
+    fields = {"name": clip.name, "time": clip.time, "score": clip.score}
+    plain: dict[str, Any] = _plain({**fields, "clip_score": clip.clip_score})
+    return plain
+
+
+def _neighbour_record(near: Neighbour) -> dict[str, Any]:
+    record: dict[str, Any] = _plain(
+        {"sample": near.sample, "method": near.method, "similarity": near.similarity}
+    )
+    return record
+
+
+def _sphere_record(ds: xr.Dataset) -> dict[str, Any]:
+    columns = {
+        name: values
+        for name in maps.variables(ds)
+        if (values := ds[name].values).dtype.kind in "OUTSbiuf"
+    }
+    columns["projection"] = ds["projection"].transpose("sample", "axis").values
+    rows = zip(*(_plain(list(values)) for values in columns.values()), strict=True)
+    return {
+        "attributes": _plain(ds.attrs),
+        "samples": [dict(zip(columns, row, strict=True)) for row in rows],
+    }
