@@ -76,10 +76,8 @@ def light(image: Image, rng: Generator) -> Image:
         np.ascontiguousarray(image), shift, (width, height), flags=cv2.INTER_NEAREST,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    gain, bias = rng.uniform(0.9, 1.1), rng.uniform(-10, 10)
-    return cv2.convertScaleAbs(image, alpha=gain, beta=max(bias, 0.0)) if bias >= 0 else np.clip(
-        image * np.float32(gain) + np.float32(bias), 0, 255
-    ).astype(np.uint8)
+    gain, offset = rng.uniform(0.9, 1.1), rng.uniform(-10, 10)
+    return np.clip(image * np.float32(gain) + np.float32(offset), 0, 255).astype(np.uint8)
 
 
 def none(image: Image, rng: Generator) -> Image:

@@ -1,0 +1,241 @@
+"""The checkpoint: an adapter file with the tuned numbers, the head, and what they belong to.
+
+A safetensors file of about 0.1 to 0.4 MB. Its metadata is one JSON header that names the backbone by
+hash, the preprocessing, the recipe and the order of the classes. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gendkit.errors import InvalidAdapter, MissingMedia, WrongBackbone
+from gendkit.model.backbone import frozen_hash, norms_hash, tensors_hash
+from gendkit.model.head import CLASSES
+from gendkit.model.tuning import norm_parameters, norm_types
+from gendkit.plugin.specs import BackboneSpec, Preprocessing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+NORM, HEAD = "backbone.", "head."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What an adapter's numbers belong to.
+
+    Attributes
+    ----------
+    backbone, backbone_hash, norms_hash
+        Name, hash of the frozen weights and hash of the layer norms before tuning.
+    source
+        Distribution and version of the plugin that gave the backbone.
+    preprocessing
+        From crop to input.
+    extraction
+        How the crops were made: extractor, threshold, scale, size; empty if unknown.
+    recipe
+        All fields of the recipe.
+    dtype
+        Compute dtype of the encoder.
+    classes
+        Meaning of the columns of the logits.
+    """
+
+    backbone: str
+    backbone_hash: str
+    norms_hash: str
+    source: str
+    preprocessing: Preprocessing
+    extraction: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "float32"
+    classes: tuple[str, ...] = CLASSES
+    gendkit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """Tuned layer norms and head of one backbone.
+
+    Attributes
+    ----------
+    header
+        What the numbers belong to.
+    norms
+        Layer-norm tensors by their names in the backbone, float32.
+    head
+        `weight` (2, D) and `bias` (2,), float32.
+    """
+
+    header: Header
+    norms: Mapping[str, Tensor]
+    head: Mapping[str, Tensor]
+
+    @property
+    def hash(self) -> str:
+        """sha256 over all tensors; names the adapter in records."""
+        return tensors_hash(self._tensors())
+
+    @classmethod
+    def read(cls, path: str | Path) -> Adapter:
+        """Read an adapter file.
+
+        Raises
+        ------
+        MissingMedia
+            If there is no such file.
+        InvalidAdapter
+            If it is no adapter, is of a later format, or is damaged.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingMedia(f"no adapter at {path}; `gendkit train` writes adapter.safetensors.")
+        try:
+            with safe_open(path, framework="pt", device="cpu") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError) as error:
+            raise InvalidAdapter(f"{path} is no adapter, or damaged: {error}") from None
+        if "gendkit" not in metadata:
+            raise InvalidAdapter(f"{path} is a safetensors file, but not one of gendkit's adapters.")
+        try:
+            fields = json.loads(metadata["gendkit"])
+            version, expected = fields.pop("format"), fields.pop("hash")
+            if version != FORMAT:
+                raise InvalidAdapter(
+                    f"{path} has adapter format {version}; this gendkit reads {FORMAT}: upgrade it."
+                )
+            preprocessing = fields.pop("preprocessing")
+            for key in ("mean", "std"):
+                preprocessing[key] = tuple(preprocessing[key])
+            fields["classes"] = tuple(fields["classes"])
+            header = Header(preprocessing=Preprocessing(**preprocessing), **fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidAdapter(f"{path} has a damaged header: {error!r}") from None
+        unknown = [n for n in tensors if not n.startswith((NORM, HEAD))]
+        adapter = cls(
+            header=header,
+            norms={n.removeprefix(NORM): t for n, t in tensors.items() if n.startswith(NORM)},
+            head={n.removeprefix(HEAD): t for n, t in tensors.items() if n.startswith(HEAD)},
+        )
+        if unknown or set(adapter.head) != {"weight", "bias"}:
+            raise InvalidAdapter(
+                f"{path} has tensors {', '.join(sorted(tensors)[:5])}...; expected layer norms "
+                "and a head with weight and bias."
+            )
+        if header.classes != CLASSES:
+            raise InvalidAdapter(f"{path} orders its classes {header.classes}, expected {CLASSES}.")
+        if adapter.hash != expected:
+            raise InvalidAdapter(
+                f"{path} is damaged: its numbers do not have the hash in its header."
+            )
+        return adapter
+
+    def write(self, path: str | Path) -> Path:
+        """Write the adapter file, whole or not at all."""
+        path = Path(path)
+        header = {**asdict(self.header), "format": FORMAT, "hash": self.hash}
+        part = path.with_name(path.name + ".part")
+        tensors = {name: t.contiguous() for name, t in self._tensors().items()}
+        save_file(tensors, part, metadata={"gendkit": json.dumps(header, sort_keys=True)})
+        os.replace(part, path)
+        return path
+
+    def apply(self, backbone: nn.Module, spec: BackboneSpec) -> None:
+        """Put the tuned layer norms into a live backbone with the base weights.
+
+        Raises
+        ------
+        WrongBackbone
+            If the backbone's frozen weights are not those that the adapter was trained on.
+        InvalidAdapter
+            If its tensors are not exactly the backbone's layer norms.
+        """
+        found = frozen_hash(backbone, spec)
+        if found != self.header.backbone_hash:
+            raise WrongBackbone(
+                f"the adapter belongs to {self.header.backbone} "
+                f"({self.header.backbone_hash[:12]}), not to {spec.name} ({found[:12]}); "
+                "load it with the backbone that it was trained on."
+            )
+        load_norms(backbone, spec, self.norms)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            **{NORM + name: t for name, t in self.norms.items()},
+            **{HEAD + name: t for name, t in self.head.items()},
+        }
+
+
+def load_norms(backbone: nn.Module, spec: BackboneSpec, norms: Mapping[str, Tensor]) -> None:
+    """Copy layer-norm tensors into a backbone, strictly.
+
+    Raises
+    ------
+    InvalidAdapter
+        If names or shapes differ.
+    """
+    own = norm_parameters(backbone, norm_types(spec.norm_classes))
+    missing, extra = sorted(set(own) - set(norms)), sorted(set(norms) - set(own))
+    wrong = sorted(n for n in set(own) & set(norms) if own[n].shape != norms[n].shape)
+    if missing or extra or wrong:
+        raise InvalidAdapter(
+            f"layer norms do not fit {spec.name}: missing {missing[:3]}, unknown {extra[:3]}, "
+            f"of another shape {wrong[:3]}."
+        )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(norms[name])
+
+
+def header_of(
+    backbone: nn.Module, spec: BackboneSpec, preprocessing: Preprocessing, **fields: Any
+) -> Header:
+    """Return the header for a backbone whose layer norms are still those of the base."""
+    from gendkit import __version__
+
+    return Header(
+        backbone=spec.name,
+        backbone_hash=frozen_hash(backbone, spec),
+        norms_hash=norms_hash(backbone, spec),
+        preprocessing=preprocessing,
+        gendkit=__version__,
+        **fields,
+    )
+
+
+def movement(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> pd.DataFrame:
+    """How far each layer norm moved.
+
+    Returns
+    -------
+    DataFrame
+        One row a layer in order of depth: `layer`, `depth` (0 to 1), and for `weight` and `bias` the
+        L2 norm of the change over the L2 norm before.
+    """
+    import pandas as pd
+
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in before))
+    rows = []
+    for i, layer in enumerate(layers):
+        row: dict[str, Any] = {"layer": layer, "depth": i / max(1, len(layers) - 1)}
+        for key in ("weight", "bias"):
+            a, b = before.get(f"{layer}.{key}"), after.get(f"{layer}.{key}")
+            row[key] = (
+                float("nan") if a is None or b is None
+                else float((b - a).norm() / a.norm().clamp_min(1e-12))
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,274 @@
+"""A detector: a backbone with tuned layer norms and a head, from face crops or files to scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gendkit.data.pixels import to_pixels
+from gendkit.errors import WrongBackbone
+from gendkit.model.adapter import Adapter
+from gendkit.model.backbone import build_backbone
+from gendkit.model.device import Dtype, best_device, compute
+from gendkit.model.head import Head
+from gendkit.model.losses import normalise
+from gendkit.model.score import FrameScore, Score
+from gendkit.plugin.manager import plugins
+from gendkit.plugin.specs import BackboneSpec, Preprocessing
+
+if TYPE_CHECKING:
+    from gendkit.plugin.protocols import FaceExtractor
+
+BATCH = 32
+EXTRACTOR = "centerface"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What a detector says of N crops.
+
+    Attributes
+    ----------
+    embedding
+        (N, D) float32 unit vectors.
+    logit
+        (N, 2) float32, columns real and fake.
+    score
+        (N,) float32 P(fake) by softmax.
+    """
+
+    embedding: NDArray[np.float32]
+    logit: NDArray[np.float32]
+    score: NDArray[np.float32]
+
+
+class Detector:
+    """Scores face crops, images and videos.
+
+    `gk.load` makes one from an adapter file. The score is a softmax output with the training prior
+    in it, not a calibrated probability.
+
+    Parameters
+    ----------
+    backbone
+        With the adapter applied, in evaluation mode.
+    spec
+        Of the backbone.
+    adapter
+        Head, preprocessing and provenance.
+    device, dtype
+        Where and in which compute dtype the encoder runs.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        spec: BackboneSpec,
+        adapter: Adapter,
+        device: str = "cpu",
+        dtype: Dtype = "float32",
+    ) -> None:
+        self.backbone = backbone.to(device).eval()
+        self.spec = spec
+        self.adapter = adapter
+        self.device = device
+        self.dtype = dtype
+        self.head = Head(spec.dim).to(device)
+        with torch.no_grad():
+            self.head.weight.copy_(adapter.head["weight"])
+            self.head.bias.copy_(adapter.head["bias"])
+
+    def __repr__(self) -> str:
+        h = self.adapter.header
+        return (
+            f"Detector({h.backbone}, {h.preprocessing.size} px, adapter {self.adapter.hash[:12]}, "
+            f"{self.device}, {self.dtype})"
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """From crop to input."""
+        return self.adapter.header.preprocessing
+
+    @torch.inference_mode()
+    def forward(self, pixels: Tensor) -> Outputs:
+        """Run a normalised batch (B, 3, S, S)."""
+        with compute(self.dtype, self.device):
+            features = self.backbone(pixels.to(self.device))
+        z = normalise(features)
+        logit = self.head(z)
+        return Outputs(
+            embedding=z.cpu().numpy(),
+            logit=logit.cpu().numpy(),
+            score=logit.softmax(dim=1)[:, 1].cpu().numpy(),
+        )
+
+    def outputs(self, crops: Sequence[NDArray[np.uint8]], *, batch_size: int = BATCH) -> Outputs:
+        """Run RGB uint8 crops (H, W, 3) of any sizes.
+
+        Raises
+        ------
+        InvalidImage
+            For a crop of another dtype or shape.
+        """
+        parts = [
+            self.forward(to_pixels(crops[i : i + batch_size], self.preprocessing))
+            for i in range(0, len(crops), batch_size)
+        ]
+        return join(parts, dim=self.spec.dim)
+
+    def predict(
+        self, crops: Sequence[NDArray[np.uint8]], *, batch_size: int = BATCH
+    ) -> NDArray[np.float32]:
+        """Return P(fake) (N,) of N RGB uint8 crops (H, W, 3) of any sizes."""
+        return self.outputs(crops, batch_size=batch_size).score
+
+    def embed(
+        self, crops: Sequence[NDArray[np.uint8]], *, batch_size: int = BATCH
+    ) -> NDArray[np.float32]:
+        """Return unit embeddings (N, D) of N RGB uint8 crops (H, W, 3) of any sizes."""
+        return self.outputs(crops, batch_size=batch_size).embedding
+
+    def score(
+        self,
+        media: str | Path,
+        *,
+        frames: int = 32,
+        order: str = "spread",
+        extractor: str | FaceExtractor | None = None,
+    ) -> Score:
+        """Score an image or a video: the mean P(fake) over the frames with a face.
+
+        Parameters
+        ----------
+        media
+            A file.
+        frames
+            How many faces are sought in a video.
+        order
+            Which frames are looked at first.
+        extractor
+            By default the one whose crops the adapter was trained on.
+
+        Returns
+        -------
+        Score
+            Without a face, its `score` is None: not examined, which is not the same as real.
+
+        Raises
+        ------
+        MissingMedia, UnreadableMedia
+            If there is no file, or nothing in it can be decoded.
+        """
+        from gendkit.data.extract import examine
+
+        start = time.perf_counter()
+        extraction = self.adapter.header.extraction
+        if extractor is None or isinstance(extractor, str):
+            extractor = self.extractor(extractor)
+        examined = examine(
+            Path(media),
+            extractor=extractor,
+            frames=frames,
+            order=order,
+            scale=float(extraction.get("scale", 1.3)),
+            size=extraction.get("size"),
+        )
+        faces = [c.image for c in examined.crops if c.image is not None]
+        scores = iter(self.predict(faces).tolist())
+        return Score(
+            path=str(media),
+            frames_total=examined.frames_total,
+            frames=tuple(
+                FrameScore(
+                    frame=crop.frame,
+                    time=crop.time,
+                    score=next(scores) if crop.image is not None else None,
+                    box=crop.box,
+                    reason=crop.reason,
+                )
+                for crop in examined.crops
+            ),
+            problem=examined.problem,
+            seconds=time.perf_counter() - start,
+            adapter=self.adapter.hash,
+            dtype=self.dtype,
+        )
+
+    def extractor(self, name: str | None = None) -> FaceExtractor:
+        """Build the named face extractor, or that of the training data with its threshold."""
+        extraction = self.adapter.header.extraction
+        default = str(extraction.get("extractor") or EXTRACTOR)
+        threshold = extraction.get("threshold") if name in (None, default) else None
+        spec = plugins().spec("face-extractor", name or default)
+        options: dict[str, Any] = {} if threshold is None else {"threshold": float(threshold)}
+        return spec.build(**options)
+
+
+def load(
+    adapter: str | Path | Adapter,
+    *,
+    device: str | None = None,
+    dtype: Dtype | None = None,
+    backbone: nn.Module | None = None,
+) -> Detector:
+    """Load a detector from an adapter file.
+
+    Parameters
+    ----------
+    adapter
+        A file written by `gendkit train`, the folder that holds it, or an `Adapter`.
+    device
+        Such as `cuda`; by default the best there is.
+    dtype
+        Compute dtype of the encoder; by default the one that the adapter was trained in.
+    backbone
+        The base backbone, if it is already in memory; its layer norms are overwritten.
+
+    Raises
+    ------
+    InvalidAdapter
+        If the file is damaged or no adapter.
+    WrongBackbone
+        If the backbone's weights are not those that it was trained on.
+    MissingAsset
+        If the backbone's weights are not to be had.
+    """
+    if not isinstance(adapter, Adapter):
+        path = Path(adapter)
+        adapter = Adapter.read(path / "adapter.safetensors" if path.is_dir() else path)
+    header = adapter.header
+    spec = plugins().spec("backbone", header.backbone)
+    if spec.dim != adapter.head["weight"].shape[1]:
+        raise WrongBackbone(
+            f"the adapter's head takes {adapter.head['weight'].shape[1]} features, "
+            f"{spec.name} gives {spec.dim}."
+        )
+    if backbone is None:
+        backbone = build_backbone(spec, image_size=header.preprocessing.size)
+    adapter.apply(backbone, spec)
+    chosen: Any = dtype or header.dtype
+    return Detector(
+        backbone, spec=spec, adapter=adapter, device=device or best_device(), dtype=chosen
+    )
+
+
+def join(parts: Sequence[Outputs], *, dim: int) -> Outputs:
+    """Join the outputs of batches."""
+    empty = {
+        "embedding": np.empty((0, dim), np.float32),
+        "logit": np.empty((0, 2), np.float32),
+        "score": np.empty(0, np.float32),
+    }
+    return Outputs(
+        **{key: np.concatenate([none, *(getattr(p, key) for p in parts)]) for key, none in empty.items()}
+    )

@@ -1,0 +1,134 @@
+"""The score of one file: a number with everything that it rests on."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameScore:
+    """One frame that was looked at.
+
+    Attributes
+    ----------
+    frame, time
+        Number in order of display, and time stamp in seconds (None for a picture).
+    score
+        P(fake), or None without a face.
+    box
+        Left, top, right, bottom of the face in pixels.
+    reason
+        Why there is no score; empty if there is one.
+    """
+
+    frame: int
+    time: float | None
+    score: float | None
+    box: tuple[float, float, float, float] | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What a detector says of one file.
+
+    Attributes
+    ----------
+    path
+        As it was given.
+    frames_total
+        Frames that the file holds; 1 for a picture.
+    frames
+        Those that were looked at, in order of time.
+    problem
+        What was wrong with the file although some of it decoded; empty if nothing.
+    seconds
+        Wall time.
+    adapter, dtype
+        Hash of the adapter and compute dtype of the encoder.
+    """
+
+    path: str
+    frames_total: int
+    frames: tuple[FrameScore, ...]
+    problem: str
+    seconds: float
+    adapter: str
+    dtype: str
+
+    @property
+    def score(self) -> float | None:
+        """Mean P(fake) over the frames with a face; None if there are none."""
+        scores = [f.score for f in self.frames if f.score is not None]
+        return math.fsum(scores) / len(scores) if scores else None
+
+    @property
+    def faces(self) -> int:
+        """Frames that the score rests on."""
+        return sum(f.score is not None for f in self.frames)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Why frames have no face, with their numbers."""
+        return dict(Counter(f.reason for f in self.frames if f.score is None))
+
+    @property
+    def status(self) -> str:
+        """`scored`, or `not examined` where no face was found."""
+        return "scored" if self.faces else "not examined"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return one flat record, as `gendkit score --json` prints it."""
+        return {
+            "path": self.path,
+            "status": self.status,
+            "score": self.score,
+            "faces": self.faces,
+            "frames_looked_at": len(self.frames),
+            "frames_total": self.frames_total,
+            "frames_without_face": len(self.frames) - self.faces,
+            "reasons": self.reasons,
+            "problem": self.problem,
+            "seconds": round(self.seconds, 3),
+            "adapter": self.adapter,
+            "dtype": self.dtype,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a frame: `path`, `frame`, `time`, `score`, `reason`."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {"path": self.path, "frame": f.frame, "time": f.time, "score": f.score,
+                 "reason": f.reason}
+                for f in self.frames
+            ],
+            columns=["path", "frame", "time", "score", "reason"],
+        )
+
+    def __repr__(self) -> str:
+        value = "not examined" if self.score is None else f"score {self.score:.3f}"
+        return f"Score({self.path}: {value}, {self.faces} of {len(self.frames)} frames with a face)"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "file": self.path,
+            "score": "not examined" if self.score is None else f"{self.score:.3f}",
+            "faces": f"{self.faces} in {len(self.frames)} frames looked at, of {self.frames_total}",
+        }
+        rows |= {f"without a face ({n})": reason for reason, n in self.reasons.items()}
+        if self.problem:
+            rows["problem"] = self.problem
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>"
+            for k, v in rows.items()
+        )
+        return f"<table>{cells}</table>"
