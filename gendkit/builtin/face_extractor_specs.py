@@ -1,25 +1,32 @@
-"""Declares the built-in face extractor; its module is imported when it is built."""
+"""What is declared of the built-in face extractor; its weights are opened when it is built."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gendkit.plugin.specs import FaceExtractorSpec
 
+if TYPE_CHECKING:
+    from gendkit.plugin.protocols import FaceExtractor
 
-def face_extractors() -> Iterator[FaceExtractorSpec]:
-    """Yield CenterFace."""
-    yield FaceExtractorSpec(
-        name="centerface",
-        summary="CenterFace, five landmarks, by OpenCV alone",
-        licence="MIT",
-        threshold=0.5,
-        build=_centerface,
+THRESHOLD = 0.5
+
+
+def _build(*, threshold: float | None = None) -> FaceExtractor:
+    from gendkit.builtin.centerface import CenterFace
+    from gendkit.data.assets import asset_path
+
+    return CenterFace(
+        asset_path("centerface"), threshold=THRESHOLD if threshold is None else threshold
     )
 
 
-def _centerface(**options: Any) -> Any:
-    from gendkit.builtin.centerface import CenterFace
-
-    return CenterFace(**options)
+FACE_EXTRACTORS: tuple[FaceExtractorSpec, ...] = (
+    FaceExtractorSpec(
+        name="centerface",
+        summary="CenterFace, anchor-free, five landmarks; runs on a CPU with OpenCV alone",
+        licence="MIT",
+        threshold=THRESHOLD,
+        build=_build,
+    ),
+)

@@ -83,7 +83,9 @@ def align_face(
     target = ((np.asarray(TEMPLATE) - 0.5) / scale + 0.5) * side
     matrix, _ = cv2.estimateAffinePartial2D(points, target, method=cv2.LMEDS)
     if matrix is None or not np.isfinite(matrix).all():
-        raise InvalidImage(f"no similarity transform fits the landmarks {points.round(1).tolist()}.")
+        raise InvalidImage(
+            f"no similarity transform fits the landmarks {points.round(1).tolist()}."
+        )
     crop: Image = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR)
     return crop
 

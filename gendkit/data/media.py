@@ -25,9 +25,23 @@ if TYPE_CHECKING:
 
     from gendkit.plugin.protocols import Image
 
-IMAGE_SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .tif .tiff .webp".split())
+IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split()
+    [
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ts",
+        ".webm",
+        ".wmv",
+    ]
 )
 Order = Literal["spread", "uniform", "stride", "random"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -164,7 +178,9 @@ def inspect(path: str | Path) -> Facts:
                     packets += 1
                     shown += not packet.is_discard
                     if packet.pts is not None:
-                        end = max(end, float((packet.pts + (packet.duration or 0)) * stream.time_base))
+                        end = max(
+                            end, float((packet.pts + (packet.duration or 0)) * stream.time_base)
+                        )
         except _decoding_error() as error:
             problem = f"reading stops after {packets} frames: {_line(error, path)}"
         if stream.frames > packets:
@@ -174,7 +190,9 @@ def inspect(path: str | Path) -> Facts:
             if announced - end > max(1.0, 0.05 * announced):
                 problem = f"cut off: {announced:.1f} s are announced, the video ends at {end:.1f} s"
     if not shown:
-        raise UnreadableMedia(f"{path} is a video without a frame{': ' if problem else ''}{problem}")
+        raise UnreadableMedia(
+            f"{path} is a video without a frame{': ' if problem else ''}{problem}"
+        )
     return Facts(frames=shown, problem=problem)
 
 
@@ -202,9 +220,7 @@ def read_frames(path: str | Path, wanted: Iterable[int]) -> list[Frame]:
     return frames
 
 
-def walk_frames(
-    path: str | Path, wanted: Iterable[int], visit: Callable[[Frame], object]
-) -> Facts:
+def walk_frames(path: str | Path, wanted: Iterable[int], visit: Callable[[Frame], object]) -> Facts:
     """Call a function with each wanted frame, in order of display, holding one at a time.
 
     The pass ends behind the last wanted frame. A frame carries the container's time stamp in
