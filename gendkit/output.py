@@ -1,0 +1,66 @@
+"""Output folders: written whole or not at all, and never over something else."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from gendkit.errors import OutputExists
+
+
+def new_folder(
+    path: str | Path, *, overwrite: bool, marker: str
+) -> AbstractContextManager[Path]:
+    """Check now that a folder may be written, and write it later, at once.
+
+    Parameters
+    ----------
+    path
+        The folder; it may exist if it is empty.
+    overwrite
+        Replace a folder that holds an earlier output.
+    marker
+        A file that every such output has; a folder without it is never replaced.
+
+    Returns
+    -------
+    context manager
+        Gives a temporary folder beside `path`, which takes its place when the block ends well and
+        is removed when it does not.
+
+    Raises
+    ------
+    OutputExists
+        If the folder holds something that may not be replaced.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise OutputExists(f"{path} is a file; give a folder.")
+    if path.is_dir() and any(path.iterdir()):
+        if not (path / marker).exists():
+            raise OutputExists(
+                f"{path} holds other files and is never replaced; give a new folder."
+            )
+        if not overwrite:
+            raise OutputExists(
+                f"{path} already holds a run; give another folder, or --overwrite to replace it."
+            )
+    return _written(path)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield part
+        part.chmod(0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

@@ -1,0 +1,212 @@
+"""Recipes: every choice of a training run, validated, with the presets of the method."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gendkit.errors import InvalidRecipe, MissingMedia
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Selection(_Frozen):
+    """Which epoch is kept."""
+
+    data: str
+    """What the validation manifest is, in words; recorded and shown beside results."""
+    metric: Literal["macro-ap", "auroc", "last"] = "macro-ap"
+    """Video-level metric on the validation manifest, or the last epoch whatever it scores."""
+
+
+class Recipe(_Frozen):
+    """A training run.
+
+    Read one with `Recipe.of`, which takes a preset's name or a YAML file.
+    """
+
+    name: str
+    """Shown in records."""
+    backbone: str
+    """Name of a backbone, such as `dinov2-vits14` or `timm:NAME`."""
+    image_size: Annotated[int, Field(gt=0)] | None = None
+    """Side of the input in pixels; None is the backbone's own."""
+    losses: dict[str, float] = {"cross-entropy": 1.0}
+    """Losses by plugin name, with their weights."""
+    head_init: Literal["random", "probe"] = "random"
+    """`random`, or a logistic regression on the frozen embeddings of the training crops."""
+    probe_c: Positive = 1.0
+    """Inverse strength of that regression's L2 penalty, as in scikit-learn."""
+    logit_scale: Positive = 1.0
+    """Factor on the logits in training; folded into the head that is kept."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Compute dtype of the encoder. Normalisation, metric terms and head are always float32."""
+    learning_rate: Positive = 3e-4
+    """Peak, for the layer norms."""
+    head_learning_rate: Positive | None = None
+    """Peak, for the head; None is the same as for the layer norms."""
+    min_learning_rate: NotNegative = 1e-5
+    """Start of the warm-up and end of each cosine cycle; the head's is in proportion."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.999,
+    )
+    """AdamW's decay rates."""
+    weight_decay: NotNegative = 0.0
+    """AdamW's weight decay."""
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    """Crops in a batch, shuffled; the last partial batch of an epoch is dropped."""
+    epochs: Annotated[int, Field(ge=1)] = 30
+    """Passes over the training manifest, the warm-up included."""
+    warmup_epochs: NotNegative = 1.0
+    """Linear warm-up, stepped per batch."""
+    cycle_epochs: Positive = 10.0
+    """Length of a cosine cycle, stepped per batch; the last may be cut short."""
+    augmentation: Literal["gend", "light", "none"] = "gend"
+    """Of the training crops, before the resize."""
+    selection: Selection
+    """Which epoch is kept, and by what."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the head, the order and the augmentation."""
+
+    @classmethod
+    def of(cls, source: str | Path | Recipe, **changes: Any) -> Recipe:
+        """Return a recipe by preset name or from a YAML file, with fields changed.
+
+        A YAML file holds fields; its field `preset`, if there, names the preset that gives the rest.
+
+        Raises
+        ------
+        InvalidRecipe
+            For an unknown preset or field, or an impossible value.
+        MissingMedia
+            If the file does not exist.
+        """
+        if isinstance(source, Recipe):
+            return cls._checked({**source.model_dump(), **changes}, source.name)
+        if str(source) in PRESETS:
+            return cls._checked({**PRESETS[str(source)], **changes}, str(source))
+        path = Path(source)
+        if path.suffix not in (".yaml", ".yml"):
+            raise InvalidRecipe(
+                f"no recipe is named {str(source)!r}; the presets are {', '.join(PRESETS)}, "
+                "or give a .yaml file."
+            )
+        if not path.is_file():
+            raise MissingMedia(f"no recipe at {path}.")
+        try:
+            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InvalidRecipe(f"{path} is no YAML: {str(error).splitlines()[0]}") from None
+        if not isinstance(fields, dict):
+            raise InvalidRecipe(f"{path} holds {type(fields).__name__}; expected fields of a recipe.")
+        preset = fields.pop("preset", None)
+        if preset is not None and preset not in PRESETS:
+            raise InvalidRecipe(f"{path}: preset {preset!r}; there is {', '.join(PRESETS)}.")
+        base = dict(PRESETS[preset]) if preset else {}
+        return cls._checked({"name": path.stem, **base, **fields, **changes}, str(path))
+
+    @classmethod
+    def _checked(cls, fields: dict[str, Any], where: str) -> Recipe:
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise InvalidRecipe(f"recipe {where}: {_explain(error)}") from None
+
+    def to_yaml(self) -> str:
+        """Return all fields as YAML, from which `of` makes the same recipe."""
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """Return the layer norms' learning rate for a step counted from 0.
+
+        Linear from `min_learning_rate` over the warm-up, then cosine cycles from `learning_rate` to
+        `min_learning_rate`, as in Loshchilov and Hutter, SGDR, ICLR 2017, without lengthening.
+        """
+        low, peak = self.min_learning_rate, self.learning_rate
+        warmup = round(self.warmup_epochs * steps_per_epoch)
+        if step < warmup:
+            return low + (peak - low) * step / warmup
+        cycle = max(1, round(self.cycle_epochs * steps_per_epoch))
+        phase = ((step - warmup) % cycle) / cycle
+        return low + (peak - low) * (1 + math.cos(math.pi * phase)) / 2
+
+
+_METHOD: dict[str, Any] = {
+    "learning_rate": 3e-4,
+    "min_learning_rate": 1e-5,
+    "batch_size": 128,
+    "epochs": 30,
+    "warmup_epochs": 1,
+    "cycle_epochs": 10,
+    "augmentation": "gend",
+    "dtype": "bfloat16",
+    "selection": {
+        "data": "validation sets of the families of DeepSpeak, Celeb-DF++ and FFIW",
+        "metric": "macro-ap",
+    },
+}
+
+PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
+    {
+        "gend-clip": {
+            **_METHOD,
+            "name": "gend-clip",
+            "backbone": "clip-vitl14",
+            "losses": {"cross-entropy": 1.0, "uniformity": 0.5, "alignment": 0.1},
+        },
+        "gend-pe": {
+            **_METHOD,
+            "name": "gend-pe",
+            "backbone": "pe-core-l14",
+            "losses": {"cross-entropy": 1.0},
+        },
+        "gend-dinov3": {
+            **_METHOD,
+            "name": "gend-dinov3",
+            "backbone": "dinov3-vitl16",
+            "losses": {"cross-entropy": 1.0, "uniformity": 0.5, "alignment": 0.5},
+        },
+        "small-data": {
+            "name": "small-data",
+            "backbone": "dinov2-vits14",
+            "image_size": 126,
+            "losses": {"cross-entropy": 1.0},
+            "head_init": "probe",
+            "learning_rate": 1e-2,
+            "head_learning_rate": 3e-3,
+            "batch_size": 32,
+            "epochs": 10,
+            "warmup_epochs": 1,
+            "cycle_epochs": 9,
+            "augmentation": "light",
+            "dtype": "bfloat16",
+            "selection": {"data": "development identities and families", "metric": "auroc"},
+        },
+    }
+)
+
+
+def _explain(error: ValidationError) -> str:
+    """Say in one line what is wrong with the first bad field."""
+    first = error.errors()[0]
+    field = ".".join(str(p) for p in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = [*Recipe.model_fields, *(f"selection.{f}" for f in Selection.model_fields)]
+        close = difflib.get_close_matches(field, known, n=1)
+        meant = f"was {close[0]!r} meant?" if close else f"the fields are {', '.join(known)}."
+        return f"unknown field {field!r}; {meant}"
+    if first["type"] == "missing":
+        return f"field {field!r} is missing."
+    return f"field {field!r} is {first['input']!r}: {first['msg']}."
