@@ -5,6 +5,7 @@ clip is `finish(prepare(photo))`, a fake `finish(forge(prepare(photo)))`, all wi
 Everything is determined by the plan's seed.
 """
 
+from gendkit.data.forge.donors import describe, match_donors
 from gendkit.data.forge.families import FAMILIES, Family, family_named, forge
 from gendkit.data.forge.masks import draw_mask
 from gendkit.data.forge.plan import BLENDINGS, MASKS, Plan, Subject, finish, jpeg, prepare
@@ -18,11 +19,13 @@ __all__ = [
     "Plan",
     "Subject",
     "Upsampler",
+    "describe",
     "draw_mask",
     "family_named",
     "finish",
     "fit_upsampler",
     "forge",
     "jpeg",
+    "match_donors",
     "prepare",
 ]
