@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gendkit.report import figures, findings, maps
+from gendkit.report import faces, figures, findings, maps
 from gendkit.report.page import (
     DASH,
     Html,
@@ -28,7 +28,6 @@ from gendkit.report.page import (
     number,
     page,
     panels,
-    picture,
     prose,
     section,
     table,
@@ -36,21 +35,21 @@ from gendkit.report.page import (
     tile,
     tiles,
 )
+from gendkit.report.record import plain, records
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from gendkit.evaluate.result import DemoResult, Neighbour, ScoredClip
+    from gendkit.evaluate.result import DemoResult, Neighbour, Neighbourhood, ScoredClip
 
-SHOWN = 8
 _CONTENTS = (
     ("families", "By forgery family"),
     ("roc", "ROC"),
     ("clip", "A clip and its twin"),
     ("map", "The map"),
     ("neighbours", "Neighbours"),
-    ("layers", "What moved"),
+    ("layers", "What moved in training"),
     ("made", "How this was made"),
     ("caveats", "What it does not show"),
 )
@@ -68,7 +67,7 @@ def render_demo(result: DemoResult) -> str:
         "roc": _roc(result.roc),
         "clip": _clips(result.clip, result.twin),
         "map": _map(result.sphere),
-        "neighbours": _neighbours(result),
+        "neighbours": _neighbours(result.neighbourhood),
         "layers": _changes(result),
         "made": _made(result),
         "caveats": _caveats(),
@@ -92,11 +91,11 @@ def demo_json(result: DemoResult) -> dict[str, Any]:
     found = _effects(result)
     return {
         "headline": findings.headline(found["seen"], found["unseen"]),
-        "facts": _plain(result.facts),
-        "families": _records(result.families),
-        "groups": _records(result.groups),
-        "roc": _records(result.roc),
-        "curve": _records(result.curve),
+        "facts": plain(result.facts),
+        "families": records(result.families),
+        "groups": records(result.groups),
+        "roc": records(result.roc),
+        "curve": records(result.curve),
         "clip": _clip_record(result.clip),
         "twin": _clip_record(result.twin),
         "sphere": _sphere_record(result.sphere),
@@ -104,12 +103,12 @@ def demo_json(result: DemoResult) -> dict[str, Any]:
             "sample": near.sample,
             "method": near.method,
             "label": near.label,
-            "score": _plain(near.score),
+            "score": plain(near.score),
             "reals": [_neighbour_record(n) for n in near.reals],
             "fakes": [_neighbour_record(n) for n in near.fakes],
         },
-        "layers": _records(result.layers),
-        "seconds": _plain(result.seconds),
+        "layers": records(result.layers),
+        "seconds": plain(result.seconds),
     }
 
 
@@ -143,7 +142,7 @@ def _lead(result: DemoResult) -> Html:
 
 
 def _families(result: DemoResult) -> Html:
-    head = ("", "real", "fake", "people", "frozen probe", "tuned", "tuned − probe")
+    head = ("", "frozen probe", "tuned", "tuned − probe", "real", "fake", "people")
     bodies = []
     for group, title in figures.GROUPS.items():
         members = result.families[result.families["group"] == group]
@@ -174,7 +173,7 @@ def _families(result: DemoResult) -> Html:
         table(
             head,
             bodies,
-            caption="AUROC with 95 % intervals. For controls, “fake” counts the changed real crops.",
+            caption="AUROC with 95 % intervals. For controls, “fake” counts changed real crops.",
         ),
     )
 
@@ -185,7 +184,7 @@ def _family_row(name: Node, row: pd.Series[Any]) -> list[Node]:
         estimate(*(float(row[f"{c}{e}"]) for e in ("", "_low", "_high")), sign=c == "difference")
         for c in ("probe", "tuned", "difference")
     ]
-    return [name, *counts, *numbers]
+    return [name, *numbers, *counts]
 
 
 def _roc(roc: pd.DataFrame) -> Html:
@@ -207,56 +206,24 @@ def _roc(roc: pd.DataFrame) -> Html:
 
 def _clips(clip: ScoredClip, twin: ScoredClip) -> Html:
     drawing = chart(
-        figures.timeline(clip, twin, width=920),
+        figures.timeline(clip, twin, width=760),
         narrow=figures.timeline(clip, twin, width=390),
         alt=f"Score over time of {clip.name} (mean {number(clip.clip_score, digits=2)}) and of "
         f"{twin.name} (mean {number(twin.clip_score, digits=2)}).",
     )
     return join(
-        prose(
-            findings.twins(clip, twin),
-            " Neither clip took part in training, and nobody in the training data is in it.",
-        ),
+        prose(findings.twins(clip, twin)),
         figure(
             drawing,
             caption="Score of each frame; dotted: the clip’s mean. Crosses under the axis are "
             "frames in which no face was found.",
         ),
         figure(
-            _film(clip, kind="real"),
-            _film(twin, kind="fake"),
+            faces.film(clip, kind="real"),
+            faces.film(twin, kind="fake"),
             caption="Face crops as the detector sees them, evenly spread over time, with the score "
             "of the frame above its time.",
         ),
-    )
-
-
-def _film(clip: ScoredClip, *, kind: str) -> Html:
-    there = [i for i, face in enumerate(clip.faces) if face is not None]
-    chosen = np.unique(np.linspace(0, len(there) - 1, SHOWN).round().astype(int)) if there else []
-    items = []
-    for i in (there[c] for c in chosen):
-        score, time = number(clip.score[i], digits=2), number(clip.time[i], digits=1)
-        face = clip.faces[i]
-        assert face is not None
-        items.append(
-            tag(
-                "li",
-                picture(face, alt=f"{clip.name}, face at {time} s, score {score}"),
-                tag("span", score, class_="score"),
-                tag("span", f"{time} s", class_="detail"),
-                class_=f"is-{kind}",
-            )
-        )
-    mean = number(clip.clip_score, digits=2)
-    return join(
-        tag(
-            "p",
-            clip.name,
-            tag("span", f"{kind}, mean score {mean}", class_="detail"),
-            class_="row-title",
-        ),
-        tag("ul", *items, class_="film") if items else prose("No face was found in this clip."),
     )
 
 
@@ -276,12 +243,12 @@ def _map(ds: xr.Dataset) -> Html:
         cards.append(Html(text=drawing.text.removesuffix("</div>") + f"{legend}</div>"))
     return join(
         prose(
-            "Each point is a face crop, placed so that faces which are close on the hypersphere are "
-            "mostly close here."
+            "Each point is a face crop, placed so that faces which are close on the hypersphere "
+            "are mostly close here."
         ),
         figure(
             panels(*cards),
-            caption=f"{ds.sizes['sample']:,} crops that the detectors were not trained on.",
+            caption=f"{ds.sizes['sample']:,} crops{_splits(ds)}.",
         ),
         note(
             "A map is for finding faces to look at, never evidence: it must tear and stretch, and "
@@ -291,61 +258,39 @@ def _map(ds: xr.Dataset) -> Html:
     )
 
 
-def _neighbours(result: DemoResult) -> Html:
-    near = result.neighbourhood
-    kind = {0: "real", 1: "fake"}.get(near.label, "unknown")
-    detail = near.method or kind
-    asked = tag(
-        "div",
-        picture(near.face, alt=f"The face in question: {detail}", size=208),
-        tag("span", f"score {number(near.score, digits=2)}", class_="score"),
-        tag("span", detail, class_="detail"),
-        class_=f"face is-{kind}",
-    )
-    rows = join(
-        *_near_row("Nearest real faces", near.reals, kind="real"),
-        *_near_row("Nearest fakes", near.fakes, kind="fake"),
-    )
+def _splits(ds: xr.Dataset) -> str:
+    names = sorted(set(ds["split"].to_numpy()) - {""}) if "split" in ds else []
+    return f" of the split {' and '.join(names)}" if names else ""
+
+
+def _neighbours(near: Neighbourhood) -> Html:
     return join(
         prose(findings.surroundings(near)),
         figure(
-            tag("div", asked, tag("div", rows), class_="near"),
-            caption="Below each face: its cosine similarity to the face on the left (1 is the same "
+            faces.neighbours(near),
+            caption="Below each face: its cosine similarity to the face in question (1 is the same "
             "direction on the sphere), and what it is.",
         ),
     )
 
 
-def _near_row(title: str, near: tuple[Neighbour, ...], *, kind: str) -> list[Html]:
-    items = [
-        tag(
-            "li",
-            picture(n.face, alt=f"{n.method or kind}, similarity {number(n.similarity)}"),
-            tag("span", number(n.similarity), class_="score"),
-            tag("span", n.method or kind, class_="detail"),
-            class_=f"is-{kind}",
-        )
-        for n in near
-    ]
-    return [
-        tag("p", title, class_="row-title"),
-        tag("ul", *items, class_="film") if items else prose("There were none."),
-    ]
-
-
 def _changes(result: DemoResult) -> Html:
     moved = [
         chart(
-            figures.layers(result.layers, part=part),
-            title=title,
-            alt=f"Relative change of the layer norms’ {title.lower()} by depth.",
-        )
-        for part, title in (("weight", "Weights"), ("bias", "Biases"))
+            figures.layers(result.layers, part="weight"),
+            title="Weights",
+            alt="Relative change of the layer norms’ weights by depth.",
+        ),
+        chart(
+            figures.layers(result.layers, part="bias"),
+            title="Biases",
+            alt="Relative change of the layer norms’ biases by depth.",
+        ),
     ]
     columns = [c for c in result.curve.columns if c != "epoch"]
     training = [
         chart(
-            figures.curve(result.curve, column=c),
+            figures.curve(result.curve, column=c, width=230),
             title=str(c),
             alt=f"Training: {c} by epoch.",
         )
@@ -373,19 +318,17 @@ def _made(result: DemoResult) -> Html:
     rows: list[list[Node]] = [
         [
             stage,
-            tag(
-                "span",
-                class_="bar",
-                style=f"--share: {seconds / longest if math.isfinite(seconds) else 0:.3f}",
-            ),
             number(seconds, digits=1),
+            tag("span", class_="bar", style=f"--share: {seconds / longest:.3f}")
+            if math.isfinite(seconds)
+            else None,
         ]
         for stage, seconds in result.seconds.items()
     ]
-    rows.append([tag("strong", "all stages"), None, number(total, digits=1)])
+    rows.append([tag("strong", "all stages"), number(total, digits=1), None])
     return join(
         facts((str(key).replace("_", " "), _value(value)) for key, value in result.facts.items()),
-        table(("stage", "", "seconds"), [(None, rows)], caption="Wall time by stage")
+        table(("stage", "seconds", ""), [(None, rows)], caption="Wall time by stage")
         if result.seconds
         else None,
     )
@@ -422,7 +365,7 @@ def _word(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
-        return str(value) if abs(value) < 10_000 else f"{value:,}"
+        return str(value) if abs(int(value)) < 10_000 else f"{value:,}"
     if isinstance(value, float | np.floating):
         return f"{value:.4g}".replace("-", "−") if math.isfinite(value) else DASH
     return DASH if value is None else str(value)
@@ -432,48 +375,24 @@ def _count(value: Any) -> str:
     return f"{int(value):,}" if math.isfinite(value) else DASH
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(k): _plain(v) for k, v in zip(frame.columns, row, strict=True)}
-        for row in frame.itertuples(index=False, name=None)
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """Return the JSON value of numbers, text and nested containers; NaN and infinities are None."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
 def _clip_record(clip: ScoredClip) -> dict[str, Any]:
-    fields = {"name": clip.name, "time": clip.time, "score": clip.score}
-    plain: dict[str, Any] = _plain({**fields, "clip_score": clip.clip_score})
-    return plain
+    return {
+        "name": clip.name,
+        "time": plain(clip.time),
+        "score": plain(clip.score),
+        "clip_score": plain(clip.clip_score),
+    }
 
 
 def _neighbour_record(near: Neighbour) -> dict[str, Any]:
-    record: dict[str, Any] = _plain(
-        {"sample": near.sample, "method": near.method, "similarity": near.similarity}
-    )
-    return record
+    return {"sample": near.sample, "method": near.method, "similarity": plain(near.similarity)}
 
 
 def _sphere_record(ds: xr.Dataset) -> dict[str, Any]:
-    columns = {
-        name: values
-        for name in maps.variables(ds)
-        if (values := ds[name].values).dtype.kind in "OUTSbiuf"
-    }
-    columns["projection"] = ds["projection"].transpose("sample", "axis").values
-    rows = zip(*(_plain(list(values)) for values in columns.values()), strict=True)
+    columns = {name: plain(ds[name].to_numpy()) for name in maps.variables(ds)}
+    columns["projection"] = plain(ds["projection"].transpose("sample", "axis").to_numpy())
+    rows = zip(*columns.values(), strict=True)
     return {
-        "attributes": _plain(ds.attrs),
+        "attributes": plain(ds.attrs),
         "samples": [dict(zip(columns, row, strict=True)) for row in rows],
     }

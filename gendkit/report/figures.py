@@ -1,9 +1,9 @@
 """The charts of the pages: tables enter, `<svg>` elements leave.
 
 A chart takes its ink from the page (the CSS variables --ink, --muted, --line and --paper), so that
-one drawing serves light, dark and print; the colours that carry meaning are those of the palette and
-the same in both. Equal input gives equal bytes. Widths are CSS pixels at natural size, at which
-text is 11 px.
+one drawing serves light, dark and print; the colours with a meaning are the palette's, the same in
+all three. Equal input gives equal bytes. Widths are CSS pixels at natural size, at which text is
+11 px.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
 
 from gendkit.report import maps
 from gendkit.report.palette import FAKE, PROBE, REAL, TUNED, Look
@@ -71,6 +73,8 @@ _STYLE: dict[str, Any] = {
     "svg.image_inline": True,
 }
 _STYLE_LOCK = threading.Lock()  # matplotlib's settings belong to the process
+
+_POINTER = r'(href="#|url\(#)([\w-]+)'
 
 GROUPS = {"seen": "Seen in training", "unseen": "Never seen", "control": "Negative controls"}
 DETECTORS = {"probe": "frozen linear probe", "tuned": "tuned layer norms"}
@@ -135,7 +139,7 @@ def roc(table: pd.DataFrame, *, group: str, width: float = 400) -> str:
 
     def draw(figure: Figure) -> None:
         ax = figure.add_subplot()
-        ax.plot([0, 1], [0, 1], color=LINE, linewidth=1.2)
+        ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 3)))
         for detector, dashes in (("probe", (0, (4, 2))), ("tuned", "solid")):
             rows = table[(table["group"] == group) & (table["detector"] == detector)]
             colour = _DETECTOR_STYLE[detector]["color"]
@@ -158,7 +162,7 @@ def timeline(clip: ScoredClip, twin: ScoredClip, *, width: float = 900) -> str:
 
     def draw(figure: Figure) -> None:
         ax = figure.add_subplot()
-        styles = [
+        styles: list[tuple[ScoredClip, dict[str, Any], float]] = [
             (clip, {"color": REAL, "marker": "o", "markersize": 4}, -0.035),
             (twin, {"color": FAKE, "marker": "^", "markersize": 5}, -0.065),
         ]
@@ -179,7 +183,7 @@ def timeline(clip: ScoredClip, twin: ScoredClip, *, width: float = 900) -> str:
             )
         _legend(figure, [(s.name, style) for s, style, _ in styles], columns=1 + (width > 600))
 
-    return _svg(width, 250 if width > 600 else 270, draw)
+    return _svg(width, 240 if width > 600 else 270, draw)
 
 
 def sphere(ds: xr.Dataset, *, colour: str, width: float = 440) -> str:
@@ -225,19 +229,19 @@ def curve(table: pd.DataFrame, *, column: str, width: float = 300) -> str:
         ax.plot(table["epoch"], table[column], color=TUNED, marker="o", markersize=3.5)
         ax.margins(y=0.15)
         ax.grid(axis="y")
-        ax.locator_params(axis="y", nbins=4)
-        ax.xaxis.get_major_locator().set_params(integer=True, nbins=6)
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("epoch")
 
     return _svg(width, 180, draw)
 
 
-def marker(look: Look, *, side: float = 12) -> str:
+def marker(look: Look, *, side: float = 14) -> str:
     """Draw the marker of a category alone, for a legend in the page."""
     style = MarkerStyle(look.marker)
     path = style.get_path().transformed(style.get_transform())
-    vertices = path.vertices * (side * (0.26 if look.marker == "." else 0.4))
+    vertices = np.asarray(path.vertices) * (side * (0.26 if look.marker == "." else 0.42))
     words = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
     shape = []
     for points, code in Path(vertices, path.codes).iter_segments(curves=True, simplify=False):
@@ -267,8 +271,6 @@ def _dot(ax: Any, y: float, row: Any, detector: str) -> None:
 
 
 def _legend(figure: Figure, entries: list[tuple[str, dict[str, Any]]], *, columns: int = 2) -> None:
-    from matplotlib.lines import Line2D
-
     handles = [Line2D([], [], label=name, **style) for name, style in entries]
     figure.legend(
         handles=handles, loc="outside upper left", ncols=columns, labelcolor=INK, borderaxespad=0.2
@@ -290,17 +292,20 @@ def _svg(width: float, height: float, draw: Callable[[Figure], None]) -> str:
 
 def _clean(svg: str, width: float, height: float) -> str:
     """Make matplotlib's file an element of a page: its inks, its font, ids of its own."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<svg [^>]*>", "", svg, count=1)
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
-    svg = re.sub(r"(?<=\d\.\d\d)\d+", "", svg)
-    for sentinel, variable in _INK.items():
-        svg = svg.replace(sentinel, variable)
-    used = set(re.findall(r"#([\w-]+)[\")]", svg))
+    svg = re.sub(r"<svg [^>]*>", "", svg[svg.index("<svg") :], count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    used = {name for _, name in re.findall(_POINTER, svg)}
     mark = "g" + hashlib.sha256(svg.encode()).hexdigest()[:8]
-    svg = re.sub(r' id="([\w-]+)"', lambda m: f' id="{mark}-{m[1]}"' if m[1] in used else "", svg)
-    svg = re.sub(r"#([\w-]+)(?=[\")])", lambda m: f"#{mark}-{m[1]}" if m[1] in used else m[0], svg)
+
+    def tidy(match: re.Match[str]) -> str:
+        tag = re.sub(r"font-family: [^;\"]*;? ?", "", match[0])
+        tag = re.sub(r"(?<=\d\.\d\d)\d+", "", tag)
+        for sentinel, variable in _INK.items():
+            tag = tag.replace(sentinel, variable)
+        tag = re.sub(r' id="([^"]+)"', lambda m: f' id="{mark}-{m[1]}"' * (m[1] in used), tag)
+        return re.sub(_POINTER, rf"\g<1>{mark}-\g<2>", tag)
+
+    svg = re.sub(r"<[^>]+>", tidy, svg)  # tags only: the text of a label stays as it is
     svg = re.sub(r">\s*\n\s*<", "><", svg)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '

@@ -1,7 +1,7 @@
 """What the numbers allow one to say: estimates enter, sentences leave.
 
-A sentence claims a gain or a loss only if the whole 95 % interval lies on one side of zero, and says
-so when it does not, when there is no interval, and when there is no number.
+A sentence claims a gain or a loss only if the whole 95 % interval lies on one side of zero, and
+says so when it does not, when there is no interval, and when there is no number.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def headline(seen: Effect | None, unseen: Effect | None) -> str:
     if unseen is None or unseen.direction == "unknown":
         told = seen.direction if seen is not None else "unknown"
         return {
-            "gain": "Tuning layer norms helps on forgeries seen in training; others were not measured",
-            "loss": "Tuning layer norms hurts on forgeries seen in training; others were not measured",
+            "gain": "Tuned layer norms help on forgeries seen in training; no others were measured",
+            "loss": "Tuned layer norms hurt on forgeries seen in training; no others were measured",
             "unclear": "This run does not show whether tuning layer norms helps",
             "unknown": "This run measured no difference between tuned and frozen",
         }[told]
@@ -105,19 +105,19 @@ def comparison(found: Effect) -> str:
     if found.direction == "unknown":
         return f"{where}, the difference between tuned and frozen could not be computed."
     start = (
-        f"{where}, mean AUROC is {number(found.probe)} for a linear probe on the frozen encoder and "
-        f"{number(found.tuned)} with tuned layer norms: "
+        f"{where}, mean AUROC is {number(found.probe)} for a linear probe on the frozen encoder "
+        f"and {number(found.tuned)} with tuned layer norms: "
     )
     size = number(found.mean, sign=True)
     ends = interval(found.low, found.high, sign=True)
     if ends == DASH:
         return f"{start}a difference of {size}, for which no interval could be computed."
     text = {
-        "gain": f"a gain of {size} (95 % interval {ends}).",
-        "loss": f"a loss of {size} (95 % interval {ends}).",
+        "gain": f"a gain of {size} (95\N{NO-BREAK SPACE}% interval {ends}).",
+        "loss": f"a loss of {size} (95\N{NO-BREAK SPACE}% interval {ends}).",
         "unclear": (
-            f"a difference of {size} whose 95 % interval, {ends}, contains zero, so this run does "
-            "not show which is better."
+            f"a difference of {size} whose 95\N{NO-BREAK SPACE}% interval, {ends}, contains zero, "
+            "so this run does not show which is better."
         ),
     }[found.direction]
     if found.tuned_low <= 0.5:
@@ -142,9 +142,10 @@ def controls(families: pd.DataFrame) -> str:
             "leave out 0.5: it was not shown to react to changes that are no forgery."
         )
     return (
-        f"The tuned detector reacts to {len(moved)} of {len(rows)} changes that are no forgery: "
-        f"{', '.join(moved)}. AUROC 0.5 would be indifference; part of its scores elsewhere may "
-        "have the same cause."
+        f"For {len(moved)} of {len(rows)} changes that are no forgery, the tuned detector’s "
+        f"interval leaves out 0.5: {', '.join(moved)}. It seems to react to them, and part of its "
+        "scores elsewhere may have the same cause; with many intervals, one in twenty leaves out "
+        "the truth by chance."
     )
 
 
@@ -172,9 +173,10 @@ def surroundings(found: Neighbourhood) -> str:
     """Return who is nearest to a face on the sphere."""
     near = [(n.similarity, "real") for n in found.reals]
     near += [(n.similarity, "fake") for n in found.fakes]
-    if not near:
-        return "No face of another person’s clips was there to compare it with."
-    nearest = sorted(near, reverse=True)[: max(len(found.reals), len(found.fakes))]
+    # Of each kind only so many are known, so only that many can be counted over both.
+    nearest = sorted(near, reverse=True)[: min(len(found.reals), len(found.fakes))]
+    if not nearest:
+        return "Of real and fake faces of other people, not both were there to compare it with."
     fakes = sum(kind == "fake" for _, kind in nearest)
     truth = {0: "real", 1: f"forged ({found.method or 'unknown method'})"}.get(
         found.label, "of unknown origin"
@@ -210,4 +212,4 @@ def tone(found: Effect | None) -> Literal["", "good", "bad"]:
 
 
 def _percent(share: float) -> str:
-    return f"{number(100 * share, digits=1)} %"
+    return f"{number(100 * share, digits=1)}\N{NO-BREAK SPACE}%"

@@ -1,7 +1,7 @@
 """The map of the sphere: embeddings with a projection enter, places and colours leave.
 
-What the pages, the notebook's picture and its widget share, so that a point looks the same in all of
-them. Maps are for finding what to look at; distances on them are no evidence.
+What the pages, the notebook's picture and its widget share, so that a point looks the same in all
+of them. Maps are for finding what to look at; distances on them are no evidence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.report.palette import FAKE_NAME, REAL_NAME, UNKNOWN_NAME, Look, looks
+from gendkit.report.palette import FAKE_NAME, REAL_NAME, UNKNOWN, UNKNOWN_NAME, Look, looks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,13 +33,13 @@ class Colouring:
         The variable of the embeddings.
     looks
         The categories in order, real first and the rare ones last; empty for a continuous variable.
-    values
+    each
         (N,) the category of each point, or its float64 value.
     """
 
     variable: str
     looks: tuple[Look, ...]
-    values: NDArray[Any]
+    each: NDArray[Any]
 
     @property
     def continuous(self) -> bool:
@@ -67,7 +67,7 @@ def places(ds: xr.Dataset) -> NDArray[np.float64]:
             f"'projection' has dimensions {', '.join(map(str, ds['projection'].dims))}; "
             "expected sample, axis."
         )
-    points = np.asarray(ds["projection"].transpose("sample", "axis").values, dtype=np.float64)
+    points = np.asarray(ds["projection"].transpose("sample", "axis").to_numpy(), dtype=np.float64)
     if points.shape[1] == 2:
         return points
     if points.shape[1] == 3:
@@ -78,7 +78,7 @@ def places(ds: xr.Dataset) -> NDArray[np.float64]:
 def colouring(ds: xr.Dataset, variable: str) -> Colouring:
     """Return what tells the points apart by a variable on sample.
 
-    An empty `method` or `family` is named by the label: a real face has neither. More than 20
+    Categories are named as by `categories`. More than 20
     categories are cut to the 19 most frequent and one named after how many others there are.
 
     Raises
@@ -87,24 +87,43 @@ def colouring(ds: xr.Dataset, variable: str) -> Colouring:
         If there is no such variable, or it has further dimensions.
     """
     check_variable(ds, variable)
-    values = np.asarray(ds[variable].values)
+    values = np.asarray(ds[variable].to_numpy())
     if values.dtype.kind in "iuf" and variable != "label":
-        return Colouring(variable=variable, looks=(), values=values.astype(np.float64))
-    names = _names(ds, variable, values)
+        return Colouring(variable=variable, looks=(), each=values.astype(np.float64))
+    names = categories(ds, variable)
     counts = Counter(names)
     fixed = [n for n in (REAL_NAME, FAKE_NAME, UNKNOWN_NAME) if n in counts]
     kept = sorted(set(counts) - set(fixed))
-    if len(fixed) + len(kept) > MANY:
+    given = looks([*fixed, *kept])
+    if len(given) > MANY:
         frequent = sorted(kept, key=lambda n: (-counts[n], n))[: MANY - 1 - len(fixed)]
         other = f"{len(kept) - len(frequent)} others"
         chosen = {*fixed, *frequent}
         names = [n if n in chosen else other for n in names]
-        kept = [*sorted(frequent), other]
+        rest = Look(name=other, colour=UNKNOWN, marker=".")
+        given = (*looks([*fixed, *sorted(frequent)]), rest)
     return Colouring(
         variable=variable,
-        looks=looks([*fixed, *kept]),
-        values=np.array(names, dtype=object),
+        looks=given,
+        each=np.array(names, dtype=object),
     )
+
+
+def categories(ds: xr.Dataset, variable: str) -> list[str]:
+    """Return what each of the N samples is by a variable, in words.
+
+    A label is `real`, `fake` or `unknown`, and so is an empty `method` or `family`, of which a real
+    face has none; otherwise empty is `none`.
+    """
+    values = np.asarray(ds[variable].to_numpy())
+    if variable == "label":
+        return [_LABELS.get(v, UNKNOWN_NAME) for v in values.tolist()]
+    if variable in ("method", "family") and "label" in ds:
+        empty = categories(ds, "label")
+    else:
+        empty = ["none"] * len(values)
+    given = ("" if v is None else str(v) for v in values)
+    return [name or other for name, other in zip(given, empty, strict=True)]
 
 
 def variables(ds: xr.Dataset) -> list[str]:
@@ -143,10 +162,12 @@ def draw_map(ax: Any, ds: xr.Dataset, *, colour: str, size: float = 12.0) -> Col
     meaning = colouring(ds, colour)
     common = {"linewidths": 0, "alpha": 0.78, "rasterized": len(points) > 2_000}
     if meaning.continuous:
-        ax.scatter(*points.T, c=meaning.values, s=size, cmap="viridis", **common)
-    for look in meaning.looks:
-        here = points[meaning.values == look.name]
-        area = size * (1.35 if look.marker in "^vP*X" else 1.0)
+        known = np.isfinite(meaning.each)
+        ax.scatter(*points[~known].T, color=UNKNOWN, s=size, marker=".", **common)
+        ax.scatter(*points[known].T, c=meaning.each[known], s=size, cmap="viridis", **common)
+    for look in reversed(meaning.looks):
+        here = points[meaning.each == look.name]
+        area = size * (1.35 if look.marker in "^v<P*X" else 1.0)
         ax.scatter(
             *here.T, s=area, color=look.colour, marker=look.marker, label=look.name, **common
         )
@@ -154,17 +175,6 @@ def draw_map(ax: Any, ds: xr.Dataset, *, colour: str, size: float = 12.0) -> Col
     ax.set_yticks([])
     ax.set_aspect("equal", adjustable="datalim")
     return meaning
-
-
-def _names(ds: xr.Dataset, variable: str, values: NDArray[Any]) -> list[str]:
-    if variable == "label":
-        return [_LABELS.get(v, UNKNOWN_NAME) for v in values.tolist()]
-    names = ["" if v is None else str(v) for v in values]
-    if variable in ("method", "family") and "label" in ds:
-        empty = _names(ds, "label", np.asarray(ds["label"].values))
-    else:
-        empty = ["none"] * len(names)
-    return [name or other for name, other in zip(names, empty, strict=True)]
 
 
 def _hammer(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """Building blocks of self-contained HTML pages: text, numbers and pictures enter, markup leaves.
 
-Markup is a value of its own, `Html`; plain text is escaped wherever it meets markup, so nothing that
-a user named can become a tag. A page holds its style and its pictures, forbids every request by its
-content security policy, and follows the reader's light or dark scheme.
+Markup is a value of its own, `Html`; plain text is escaped wherever it meets markup, so nothing
+that a user named can become a tag. A page holds its style and its pictures, forbids every request
+by its content security policy, and follows the reader's light or dark scheme.
 """
 
 from __future__ import annotations

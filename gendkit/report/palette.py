@@ -1,8 +1,8 @@
 """The colours and markers of every picture: one meaning, one look, on light and on dark paper.
 
-Names of categories enter, looks leave. Every colour has a contrast of at least 3:1 on `LIGHT` and on
-`DARK`, so that a picture needs no second version; no two categories differ by colour alone, since
-each look has a marker, too. Nothing here imports a plotting library.
+Names of categories enter, looks leave. Every colour has a contrast of at least 3:1 on `LIGHT` and
+on `DARK`, so that a picture needs no second version; no two categories differ by colour alone,
+since each look has a marker, too. Nothing here imports a plotting library.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SERIES = (
     "#0f8a96",
     "#9c6b46",
 )
-MARKERS = ("^", "s", "D", "v", "P", "X", "p", "*")
+MARKERS = ("^", "s", "D", "v", "P", "X", "*", "<")
 
 REAL_NAME = "real"
 FAKE_NAME = "fake"

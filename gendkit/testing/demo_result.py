@@ -93,7 +93,8 @@ def fake_face(seed: int, *, size: int = 112, forged: bool = False) -> Image:
     lips = (150, 70, 110) if forged else skin * (0.78, 0.6, 0.6)
     paint(0.5, 0.745, rng.uniform(0.07, 0.11), rng.uniform(0.018, 0.04), lips)
     image += rng.normal(0, 3, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    face: Image = np.clip(image, 0, 255).astype(np.uint8)
+    return face
 
 
 def _families(rng: np.random.Generator, gain: float) -> pd.DataFrame:
@@ -180,7 +181,7 @@ def _curve(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _clip(rng: np.random.Generator, name: str, level: float) -> ScoredClip:
-    time = np.arange(32) * 0.125
+    time: NDArray[np.float64] = np.arange(32, dtype=np.float64) * 0.125
     walk = np.cumsum(rng.normal(0, 0.25, 32)) * 0.35
     score = 1 / (1 + np.exp(-(np.log(level / (1 - level)) + walk - walk.mean())))
     score[[12, 13]] = np.nan
@@ -200,7 +201,7 @@ def _sphere(rng: np.random.Generator, samples: int) -> xr.Dataset:
     kind = rng.choice(len(methods), samples, p=[0.36, *[0.08] * 8])
     person = rng.integers(0, 40, samples)
     centres = rng.normal(0, 1, (len(methods), FEATURES)) + np.outer(
-        np.arange(len(methods)) > 0, 1.4 * rng.normal(0, 1, FEATURES)
+        np.arange(len(methods)) > 0, 0.7 * rng.normal(0, 1, FEATURES)
     )
     x = centres[kind] + rng.normal(0, 0.55, (samples, FEATURES))
     x += 0.35 * rng.normal(0, 1, (40, FEATURES))[person]
