@@ -1,0 +1,1 @@
+"""Embeddings on the unit sphere: the store, nearest neighbours and maps."""
