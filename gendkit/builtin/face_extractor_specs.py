@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gendkit.plugin.specs import FaceExtractorSpec
@@ -21,12 +22,12 @@ def _build(*, threshold: float | None = None) -> FaceExtractor:
     )
 
 
-FACE_EXTRACTORS: tuple[FaceExtractorSpec, ...] = (
-    FaceExtractorSpec(
+def face_extractors() -> Iterable[FaceExtractorSpec]:
+    """Give the built-in face extractor."""
+    yield FaceExtractorSpec(
         name="centerface",
         summary="CenterFace, anchor-free, five landmarks; runs on a CPU with OpenCV alone",
         licence="MIT",
         threshold=THRESHOLD,
         build=_build,
-    ),
-)
+    )

@@ -25,23 +25,10 @@ if TYPE_CHECKING:
 
     from gendkit.plugin.protocols import Image
 
-IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ts",
-        ".webm",
-        ".wmv",
-    ]
+    {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4"}
+    | {".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
 )
 Order = Literal["spread", "uniform", "stride", "random"]
 ORDERS: tuple[Order, ...] = get_args(Order)

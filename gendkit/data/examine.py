@@ -1,0 +1,335 @@
+"""From one clip to its face crops: which frames are looked at, and what was found in each.
+
+A file or a `Clip` enters; an `Examined` with one `Crop` a frame leaves, in order of time. Frames
+are decoded in rounds: as many as faces are wanted in a first pass, then, while faces are missing,
+more in further passes; at most 64 frames are held at a time. The result is that of looking at one
+frame after the other until there are enough faces.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from gendkit.data.faces import align_face, largest_face
+from gendkit.data.media import Facts, Order, frame_order, inspect, walk_frames
+from gendkit.errors import (
+    CorruptAsset,
+    InvalidImage,
+    MissingAsset,
+    MissingDependency,
+    UnreadableMedia,
+)
+from gendkit.plugin.protocols import Clip, Frame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gendkit.plugin.protocols import FaceExtractor, Image
+
+HELD = 64
+LEAST = 16
+NO_FACE = "no face found"
+DAMAGED = "the frame does not decode"
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """What was found in one frame.
+
+    Attributes
+    ----------
+    frame, time
+        Number in order of display, and time stamp in seconds; None for a picture.
+    image
+        RGB uint8 crop of the largest face, or None without a usable face.
+    box, landmarks
+        In pixels of the frame: left, top, right, bottom, and five x, y; None without a face.
+    confidence
+        Of the face extractor; None where the dataset gave the landmarks.
+    reason
+        Why there is no crop; empty if there is one.
+    """
+
+    frame: int
+    time: float | None
+    image: Image | None = None
+    box: Box | None = None
+    landmarks: tuple[tuple[float, float], ...] | None = None
+    confidence: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """All that was looked at in one clip.
+
+    Attributes
+    ----------
+    crops
+        One a frame, in order of time; frames without a usable face are among them.
+    frames_total
+        Number of frames of the clip, as far as they decode.
+    frames_looked_at
+        How many of them a face was sought in.
+    problem
+        What is wrong with the file though frames could be read, such as being cut off; empty if
+        nothing is.
+    """
+
+    crops: tuple[Crop, ...]
+    frames_total: int
+    frames_looked_at: int
+    problem: str = ""
+
+    @property
+    def faces(self) -> tuple[Crop, ...]:
+        """The crops that have an image."""
+        return tuple(crop for crop in self.crops if crop.image is not None)
+
+
+def examine(
+    media: str | Path | Clip,
+    *,
+    extractor: FaceExtractor,
+    frames: int = 32,
+    order: Order = "spread",
+    seed: int = 0,
+    scale: float = 1.3,
+    size: int | None = None,
+) -> Examined:
+    """Look at a clip's frames until enough faces are found, and crop them.
+
+    Parameters
+    ----------
+    media
+        A video, a picture, or a clip whose media is a file or a function that renders its frames.
+        A rendered frame that brings landmarks is cropped by them.
+    extractor
+        Finds the faces; the largest of a frame is taken.
+    frames
+        How many faces are wanted.
+    order, seed
+        In which order frames are looked at; see `frame_order`.
+    scale, size
+        Of the crop; see `align_face`.
+
+    Raises
+    ------
+    MissingMedia
+        If there is no such file.
+    UnreadableMedia
+        If nothing in it decodes. A file that is cut off or damaged in places is examined as far as
+        it goes, and `Examined.problem` says so.
+    MissingAsset, CorruptAsset, MissingDependency
+        From an extractor that opens its weights when it is first asked. Any other error of an
+        extractor becomes the reason of that frame.
+    """
+    source = _source(media)
+    look = functools.partial(_look, extractor=extractor, scale=scale, size=size)
+    found: dict[int, Crop] = {}
+    facts = source.inspect()
+    total, problems = facts.frames or 0, [facts.problem]
+    sequence = source.numbers(frame_order(total, order, count=frames, seed=seed))
+    done = 0
+    while done < len(sequence) and (missing := frames - _faces(found, sequence[:done])) > 0:
+        # A long stretch without a face is searched in passes that grow and hold no frame: an hour
+        # of it in passes of 64 frames would be decoded more than a thousand times.
+        stream = done // 2 > HELD
+        length = done // 2 if stream else min(HELD, max(2 * missing, LEAST) if done else frames)
+        turn = sequence[done : done + length]
+        seen = _search(source, turn, look, found=found, missing=missing, stream=stream)
+        problems += seen.problem.split("; ")
+        done += len(turn)
+        if seen.frames is not None and seen.frames != total:
+            total, done = seen.frames, 0
+            sequence = source.numbers(frame_order(total, order, count=frames, seed=seed))
+    chosen = _chosen(found, sequence[:done], frames)
+    _crop_again(source, found, chosen, scale=scale, size=size)
+    return Examined(
+        crops=tuple(found[number] for number in sorted(chosen)),
+        frames_total=total,
+        frames_looked_at=len(chosen),
+        problem="; ".join(dict.fromkeys(filter(None, problems))),
+    )
+
+
+class _Source(Protocol):
+    """Where frames come from; they are asked for by number, in passes in order of display."""
+
+    def inspect(self) -> Facts: ...
+
+    def numbers(self, places: NDArray[np.int64]) -> list[int]: ...
+
+    def walk(self, wanted: Iterable[int], visit: Callable[[Frame], object]) -> Facts: ...
+
+
+class _File:
+    """The frames of a video or picture."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def inspect(self) -> Facts:
+        return inspect(self._path)
+
+    def numbers(self, places: NDArray[np.int64]) -> list[int]:
+        return [int(place) for place in places]
+
+    def walk(self, wanted: Iterable[int], visit: Callable[[Frame], object]) -> Facts:
+        return walk_frames(self._path, wanted, visit)
+
+
+class _Rendered:
+    """The frames that a function renders: kept if they are few, else rendered for each pass."""
+
+    def __init__(self, render: Callable[[], Iterable[Frame]], *, name: str) -> None:
+        self._render = render
+        self._name = name
+        self._numbers: list[int] = []
+        self._kept: list[Frame] = []
+
+    def inspect(self) -> Facts:
+        for frame in self._render():
+            if self._numbers and frame.index <= self._numbers[-1]:
+                raise UnreadableMedia(
+                    f"clip {self._name!r} renders frame {frame.index} after frame "
+                    f"{self._numbers[-1]}; frames come in order of display."
+                )
+            self._numbers.append(frame.index)
+            if len(self._numbers) <= HELD:
+                self._kept.append(frame)
+        if not self._numbers:
+            raise UnreadableMedia(f"clip {self._name!r} renders no frame.")
+        if len(self._numbers) > HELD:
+            self._kept.clear()
+        return Facts(frames=len(self._numbers))
+
+    def numbers(self, places: NDArray[np.int64]) -> list[int]:
+        return [self._numbers[place] for place in places]
+
+    def walk(self, wanted: Iterable[int], visit: Callable[[Frame], object]) -> Facts:
+        left = set(wanted)
+        for frame in self._kept or self._render():
+            if frame.index in left:
+                left.remove(frame.index)
+                visit(frame)
+            if not left:
+                break
+        return Facts(frames=None)
+
+
+def _source(media: str | Path | Clip) -> _Source:
+    if not isinstance(media, Clip):
+        return _File(Path(media))
+    if isinstance(media.media, str | Path):
+        return _File(Path(media.media))
+    return _Rendered(media.media, name=media.video)
+
+
+def _search(
+    source: _Source,
+    turn: list[int],
+    look: Callable[[Frame], Crop],
+    *,
+    found: dict[int, Crop],
+    missing: int,
+    stream: bool,
+) -> Facts:
+    """Look at the frames of a round in their order until no face is missing; add to `found`."""
+    new = [number for number in turn if number not in found]
+    if not new:
+        return Facts(frames=None)
+    held: dict[int, Frame] = {}
+    seen: set[int] = set()
+
+    def visit(frame: Frame) -> None:
+        seen.add(frame.index)
+        if stream:
+            found[frame.index] = replace(look(frame), image=None)
+        else:
+            held[frame.index] = frame
+
+    facts = source.walk(new, visit)
+    for number in set(new) - seen:
+        found[number] = Crop(frame=number, time=None, reason=DAMAGED)
+    for number in turn:
+        if missing == 0:
+            break
+        if number in held:
+            found[number] = look(held.pop(number))
+        missing -= not found[number].reason
+    return facts
+
+
+def _look(frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | None) -> Crop:
+    blank = Crop(frame=frame.index, time=frame.time, reason=NO_FACE)
+    if frame.landmarks is not None:
+        points = np.asarray(frame.landmarks, dtype=np.float32)
+        known = replace(blank, landmarks=_pairs(points), box=_bounds(points))
+    else:
+        try:
+            face = largest_face(extractor(frame.image))
+        except (MissingAsset, CorruptAsset, MissingDependency):
+            raise
+        except Exception as error:  # one frame of a batch, and code of a plugin
+            text = (str(error) or type(error).__name__).splitlines()[0]
+            return replace(blank, reason=f"the face extractor failed: {text}")
+        if face is None:
+            return blank
+        points = face.landmarks
+        known = replace(
+            blank, landmarks=_pairs(points), box=face.box, confidence=float(face.confidence)
+        )
+    try:
+        image = align_face(frame.image, points, scale=scale, size=size)
+    except InvalidImage as error:
+        return replace(known, reason=str(error))
+    return replace(known, image=image, reason="")
+
+
+def _faces(found: dict[int, Crop], sequence: list[int]) -> int:
+    return sum(number in found and not found[number].reason for number in sequence)
+
+
+def _chosen(found: dict[int, Crop], sequence: list[int], wanted: int) -> list[int]:
+    """Return the numbers up to the last face that is wanted, in the order of looking."""
+    chosen: list[int] = []
+    for number in sequence:
+        if wanted == 0:
+            break
+        chosen.append(number)
+        wanted -= not found[number].reason
+    return chosen
+
+
+def _crop_again(
+    source: _Source, found: dict[int, Crop], chosen: list[int], *, scale: float, size: int | None
+) -> None:
+    """Cut out the faces that were found in a pass that held no frames."""
+
+    def visit(frame: Frame) -> None:
+        crop = found[frame.index]
+        points = np.asarray(crop.landmarks, dtype=np.float32)
+        image = align_face(frame.image, points, scale=scale, size=size)
+        found[frame.index] = replace(crop, image=image)
+
+    uncut = [n for n in chosen if not found[n].reason and found[n].image is None]
+    if uncut:
+        source.walk(uncut, visit)
+
+
+def _pairs(points: NDArray[np.float32]) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in points)
+
+
+def _bounds(points: NDArray[np.float32]) -> Box:
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return float(left), float(top), float(right), float(bottom)

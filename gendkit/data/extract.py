@@ -1,0 +1,353 @@
+"""From clips to a folder of face crops with its manifest.
+
+Files, a folder, a dataset or clips enter; a folder DATASET/METHOD/VIDEO/FRAME.png with
+`manifest.parquet` leaves. The paths are only names: what is known about a crop stands in the
+manifest. Crops are kept losslessly, and the folder appears complete or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gendkit.data.examine import Crop, Examined, examine
+from gendkit.data.manifest import FILE, Manifest
+from gendkit.data.media import Order, find_media
+from gendkit.errors import InvalidManifest, MissingMedia, OutputExists, UnreadableMedia
+from gendkit.plugin.manager import plugins
+from gendkit.plugin.protocols import Clip, Dataset
+
+if TYPE_CHECKING:
+    from gendkit.plugin.protocols import Face, FaceExtractor, Image
+    from gendkit.plugin.specs import FaceExtractorSpec
+
+__all__ = ["Crop", "Examined", "clips_of", "examine", "extract"]
+
+MADE_BY = "gendkit extract"
+Progress = Callable[[int, int, str], object]
+Rows = list[dict[str, Any]]
+
+_ID = re.compile(r"[\w.-]+(/[\w.-]+)*")
+_log = logging.getLogger(__name__)
+
+
+def extract(
+    source: str | Path | Dataset | Iterable[Clip],
+    out: str | Path,
+    *,
+    extractor: str | FaceExtractor = "centerface",
+    frames: int = 32,
+    order: Order = "spread",
+    seed: int = 0,
+    scale: float = 1.3,
+    size: int | None = None,
+    workers: int = 2,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Crop the faces of many clips into a folder and write its manifest.
+
+    A frame without a usable face, and media that cannot be read, keep a row with the reason.
+
+    Parameters
+    ----------
+    source
+        A file or folder of pictures and videos (see `clips_of`), a dataset, or clips.
+    out
+        The folder to make.
+    extractor
+        The name of a face extractor, of which each worker builds its own, or one that is built and
+        may be called from several threads at once.
+    frames, order, seed, scale, size
+        See `examine`.
+    workers
+        Number of threads.
+    overwrite
+        Replace `out` if it is an earlier output of this function.
+    progress
+        Called as `progress(done, total, text)` after each clip, in this thread.
+
+    Returns
+    -------
+    The manifest, its rows in the order of the clips and of time. `meta` holds the settings, the
+    extractor with its threshold, and under `problems` what is wrong with media that could be read
+    in part.
+
+    Raises
+    ------
+    OutputExists
+        If `out` holds something, and without `overwrite`, or if it was not made by this function.
+    MissingMedia
+        If there is no clip.
+    InvalidManifest
+        If two clips have one id, or an id cannot be the name of a file.
+    UnknownPart
+        If there is no such extractor.
+    """
+    out = Path(out)
+    clips = clips_of(source)
+    _check_ids(clips)
+    _check_output(out, overwrite=overwrite, clips=clips)
+    detector, made_by = _extractor(extractor)
+    settings: dict[str, Any] = {
+        "frames": frames,
+        "order": order,
+        "seed": seed,
+        "scale": scale,
+        "size": size,
+    }
+
+    def work(clip: Clip, folder: Path) -> tuple[Rows, str]:
+        return _extract_clip(clip, folder, extractor=detector, settings=settings)
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.parent / f".{out.name}.part-{os.getpid()}-{secrets.token_hex(4)}"
+    part.mkdir()
+    try:
+        done = _run(work, clips, part, workers=workers, progress=progress)
+        problems = {
+            f"{clip.dataset}/{clip.video}": text
+            for clip, (_, text) in zip(clips, done, strict=True)
+            if text
+        }
+        meta = {
+            "made_by": MADE_BY,
+            "gendkit": _version(),
+            **made_by,
+            "threshold": detector.threshold,
+            **settings,
+            "problems": problems,
+        }
+        rows = (row for rows, _ in done for row in rows)
+        manifest = Manifest.from_rows(rows, part, meta=meta)
+        manifest.write()
+        _put_in_place(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Manifest(table=manifest.table, root=out, meta=meta)
+
+
+def clips_of(source: str | Path | Dataset | Iterable[Clip]) -> list[Clip]:
+    """List the clips of a source.
+
+    A file or folder gives one clip of unknown label a picture or video: its dataset is the folder's
+    name, its id the path below it, in which all but letters, digits, `-`, `_`, `.` and `/` becomes
+    `_`. Nothing else is read out of a path.
+
+    Raises
+    ------
+    MissingMedia
+        If there is none.
+    """
+    if isinstance(source, str | Path):
+        root = Path(source)
+        base = root if root.is_dir() else root.parent
+        name = _slug(base.resolve().name) or "media"
+        clips = []
+        taken: set[str] = set()
+        for path in find_media(root):
+            video = _unused(_slug(path.relative_to(base).as_posix()), taken)
+            clips.append(Clip(video=video, media=path, dataset=name, label=-1))
+        return clips
+    clips = list(source if isinstance(source, Iterable) else source.clips())
+    if not clips:
+        raise MissingMedia(f"{type(source).__name__} gives no clip.")
+    return clips
+
+
+def _run(
+    work: Callable[[Clip, Path], tuple[Rows, str]],
+    clips: list[Clip],
+    folder: Path,
+    *,
+    workers: int,
+    progress: Progress | None,
+) -> list[tuple[Rows, str]]:
+    """Work on all clips in threads; return the results in the order of the clips."""
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        futures: dict[Future[tuple[Rows, str]], Clip] = {
+            pool.submit(work, clip, folder): clip for clip in clips
+        }
+        try:
+            for number, future in enumerate(as_completed(futures), start=1):
+                rows, _ = future.result()
+                if progress is not None:
+                    faces = sum(row["path"] != "" for row in rows)
+                    progress(number, len(clips), f"{futures[future].video}: {faces} faces")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
+
+
+def _extract_clip(
+    clip: Clip, folder: Path, *, extractor: FaceExtractor, settings: Mapping[str, Any]
+) -> tuple[Rows, str]:
+    """Write the crops of a clip; return its rows and what is wrong with its media."""
+    known = _known(clip)
+    try:
+        examined = examine(clip, extractor=extractor, **settings)
+    except (MissingMedia, UnreadableMedia) as error:
+        _log.warning("%s/%s: %s", clip.dataset, clip.video, error)
+        reason = _reason(error, clip)
+        return [{**known, "sample": _sample(clip, -1), "path": "", "reason": reason}], ""
+    rows: Rows = []
+    below = f"{clip.dataset}/{_method_folder(clip)}/{clip.video}"
+    for crop in examined.crops:
+        path = ""
+        if crop.image is not None:
+            path = f"{below}/{crop.frame:06d}.png"
+            _write_png(folder / path, crop.image)
+        rows.append({**known, **_facts(crop), "sample": _sample(clip, crop.frame), "path": path})
+    if examined.problem:
+        _log.warning("%s/%s: %s", clip.dataset, clip.video, examined.problem)
+    return rows, examined.problem
+
+
+def _known(clip: Clip) -> dict[str, Any]:
+    names = "dataset label video method family pair target_identity donor_identity split"
+    row = {name: getattr(clip, name) for name in (*names.split(), "degradation", "licence")}
+    return row if clip.year is None else {**row, "year": clip.year}
+
+
+def _facts(crop: Crop) -> dict[str, Any]:
+    facts: dict[str, Any] = {"frame": crop.frame, "reason": crop.reason}
+    if crop.time is not None:
+        facts["time"] = crop.time
+    if crop.box is not None:
+        facts["box"] = list(crop.box)
+    if crop.landmarks is not None:
+        facts["landmarks"] = [value for point in crop.landmarks for value in point]
+    if crop.confidence is not None:
+        facts["confidence"] = crop.confidence
+    return facts
+
+
+def _reason(error: Exception, clip: Clip) -> str:
+    """Return an error's text without the machine's path, which does not belong into a manifest."""
+    text = str(error)
+    return text.replace(str(clip.media), "the file") if isinstance(clip.media, Path) else text
+
+
+def _sample(clip: Clip, frame: int) -> str:
+    return f"{clip.dataset}/{clip.video}/{frame}/0"
+
+
+def _method_folder(clip: Clip) -> str:
+    return clip.method or ("real" if clip.label == 0 else "unlabelled")
+
+
+def _write_png(path: Path, image: Image) -> None:
+    import cv2
+
+    fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), fast)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded.tobytes())
+
+
+class _PerThread:
+    """A face extractor that each thread builds for itself when it is first asked.
+
+    Frames that bring landmarks need none, and then no weights are opened or fetched.
+    """
+
+    def __init__(self, spec: FaceExtractorSpec) -> None:
+        self._spec = spec
+        self._local = threading.local()
+
+    @property
+    def threshold(self) -> float:
+        return self._spec.threshold
+
+    def __call__(self, image: Image, /) -> list[Face]:
+        if not hasattr(self._local, "built"):
+            self._local.built = self._spec.build()
+        faces: list[Face] = self._local.built(image)
+        return faces
+
+
+def _extractor(extractor: str | FaceExtractor) -> tuple[FaceExtractor, dict[str, str]]:
+    if not isinstance(extractor, str):
+        return extractor, {"extractor": type(extractor).__name__}
+    source = plugins().part("face-extractor", extractor).source
+    detector = _PerThread(plugins().spec("face-extractor", extractor))
+    origin = f"{source.distribution} {source.version}".strip()
+    return detector, {"extractor": extractor, "extractor_source": origin}
+
+
+def _check_ids(clips: list[Clip]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for clip in clips:
+        for field in ("dataset", "method", "video"):
+            value = getattr(clip, field)
+            missing = not value and field != "method"
+            if missing or (value and not _is_id(value)):
+                raise InvalidManifest(
+                    f"{field} {value!r} of clip {clip.video!r} cannot name a file; it consists of "
+                    "letters, digits, '-', '_', '.' and '/'."
+                )
+        if (clip.dataset, clip.video) in seen:
+            raise InvalidManifest(f"two clips of {clip.dataset!r} have the id {clip.video!r}.")
+        seen.add((clip.dataset, clip.video))
+
+
+def _is_id(text: str) -> bool:
+    return bool(_ID.fullmatch(text)) and not {".", ".."} & set(text.split("/"))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w./-]", "_", text)
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """Return the name, with a number if it is taken: two files may differ in replaced signs."""
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free)
+    return free
+
+
+def _check_output(out: Path, *, overwrite: bool, clips: list[Clip]) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir():
+        raise OutputExists(f"{out} is a file; the output is a folder.")
+    if not overwrite:
+        raise OutputExists(f"{out} already holds something; to replace it use --overwrite.")
+    if not (out / FILE).is_file() or Manifest.read(out).meta.get("made_by") != MADE_BY:
+        raise OutputExists(f"{out} was not made by {MADE_BY} and is not replaced.")
+    inside = out.resolve()
+    for clip in clips:
+        if isinstance(clip.media, Path) and clip.media.resolve().is_relative_to(inside):
+            raise OutputExists(f"{clip.media} lies in the output {out} that would be replaced.")
+
+
+def _put_in_place(part: Path, out: Path) -> None:
+    """Rename the finished folder to its place, the old one away first."""
+    old = part.with_name(f"{part.name}.old")
+    if out.exists():
+        out.rename(old)
+    try:
+        part.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _version() -> str:
+    from gendkit import __version__
+
+    return __version__
