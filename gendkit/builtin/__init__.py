@@ -24,7 +24,7 @@ def gendkit_backbones() -> Iterable[BackboneSpec | BackboneFamily]:
 @hookimpl
 def gendkit_face_extractors() -> Iterable[FaceExtractorSpec]:
     """Give `centerface`."""
-    return face_extractor_specs.FACE_EXTRACTORS
+    return face_extractor_specs.face_extractors()
 
 
 @hookimpl
