@@ -1,0 +1,45 @@
+"""What tests share: the folder beside the checkout, cached assets, and the need of a GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REQUIRE = "GENDKIT_REQUIRE_ASSETS"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder `shared` beside the checkout, with photos, clips and reference numbers."""
+    if not SHARED.is_dir():
+        pytest.skip("there is no folder 'shared' beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def asset() -> Callable[[str], Path]:
+    """A function from an asset's name to its cached path; it never touches the network."""
+    from gendkit.data.assets import cached_path
+    from gendkit.errors import MissingAsset
+
+    def path(name: str) -> Path:
+        try:
+            return cached_path(name)
+        except MissingAsset as error:
+            if os.environ.get(REQUIRE) == "1":
+                pytest.fail(f"{REQUIRE}=1, but {error}")
+            pytest.skip(str(error))
+
+    return path
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs a CUDA device where there is none."""
+    if item.get_closest_marker("gpu") is not None:
+        torch = pytest.importorskip("torch")
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
