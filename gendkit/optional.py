@@ -8,7 +8,8 @@ from types import ModuleType
 
 from gendkit.errors import MissingDependency
 
-_FAISS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu13")
+FAISS_BUILDS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu13")
+"""Distributions that all install the module `faiss`."""
 
 
 def installed_faiss() -> dict[str, str]:
@@ -17,7 +18,7 @@ def installed_faiss() -> dict[str, str]:
     More than one cannot work: all of them install the same module `faiss`.
     """
     found = {}
-    for name in _FAISS:
+    for name in FAISS_BUILDS:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -33,19 +34,24 @@ def require(module: str, *, extra: str) -> ModuleType:
     MissingDependency
         If the module is not installed, or if two faiss builds overwrite each other.
     """
-    if module == "faiss" and len(both := installed_faiss()) > 1:
-        raise MissingDependency(
-            f"{' and '.join(both)} are both installed and overwrite each other's module 'faiss'; "
-            f"run: python -m pip uninstall -y {' '.join(both)} && "
-            'python -m pip install "gendkit[cpu]"'
-        )
+    if module == "faiss":
+        _refuse_two(installed_faiss())
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise
-        extras = 'gendkit[cpu]" (or "gendkit[gpu]' if module == "faiss" else f"gendkit[{extra}]"
-        close = '")' if module == "faiss" else '"'
+    other = f"; with CUDA: {_install('gpu')}" if module == "faiss" else ""
+    raise MissingDependency(f"{module} is not installed; run: {_install(extra)}{other}")
+
+
+def _refuse_two(builds: dict[str, str]) -> None:
+    if len(builds) > 1:
         raise MissingDependency(
-            f"{module} is not installed; run: python -m pip install \"{extras}{close}"
-        ) from None
+            f"{' and '.join(builds)} are both installed and overwrite each other's module 'faiss'; "
+            f"run: python -m pip uninstall -y {' '.join(builds)} && {_install('cpu')}"
+        )
+
+
+def _install(extra: str) -> str:
+    return f'python -m pip install "gendkit[{extra}]"'

@@ -11,9 +11,7 @@ from pathlib import Path
 from gendkit.errors import OutputExists
 
 
-def new_folder(
-    path: str | Path, *, overwrite: bool, marker: str
-) -> AbstractContextManager[Path]:
+def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractContextManager[Path]:
     """Check now that a folder may be written, and write it later, at once.
 
     Parameters
@@ -48,19 +46,27 @@ def new_folder(
             raise OutputExists(
                 f"{path} already holds a run; give another folder, or --overwrite to replace it."
             )
-    return _written(path)
+    return _written(path.resolve())
 
 
 @contextmanager
 def _written(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Both are beside the folder, so that moving them is a rename and no copy.
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    old = part.with_name(f"{part.name}-old")
     try:
         yield part
         part.chmod(0o755)
         if path.exists():
-            shutil.rmtree(path)
-        part.rename(path)
+            path.rename(old)
+        try:
+            part.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 class Progress(Protocol):
     """Told after each step: steps done, steps in all, and what is being done."""
 
-    def __call__(self, done: int, total: int, text: str) -> None: ...
+    def __call__(self, done: int, total: int, text: str) -> None:
+        """Take note of a step."""
+        ...
 
 
 def silent(done: int, total: int, text: str) -> None:

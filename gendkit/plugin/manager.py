@@ -15,8 +15,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib import metadata
-from types import SimpleNamespace
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
 import pluggy
 
@@ -41,8 +40,8 @@ KINDS: dict[Kind, tuple[str, tuple[type, ...]]] = {
 }
 BLOCK = "GENDKIT_BLOCK_PLUGINS"
 BUILTIN = "gendkit.builtin"
-
-S = TypeVar("S")
+HERE = "(registered here)"
+REASON = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,8 @@ class Plugins:
     discover
         Load every distribution that declares an entry point in the group `gendkit`.
     blocked
-        Names of plugins to leave out, besides those in the variable GENDKIT_BLOCK_PLUGINS.
+        Names of plugins to leave out, besides those in the environment variable
+        GENDKIT_BLOCK_PLUGINS (separated by commas).
 
     Raises
     ------
@@ -104,7 +104,8 @@ class Plugins:
         self._sources: dict[str, Source] = {}
         self._parts: dict[tuple[Kind, str], Part] = {}
         self._broken: list[Broken] = []
-        self._blocked = {*blocked, *filter(None, os.environ.get(BLOCK, "").split(","))}
+        named = (name.strip() for name in os.environ.get(BLOCK, "").split(","))
+        self._blocked = {*blocked, *filter(None, named)}
         source = Source(plugin=BUILTIN, distribution="gendkit", version=_version())
         self._add(importlib.import_module(BUILTIN), source)
         if discover:
@@ -115,9 +116,7 @@ class Plugins:
     def parts(self) -> tuple[Part, ...]:
         """All parts, by kind and name."""
         order = list(KINDS)
-        return tuple(
-            sorted(self._parts.values(), key=lambda p: (order.index(p.kind), p.name))
-        )
+        return tuple(sorted(self._parts.values(), key=lambda p: (order.index(p.kind), p.name)))
 
     @property
     def broken(self) -> tuple[Broken, ...]:
@@ -143,14 +142,14 @@ class Plugins:
         if isinstance(plugin, Spec):
             plugin = [plugin]
         if isinstance(plugin, list | tuple):
-            name = name or next((spec.name for spec in plugin), "empty")
-            plugin = _plugin_of(plugin)
+            plugin = _Given(plugin)
+            name = name or plugin.name
         if inspect.isclass(plugin):
             plugin = plugin()
         name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
-        source = Source(plugin=name, distribution="(registered here)", version="")
+        source = Source(plugin=name, distribution=HERE, version="")
         old = self._sources.get(name)
-        if old is not None and old.distribution != source.distribution:
+        if old is not None and old.distribution != HERE:
             raise PluginError(
                 f"{name!r} is the name of an installed plugin ({old.distribution}); "
                 "register yours under another name."
@@ -200,27 +199,31 @@ class Plugins:
     def _load(self, entry: metadata.EntryPoint) -> None:
         if entry.name in self._blocked:
             return
-        source = Source(
-            plugin=entry.name,
-            distribution=entry.dist.name if entry.dist else "?",
-            version=entry.dist.version if entry.dist else "?",
-        )
+        source = _source(entry)
         try:
             plugin = entry.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._set_aside(source, error)
             return
+        if (other := self._sources.get(entry.name)) is not None:
+            raise PluginError(
+                f"two plugins are named {entry.name!r}: {_where(other)} and {_where(source)}; "
+                f"uninstall one, or leave both out with {BLOCK}={entry.name}"
+            )
         try:
             self._add(plugin, source)
+        except InvalidSpec as error:
+            self._set_aside(source, error)
         except PluginError:
             raise
         except Exception as error:
             self._set_aside(source, error)
 
-    def _set_aside(self, source: Source, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        printable = "".join(c if c.isprintable() else "?" for c in reason)
-        self._broken.append(Broken(source=source, reason=printable))
+    def _set_aside(self, source: Source, error: BaseException) -> None:
+        words = f"{type(error).__name__}: {error}".split()
+        reason = "".join(c if c.isprintable() else "?" for c in " ".join(words))
+        short = reason if len(reason) <= REASON else f"{reason[: REASON - 1]}…"
+        self._broken.append(Broken(source=source, reason=short))
 
     def _add(self, plugin: Any, source: Source) -> None:
         if source.plugin in self._blocked:
@@ -230,13 +233,7 @@ class Plugins:
             self._check_hooks(source)
             parts = self._collect(plugin, source)
             self._check_clashes(parts)
-        except InvalidSpec as error:
-            self._manager.unregister(name=source.plugin)
-            if source.distribution in ("gendkit", "(registered here)"):
-                raise
-            self._set_aside(source, error)
-            return
-        except Exception:
+        except BaseException:
             self._manager.unregister(name=source.plugin)
             raise
         self._sources[source.plugin] = source
@@ -248,66 +245,123 @@ class Plugins:
         return self._manager.unregister(name=name)
 
     def _check_hooks(self, source: Source) -> None:
+        """Refuse a plugin with a hook that does not exist; gendkit would never call it."""
         try:
             self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
+        except pluggy.PluginValidationError:
+            callers = vars(self._manager.hook)
+            wrong = [h for h, c in callers.items() if not c.has_spec() and c.get_hookimpls()]
             known = [hook for hook, _ in KINDS.values()]
-            wrong = [
-                h for h in vars(self._manager.hook) if h.startswith("gendkit_") and h not in known
-            ]
             meant = [m for w in wrong for m in difflib.get_close_matches(w, known, n=1)]
-            hint = f" Was {meant[0]} meant?" if meant else ""
+            hint = f"was {meant[0]} meant?" if meant else f"the hooks are {', '.join(known)}."
             raise PluginError(
-                f"plugin {source.plugin!r} ({source.distribution} {source.version}) implements "
-                f"an unknown hook {', '.join(wrong) or error}; the hooks are "
-                f"{', '.join(known)}.{hint}"
+                f"plugin {source.plugin!r} ({_where(source)}) implements an unknown hook "
+                f"{', '.join(wrong)}; {hint} To leave the plugin out: {BLOCK}={source.plugin}"
             ) from None
 
     def _collect(self, plugin: Any, source: Source) -> dict[tuple[Kind, str], Part]:
-        others = [p for p in self._manager.get_plugins() if p is not plugin]
+        """Call the hooks of one plugin and return its parts."""
         parts: dict[tuple[Kind, str], Part] = {}
+        implemented = False
         for kind, (hook, types) in KINDS.items():
-            caller = self._manager.subset_hook_caller(hook, remove_plugins=others)
-            for spec in (s for specs in caller() for s in specs):
-                if not isinstance(spec, types):
-                    raise InvalidSpec(
-                        f"{hook} of plugin {source.plugin!r} gave a {type(spec).__name__}; "
-                        f"expected {' or '.join(t.__name__ for t in types)}."
-                    )
-                if (kind, spec.name) in parts:
-                    raise PluginError(
-                        f"plugin {source.plugin!r} gives the {kind} {spec.name!r} twice."
-                    )
-                parts[kind, spec.name] = Part(kind=kind, spec=spec, source=source)
+            # Each plugin is asked by itself, so that every part has its source.
+            caller = getattr(self._manager.hook, hook)
+            for call in [i.function for i in caller.get_hookimpls() if i.plugin is plugin]:
+                implemented = True
+                for spec in _specs(call(), f"{hook} of plugin {source.plugin!r}", types):
+                    if (kind, spec.name) in parts:
+                        raise InvalidSpec(
+                            f"plugin {source.plugin!r} gives the {kind} {spec.name!r} twice."
+                        )
+                    parts[kind, spec.name] = Part(kind=kind, spec=spec, source=source)
+        if not implemented:
+            raise InvalidSpec(
+                f"plugin {source.plugin!r} implements no hook; mark one of "
+                f"{', '.join(hook for hook, _ in KINDS.values())} with @gendkit.plugin.hookimpl."
+            )
         return parts
 
     def _check_clashes(self, parts: dict[tuple[Kind, str], Part]) -> None:
         for key, part in parts.items():
             other = self._parts.get(key)
-            if other is not None:
-                raise PluginError(
-                    f"two plugins give the {part.kind} {part.spec.name!r}: "
-                    f"{other.source.plugin!r} ({other.source.distribution}) and "
-                    f"{part.source.plugin!r} ({part.source.distribution}); uninstall one, or "
-                    f"leave one out with {BLOCK}={part.source.plugin}"
-                )
-
-
-def _plugin_of(specs: Iterable[Any]) -> object:
-    """Make a plugin whose hooks return the given specs."""
-    given = list(specs)
-    known = tuple(t for _, types in KINDS.values() for t in types)
-    for spec in given:
-        if not isinstance(spec, known):
-            raise InvalidSpec(
-                f"{type(spec).__name__} is no spec; expected "
-                f"{', '.join(t.__name__ for t in known)}."
+            if other is None:
+                continue
+            if part.source.distribution == HERE == other.source.distribution:
+                way = f"to replace the first, register with name={other.source.plugin!r}."
+            elif part.source.distribution == HERE:
+                way = "give yours another name."
+            else:
+                way = f"uninstall one, or leave one out with {BLOCK}={part.source.plugin}"
+            first, second = other.source, part.source
+            raise PluginError(
+                f"two plugins give the {part.kind} {part.spec.name!r}: {first.plugin!r} "
+                f"({_where(first)}) and {second.plugin!r} ({_where(second)}); {way}"
             )
 
-    def provide(types: tuple[type, ...]) -> Any:
-        return hooks.hookimpl(lambda: [s for s in given if isinstance(s, types)])
 
-    return SimpleNamespace(**{hook: provide(types) for hook, types in KINDS.values()})
+class _Given:
+    """A plugin whose hooks return specs that were given one by one."""
+
+    def __init__(self, specs: Iterable[Any]) -> None:
+        known = tuple(t for _, types in KINDS.values() for t in types)
+        self._specs = _specs(list(specs), "the list to register", known)
+        if not self._specs:
+            raise InvalidSpec("there is no spec to register in an empty list.")
+
+    @property
+    def name(self) -> str:
+        """That of the first spec."""
+        return str(self._specs[0].name)
+
+    @hooks.hookimpl
+    def gendkit_backbones(self) -> list[Any]:
+        return self._of("backbone")
+
+    @hooks.hookimpl
+    def gendkit_face_extractors(self) -> list[Any]:
+        return self._of("face-extractor")
+
+    @hooks.hookimpl
+    def gendkit_losses(self) -> list[Any]:
+        return self._of("loss")
+
+    @hooks.hookimpl
+    def gendkit_datasets(self) -> list[Any]:
+        return self._of("dataset")
+
+    def _of(self, kind: Kind) -> list[Any]:
+        return [spec for spec in self._specs if isinstance(spec, KINDS[kind][1])]
+
+
+def _specs(given: Any, what: str, types: tuple[type, ...]) -> list[Any]:
+    """Return what a hook gave as a list, if it is specs."""
+    if not isinstance(given, Iterable):
+        raise InvalidSpec(
+            f"{what} gave a {type(given).__name__}; it must yield or return a list of specs."
+        )
+    specs = list(given)
+    for spec in specs:
+        if not isinstance(spec, types):
+            raise InvalidSpec(
+                f"{what} gave a {type(spec).__name__}; expected "
+                f"{' or '.join(t.__name__ for t in types)}."
+            )
+    return specs
+
+
+def _source(entry: metadata.EntryPoint) -> Source:
+    if entry.dist is None:
+        return Source(plugin=entry.name, distribution="?", version="?")
+    facts = dict(entry.dist.metadata.json)  # of a damaged distribution, both may be missing
+    return Source(
+        plugin=entry.name,
+        distribution=str(facts.get("name") or "?"),
+        version=str(facts.get("version") or "?"),
+    )
+
+
+def _where(source: Source) -> str:
+    return f"{source.distribution} {source.version}".strip()
 
 
 @functools.cache

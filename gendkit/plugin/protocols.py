@@ -48,14 +48,16 @@ class FaceExtractor(Protocol):
         ...
 
     def __call__(self, image: Image, /) -> list[Face]:
-        """Return the faces of an RGB image, most confident first; an empty list if there are none."""
+        """Return the faces of an RGB image, most confident first; without any, an empty list."""
         ...
 
 
 class Backbone(Protocol):
     """A `torch.nn.Module` from normalised pixels (B, 3, H, W) to pooled features (B, D)."""
 
-    def __call__(self, pixels: torch.Tensor, /) -> torch.Tensor: ...
+    def __call__(self, pixels: torch.Tensor, /) -> torch.Tensor:
+        """Return the pooled features."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,9 @@ class LossInputs:
 class Loss(Protocol):
     """A differentiable number from a batch."""
 
-    def __call__(self, inputs: LossInputs, /) -> torch.Tensor: ...
+    def __call__(self, inputs: LossInputs, /) -> torch.Tensor:
+        """Return the loss, a tensor without dimensions."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +153,9 @@ class Clip:
 class Dataset(Protocol):
     """A collection of clips, always in the same order."""
 
-    def clips(self) -> Iterable[Clip]: ...
+    def clips(self) -> Iterable[Clip]:
+        """Return the clips; their media are read or rendered later."""
+        ...
 
 
 Builder = Callable[..., Any]

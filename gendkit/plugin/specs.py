@@ -66,18 +66,27 @@ class _Spec:
     summary: str
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise InvalidSpec(
                 f"{type(self).__name__} is named {self.name!r}; names are kebab-case, "
                 "such as 'my-part'."
             )
-        for field in ("summary", "licence"):
-            text = getattr(self, field, "-")
-            if not text or not text.isprintable():
-                raise InvalidSpec(
-                    f"{type(self).__name__} {self.name!r}: {field} must be one line of "
-                    f"printable text, got {text!r}."
-                )
+        _check_text(self)
+
+
+def _check_text(spec: _Spec) -> None:
+    """Refuse texts that would break a listing, or a terminal: they come from strangers."""
+    for field, text in vars(spec).items():
+        must = field in ("summary", "licence", "pattern")
+        if must and not isinstance(text, str):
+            raise InvalidSpec(
+                f"{type(spec).__name__} {spec.name!r}: {field} must be text, got {text!r}."
+            )
+        if isinstance(text, str) and not (text.isprintable() and (text.strip() or not must)):
+            raise InvalidSpec(
+                f"{type(spec).__name__} {spec.name!r}: {field} must be one line of printable "
+                f"text, got {text!r}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +159,14 @@ class BackboneFamily(_Spec):
     licence: str
     resolve: Callable[[str], ResolvedBackbone]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.pattern.startswith(f"{self.name}:"):
+            raise InvalidSpec(
+                f"backbone family {self.name!r}: pattern must start with '{self.name}:', "
+                f"got {self.pattern!r}."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedBackbone(BackboneSpec):
@@ -158,6 +175,7 @@ class ResolvedBackbone(BackboneSpec):
     def __post_init__(self) -> None:
         if ":" not in self.name:
             raise InvalidSpec(f"a family's member is named FAMILY:KEY, got {self.name!r}.")
+        _check_text(self)
 
 
 @dataclass(frozen=True, kw_only=True)
