@@ -109,8 +109,12 @@ def auroc(families: pd.DataFrame, groups: pd.DataFrame, *, width: float = 720) -
                 continue
             if name == "mean":
                 ax.axhspan(y - 0.46, y + 0.46, color=LINE, alpha=0.45, linewidth=0)
+            known = {d: bool(np.isfinite(row[d])) for d in DETECTORS}
             for shift, detector in ((-0.17, "probe"), (0.17, "tuned")):
-                _dot(ax, y + shift, row, detector)
+                if known[detector]:
+                    _dot(ax, y + shift, row, detector)
+            if not any(known.values()):
+                ax.annotate("–", (0.5, y), xytext=(8, -4), textcoords="offset points", color=MUTED)
         ax.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0.5)
         ax.set_ylim(len(lines) - 0.4, -0.6)
         columns = [f"{d}{e}" for d in DETECTORS for e in ("", "_low")]
@@ -260,11 +264,6 @@ def marker(look: Look, *, side: float = 14) -> str:
 def _dot(ax: Any, y: float, row: Any, detector: str) -> None:
     style = _DETECTOR_STYLE[detector]
     value, low, high = (float(row[f"{detector}{end}"]) for end in ("", "_low", "_high"))
-    if not np.isfinite(value):
-        ax.annotate(
-            "–", (0.5, y), textcoords="offset points", xytext=(8, 0), va="center", color=MUTED
-        )
-        return
     if np.isfinite(low) and np.isfinite(high):
         ax.plot([low, high], [y, y], color=style["color"], linewidth=1.6)
     ax.plot([value], [y], linestyle="none", **style)

@@ -87,7 +87,7 @@ def headline(seen: Effect | None, unseen: Effect | None) -> str:
             "gain": "Tuned layer norms help on forgeries seen in training; no others were measured",
             "loss": "Tuned layer norms hurt on forgeries seen in training; no others were measured",
             "unclear": "This run does not show whether tuning layer norms helps",
-            "unknown": "This run measured no difference between tuned and frozen",
+            "unknown": "The difference between tuned and frozen layer norms was not measured",
         }[told]
     return {
         "gain": "Tuned layer norms detect forgeries they never saw better than a frozen probe does",

@@ -17,7 +17,7 @@ REAL = "#2b7bba"
 FAKE = "#cc6a0d"
 UNKNOWN = "#7c828b"
 PROBE = "#7c828b"
-TUNED = "#0f8a80"
+TUNED = "#8457d8"
 
 SERIES = (
     "#cc6a0d",
