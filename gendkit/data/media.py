@@ -233,7 +233,8 @@ def walk_frames(path: str | Path, wanted: Iterable[int], visit: Callable[[Frame]
     problems: list[str] = []
     number = 0
     with _Opened(path) as (container, stream):
-        stream.thread_type = "AUTO"
+        # With frame threads the frames in flight are lost when a packet does not decode.
+        stream.thread_type = "SLICE"
         for picture in _pictures(container, stream, path, problems):
             if not left:
                 return Facts(frames=None, problem=_summary(problems))
