@@ -136,6 +136,16 @@ def test_every_number_of_the_tables_is_on_the_page(result, text):
             assert f"{abs(value):.3f}" in text
 
 
+def test_every_class_on_the_page_has_a_rule(text, broken):
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style is not None
+    rules = set(re.findall(r"\.([a-z][a-z-]*)", style[1]))
+    for page in (Reader(text), Reader(render_demo(broken))):
+        used = {c for _, a in page.tags for c in (a.get("class") or "").split()}
+        assert len(used) > 20
+        assert used - rules == set()
+
+
 def test_the_caveats_are_there(text):
     for words in (
         "not a probability",
