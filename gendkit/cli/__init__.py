@@ -1,0 +1,130 @@
+"""The command line: thin commands over the library's functions.
+
+Arguments enter; results leave on stdout, progress and messages on stderr. A command's module is
+imported when it is asked for, and what it needs when it runs, so that `--help` is instant.
+
+Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, or a file that could not
+be scored; 2, wrong usage; 130, interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+import click
+
+from gendkit import __version__
+from gendkit.errors import GendkitError
+
+COMMANDS = {
+    "assets": "gendkit.cli.assets:assets",
+    "demo": "gendkit.cli.demo:demo",
+    "doctor": "gendkit.cli.doctor:doctor",
+    "embed": "gendkit.cli.manifold:embed",
+    "extract": "gendkit.cli.extract:extract",
+    "neighbours": "gendkit.cli.manifold:neighbours",
+    "plugins": "gendkit.cli.plugins:plugins",
+    "project": "gendkit.cli.manifold:project",
+    "score": "gendkit.cli.score:score",
+    "train": "gendkit.cli.train:train",
+}
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.command(cls=_Commands, context_settings=SETTINGS)
+@click.version_option(__version__, prog_name="gendkit")
+@click.option("-v", "--verbose", is_flag=True, help="Tell on stderr what is being done.")
+def gendkit(verbose: bool) -> None:
+    """Detect deepfakes by layer-norm tuning on the hypersphere.
+
+    \b
+    Example: gendkit demo
+             gendkit score holiday.mp4 --adapter gendkit-demo/adapter.safetensors
+    """
+    _quiet(verbose=verbose)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments
+        By default those of the process.
+    """
+    try:
+        result = gendkit.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="gendkit",
+            standalone_mode=False,
+        )
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return USAGE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except GendkitError as error:
+        complain(str(error))
+        return FAILED
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted; nothing was left half-written.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted; Python must not flush into the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except PermissionError as error:
+        complain(f"{error.filename or 'a file'}: permission denied.")
+        return FAILED
+    return result if isinstance(result, int) else 0
+
+
+def complain(text: str) -> None:
+    """Say on stderr, in one line, what is wrong."""
+    from gendkit.cli.show import printable
+
+    click.echo(f"gendkit: error: {printable(text)}", err=True)
+
+
+def _quiet(*, verbose: bool) -> None:
+    """Send gendkit's own log to stderr, and only errors of other libraries.
+
+    Their warnings are meant for programmers, and retries of a hub out of reach for nobody.
+    """
+    os.environ.setdefault("HF_HUB_VERBOSITY", "info" if verbose else "error")
+    if not verbose and not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("gendkit: %(levelname)s: %(message)s"))
+    handler.addFilter(_lower)
+    root, own = logging.getLogger(), logging.getLogger("gendkit")
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING if verbose else logging.ERROR)
+    own.setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def _lower(record: logging.LogRecord) -> bool:
+    record.levelname = record.levelname.lower()
+    return True

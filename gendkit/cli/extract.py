@@ -1,0 +1,103 @@
+"""`gendkit extract`: from files or a dataset to face crops with a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gendkit.cli.options import OVERWRITE, assignments
+from gendkit.cli.show import show_json
+
+if TYPE_CHECKING:
+    from gendkit.plugin.protocols import Dataset
+
+
+@click.command()
+@click.argument("source", metavar="IN")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--option", "options", multiple=True, metavar="NAME=VALUE",
+    help="Of the dataset, such as identities=20; may be repeated.",
+)  # fmt: skip
+@click.option("--frames", default=32, show_default=True, type=click.IntRange(1),
+              help="Faces sought in a video.")  # fmt: skip
+@click.option("--order", default="spread", show_default=True,
+              type=click.Choice(["spread", "uniform", "stride", "random"]),
+              help="Which frames of a video are looked at first.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="Of the random order.")  # fmt: skip
+@click.option("--extractor", default="centerface", show_default=True, help="Face extractor.")
+@click.option("--scale", default=1.3, show_default=True, type=click.FloatRange(0, min_open=True),
+              help="Size of the crop around the face.")  # fmt: skip
+@click.option(
+    "--size", type=click.IntRange(1), help="Side of the crops in pixels [default: native]."
+)
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads.")
+@OVERWRITE
+@click.option("--json", "as_json", is_flag=True, help="One JSON document with the counts.")
+def extract(
+    source: str, out: Path, *, options: tuple[str, ...], as_json: bool, **settings: Any
+) -> None:
+    """Crop faces into a folder with a manifest.
+
+    IN is a picture, a video, a folder of them, or a dataset: NAME, or NAME:FOLDER for one that is
+    made from files. The name of a dataset comes first; for a folder of that name write ./NAME.
+
+    \b
+    Example: gendkit extract holiday.mp4 crops
+             gendkit extract photos:portraits crops
+             gendkit extract synthetic crops -o identities=20
+    """
+    from gendkit.data.extract import extract as run
+    from gendkit.progress import Bars
+
+    given = _source(source, assignments(options))
+    bars = Bars()
+    try:
+        manifest = run(given, out, progress=bars, **settings)
+    finally:
+        bars.close()
+    table = manifest.table
+    no_face = table[table["path"] == ""]
+    counts: dict[str, Any] = {
+        "manifest": str(out / "manifest.parquet"),
+        "clips": int(table[["dataset", "video"]].drop_duplicates().shape[0]),
+        "crops": int((table["path"] != "").sum()),
+        "without_face": len(no_face),
+        "reasons": {str(k): int(v) for k, v in no_face["reason"].value_counts().items()},
+        "problems": dict(manifest.meta.get("problems", {})),
+    }
+    if as_json:
+        return show_json(counts)
+    click.echo(
+        f"{counts['crops']} face crops of {counts['clips']} clips in {out}"
+        f" ({counts['without_face']} frames without a face)"
+    )
+    for reason, n in counts["reasons"].items():
+        click.echo(f"  {n} x {reason}", err=True)
+    for clip, problem in counts["problems"].items():
+        click.echo(f"  {clip}: {problem}", err=True)
+    return None
+
+
+def _source(source: str, options: dict[str, Any]) -> Path | Dataset:
+    """Return the path, or the dataset, that IN means."""
+    from gendkit.plugin import plugins
+
+    name, _, root = source.partition(":")
+    names = {part.name for part in plugins().parts if part.kind == "dataset"}
+    if name not in names:
+        if options:
+            raise click.UsageError(
+                f"options are for datasets ({', '.join(sorted(names))}); {source!r} is a path."
+            )
+        return Path(source)
+    try:
+        return plugins().spec("dataset", name).build(Path(root) if root else None, **options)
+    except TypeError as error:
+        # Only the call itself: what goes wrong deeper inside is a mistake to be seen in full.
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise click.UsageError(f"dataset {name}: {str(error).partition(') ')[2]}.") from None

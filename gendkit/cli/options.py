@@ -1,0 +1,48 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(path_type=Path)
+
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace an earlier output at OUT.")
+ADAPTER = click.option(
+    "--adapter",
+    required=True,
+    metavar="FILE",
+    type=FOLDER,
+    help="Of the detector; written by `gendkit train` or `gendkit demo`.",
+)
+DEVICE = click.option("--device", help="Such as cuda or cpu [default: the best there is].")
+DTYPE = click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Compute dtype of the encoder [default: that of the training].",
+)
+
+
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """Read NAME=VALUE, where VALUE is a number, true, false, null, a list or a text (as in YAML).
+
+    Raises
+    ------
+    click.UsageError
+        For a text without `=`, or whose value is no YAML.
+    """
+    import yaml
+
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.UsageError(f"expected NAME=VALUE, got {text!r}.")
+        try:
+            values[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise click.UsageError(f"{text!r}: the value is no number, text or list.") from None
+    return values

@@ -1,0 +1,202 @@
+"""`gendkit score`: a row a file, with the score and what it rests on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gendkit.cli.options import ADAPTER, DEVICE, DTYPE
+from gendkit.cli.show import show_csv, show_json, show_table
+
+if TYPE_CHECKING:
+    from gendkit.model.score import Score
+
+FILE_COLUMNS = (
+    *("path", "status", "score", "faces", "frames_looked_at", "frames_total"),
+    *("frames_without_face", "reasons", "problem", "seconds", "adapter", "dtype"),
+)
+FRAME_COLUMNS = ("path", "frame", "time", "score", "reason")
+_log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
+)
+@ADAPTER
+@click.option("--frames", default=32, show_default=True, type=click.IntRange(1),
+              help="Faces sought in a video.")  # fmt: skip
+@click.option("--order", default="spread", show_default=True,
+              type=click.Choice(["spread", "uniform", "stride", "random"]),
+              help="Which frames of a video are looked at first.")  # fmt: skip
+@click.option("--extractor", help="Face extractor [default: that of the training].")
+@DEVICE
+@DTYPE
+@click.option("--per-frame", is_flag=True, help="Also each frame that was looked at.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: a list of files.")
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="CSV: a row a file, or with --per-frame a frame."
+)
+def score(
+    paths: tuple[Path, ...],
+    *,
+    adapter: Path,
+    frames: int,
+    order: str,
+    extractor: str | None,
+    device: str | None,
+    dtype: Any,
+    per_frame: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> int:
+    """Score pictures, videos and folders: 0 real, 1 fake.
+
+    The score of a file is the mean over its frames with a face. It is no probability: how many
+    fakes the detector was trained on is in it. A file without a face was not examined, which is
+    not the same as real. The exit code is 1 if any file could not be read in full or was not
+    examined; the others are scored all the same.
+
+    \b
+    Example: gendkit score holiday.mp4 photos --adapter gendkit-demo/adapter.safetensors
+             gendkit score holiday.mp4 --adapter run --json --per-frame
+    """
+    if as_json and as_csv:
+        raise click.UsageError("give --json or --csv, not both.")
+    import gendkit
+    from gendkit.progress import Bars
+
+    detector = gendkit.load(adapter, device=device, dtype=dtype)
+    built = detector.extractor(extractor)
+
+    def score_one(path: Path) -> Score:
+        return detector.score(path, frames=frames, order=order, extractor=built)
+
+    files, bars = list(_files(paths)), Bars()
+    results = []
+    for i, file in enumerate(files):
+        results.append(file if isinstance(file, _Result) else _score(file, score_one))
+        bars(i + 1, len(files), "score")
+    if as_json:
+        show_json([r.record(per_frame=per_frame) for r in results])
+    elif per_frame:
+        _show_frames(results, as_csv=as_csv)
+    elif as_csv:
+        show_csv([{**r.record(), "reasons": r.reasons} for r in results], FILE_COLUMNS)
+    else:
+        _show_files(results)
+    return _complain(results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Result:
+    """A file's score, or why there is none."""
+
+    path: str
+    score: Score | None = None
+    error: str = ""
+
+    @property
+    def reasons(self) -> str:
+        """Why frames have no face, in one text."""
+        reasons = self.score.reasons if self.score else {}
+        return "; ".join(f"{n} x {reason}" for reason, n in reasons.items())
+
+    @property
+    def problem(self) -> str:
+        """Why the file counts as failed; empty if it does not."""
+        if self.score is None:
+            return self.error
+        if self.score.score is None:
+            why = "; ".join(filter(None, (self.reasons, self.score.problem)))
+            return f"not examined, which is not the same as real: {why or 'no frame'}"
+        return self.score.problem
+
+    def record(self, *, per_frame: bool = False) -> dict[str, Any]:
+        if self.score is None:
+            empty = dict.fromkeys(FILE_COLUMNS)
+            record = empty | {"path": self.path, "status": "unreadable", "problem": self.error}
+            record |= {"faces": 0, "frames_looked_at": 0, "reasons": {}}
+        else:
+            record = self.score.to_dict()
+        if per_frame:
+            record["frames"] = [vars(frame) for frame in (self.score.frames if self.score else ())]
+        return record
+
+
+def _files(paths: tuple[Path, ...]) -> Iterator[Path | _Result]:
+    """Give the media that are meant, each once, and a result for each path that means none."""
+    from gendkit.data.media import find_media
+    from gendkit.errors import GendkitError
+
+    seen: set[Path] = set()
+    for path in paths:
+        try:
+            found = find_media(path)
+        except GendkitError as error:
+            yield _Result(path=str(path), error=str(error))
+            continue
+        yield from (file for file in found if file not in seen)
+        seen.update(found)
+
+
+def _score(path: Path, score_one: Callable[[Path], Score]) -> _Result:
+    from gendkit.errors import GendkitError
+
+    try:
+        return _Result(path=str(path), score=score_one(path))
+    except GendkitError as error:
+        return _Result(path=str(path), error=str(error))
+    except Exception as error:
+        # One file must not take the others with it; the traceback is told all the same.
+        _log.exception("%s cannot be scored, by a mistake of gendkit's", path)
+        return _Result(path=str(path), error=f"{path}: {type(error).__name__}: {error}")
+
+
+def _show_files(results: list[_Result]) -> None:
+    rows: list[tuple[Any, ...]] = []
+    for result in results:
+        found = result.score
+        if found is None:
+            rows.append((result.path, "unreadable", *[None] * 4, ""))
+            continue
+        value = "not examined" if found.score is None else f"{found.score:.3f}"
+        note = "; ".join(filter(None, (result.reasons, found.problem)))
+        counts = (found.faces, len(found.frames), found.frames_total)
+        rows.append((result.path, value, *counts, f"{found.seconds:.1f}", note))
+    columns = ("file", "score", "faces", "looked at", "frames", "seconds", "note")
+    show_table(rows, columns, right=("score", "faces", "looked at", "frames", "seconds"))
+
+
+def _show_frames(results: list[_Result], *, as_csv: bool) -> None:
+    rows = [
+        {**vars(frame), "path": result.path}
+        for result in results
+        for frame in (result.score.frames if result.score else ())
+    ]
+    if as_csv:
+        return show_csv(rows, FRAME_COLUMNS)
+    for row in rows:
+        row["time"] = None if row["time"] is None else f"{row['time']:.3f}"
+        row["score"] = None if row["score"] is None else f"{row['score']:.3f}"
+    columns = ("file", "frame", "time", "score", "reason")
+    show_table(
+        [[row[c] for c in FRAME_COLUMNS] for row in rows], columns, right=("frame", "time", "score")
+    )
+    return None
+
+
+def _complain(results: list[_Result]) -> int:
+    """Say on stderr what is wrong with each failed file; return the exit code."""
+    from gendkit.cli import FAILED, complain
+
+    failed = [result for result in results if result.problem]
+    for result in failed:
+        told = result.path in result.problem
+        complain(result.problem if told else f"{result.path}: {result.problem}")
+    return FAILED if failed else 0

@@ -1,0 +1,81 @@
+"""How results look on stdout: an aligned table, CSV, or one JSON document."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+NOTHING = "-"
+
+
+def show_json(value: Any) -> None:
+    """Write one JSON document (RFC 8259: numbers that are not finite become null)."""
+    click.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str))
+
+
+def show_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows as CSV with a header (RFC 4180, lines end with a newline alone)."""
+    import csv
+
+    writer = csv.writer(click.get_text_stream("stdout"), lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([["" if row[c] is None else row[c] for c in columns] for row in rows])
+
+
+def show_table(
+    rows: Sequence[Sequence[Any]], columns: Sequence[str], *, right: Sequence[str] = ()
+) -> None:
+    """Write an aligned table with a header.
+
+    Parameters
+    ----------
+    rows
+        One sequence a row, with as many cells as there are columns; None is shown as a dash.
+    columns
+        The headings.
+    right
+        Headings of the columns that are aligned to the right.
+    """
+    cells: list[list[str]] = [
+        list(columns),
+        *([NOTHING if c is None else printable(str(c)) for c in r] for r in rows),
+    ]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    rights = [c in right for c in columns]
+    for line in cells:
+        padded = [
+            " " * (w - _width(c)) + c if r else c + " " * (w - _width(c))
+            for c, w, r in zip(line, widths, rights, strict=True)
+        ]
+        click.echo("  ".join(padded).rstrip())
+
+
+def printable(text: str) -> str:
+    """Return a text in one line without control characters, which names of files may hold."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.splitlines()))
+
+
+def megabytes(count: float) -> str:
+    """Return a number of bytes, such as `97.4 MB`."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes in a terminal."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value

@@ -1,0 +1,87 @@
+"""`gendkit train`: from a recipe and two manifests to an adapter and the record of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gendkit.cli.options import DEVICE, OVERWRITE, assignments
+from gendkit.cli.show import show_json, show_table
+
+if TYPE_CHECKING:
+    from gendkit.data.manifest import Manifest
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--train", "train_on", required=True, metavar="MANIFEST[:SPLIT]",
+              help="To train on: a folder of `gendkit extract`, or a split.")  # fmt: skip
+@click.option("--val", required=True, metavar="MANIFEST[:SPLIT]",
+              help="Crops by which the epoch is chosen.")  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path),
+              help="New folder for adapter.safetensors and run.json.")  # fmt: skip
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE",
+              help="Change a field of the recipe; may be repeated.")  # fmt: skip
+@DEVICE
+@OVERWRITE
+@click.option("--json", "as_json", is_flag=True, help="The record of the run as one JSON document.")
+def train(
+    recipe: str,
+    *,
+    train_on: str,
+    val: str,
+    out: Path,
+    changes: tuple[str, ...],
+    device: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Tune the layer norms of a backbone, and a head.
+
+    RECIPE is a YAML file or a preset: gend-clip, gend-pe, gend-dinov3 or small-data. The two sets
+    of crops must have no person and no target clip in common.
+
+    \b
+    Example: gendkit train small-data --train crops:train --val crops:development --out run
+             gendkit train my.yaml --train a --val b --out run --set epochs=5
+    """
+    from gendkit.output import new_folder
+    from gendkit.train.recipe import Recipe
+
+    chosen = Recipe.of(recipe, **assignments(changes))
+    new_folder(out, overwrite=overwrite, marker="run.json")  # before torch is loaded
+    sets = _manifest(train_on), _manifest(val)
+
+    from gendkit.train.engine import fit
+
+    run = fit(chosen, *sets, out=out, device=device, overwrite=overwrite)
+    if as_json:
+        return show_json(run.record)
+    metrics = [c for c in run.history.columns if c.startswith("validation_")]
+    epoch = int(run.record["chosen_epoch"])
+    show_table(
+        [
+            (
+                f"{int(row['epoch'])}{' *' if int(row['epoch']) == epoch else ''}",
+                f"{row['loss']:.4f}",
+                *(f"{row[c]:.3f}" for c in metrics),
+                f"{row['seconds']:.0f}",
+            )
+            for row in run.history.to_dict(orient="records")
+        ],
+        ("epoch", "loss", *(c.removeprefix("validation_") for c in metrics), "seconds"),
+    )
+    click.echo(f"kept epoch {epoch} (*) in {out / 'adapter.safetensors'}")
+    return None
+
+
+def _manifest(text: str) -> Manifest:
+    """Read MANIFEST, or the rows of one split of it."""
+    from gendkit.data.manifest import SPLITS, Manifest
+
+    path, _, split = text.rpartition(":")
+    if path and split in SPLITS:
+        return Manifest.read(path).in_split(split)
+    return Manifest.read(text)
