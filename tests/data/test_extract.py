@@ -1,0 +1,567 @@
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from gendkit.data import examine as examine_module
+from gendkit.data.examine import DAMAGED, HELD, NO_FACE, Crop, examine
+from gendkit.data.extract import clips_of, extract
+from gendkit.data.faces import TEMPLATE, align_face
+from gendkit.data.manifest import Manifest
+from gendkit.data.media import frame_order, read_image
+from gendkit.errors import (
+    InvalidManifest,
+    MissingAsset,
+    MissingMedia,
+    OutputExists,
+    UnknownPart,
+    UnreadableMedia,
+)
+from gendkit.plugin.protocols import Clip, Face, Frame
+
+POINTS = np.asarray(TEMPLATE, dtype=np.float32) * 20 + 6
+FACE = Face(box=(6, 6, 26, 26), landmarks=POINTS, confidence=0.75)
+
+
+def picture(number: int, *, face: bool = True) -> np.ndarray:
+    """A frame (32, 32, 3) whose colour holds its number and whether it has a face."""
+    image = np.full((32, 32, 3), 10, dtype=np.uint8)
+    image[..., 0] = 200 if face else 0
+    image[..., 1], image[..., 2] = number % 256, number // 256
+    return image
+
+
+class Finder:
+    """Finds a face in frames that are red, and writes down which frames it saw."""
+
+    threshold = 0.5
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self, image: np.ndarray, /) -> list[Face]:
+        self.seen.append(int(image[0, 0, 1]) + 256 * int(image[0, 0, 2]))
+        return [FACE] if image[0, 0, 0] > 100 else []
+
+
+def render(
+    total: int, faceless: frozenset[int] = frozenset(), *, landmarks: bool = False
+) -> Iterator[Frame]:
+    for number in range(total):
+        yield Frame(
+            index=number,
+            time=number / 25,
+            image=picture(number, face=number not in faceless),
+            landmarks=POINTS if landmarks else None,
+        )
+
+
+def rendered(total: int, faceless: Iterable[int] = (), **options: bool) -> Clip:
+    media = functools.partial(render, total, frozenset(faceless), **options)
+    return Clip(video="clip", media=media, dataset="set", label=0)
+
+
+def one_by_one(total: int, faceless: set[int], wanted: int, order: str) -> list[int]:
+    """The definition: one frame after the other until there are enough faces."""
+    looked: list[int] = []
+    faces = 0
+    for number in frame_order(total, order, count=wanted).tolist():  # type: ignore[arg-type]
+        if faces == wanted:
+            break
+        looked.append(number)
+        faces += number not in faceless
+    return looked
+
+
+# Examining one clip
+
+
+@pytest.mark.parametrize("order", ["spread", "uniform", "stride", "random"])
+@pytest.mark.parametrize("total", [1, 5, 32, 33, 64, 65, 200])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])
+def test_rounds_look_at_the_same_frames_as_one_after_the_other(
+    order: str, total: int, share: float
+) -> None:
+    rng = np.random.default_rng(total)
+    faceless = set(np.flatnonzero(rng.random(total) < share).tolist())
+    finder = Finder()
+    examined = examine(rendered(total, faceless), extractor=finder, order=order)  # type: ignore[arg-type]
+    looked = one_by_one(total, faceless, 32, order)
+    assert [crop.frame for crop in examined.crops] == sorted(looked)
+    assert [crop.frame for crop in examined.faces] == sorted(set(looked) - faceless)
+    assert examined.frames_total == total
+    assert examined.frames_looked_at == len(looked)
+    assert examined.problem == ""
+    if total <= 200:
+        assert len(finder.seen) == len(set(finder.seen))
+
+
+def test_in_the_first_rounds_no_frame_is_looked_at_in_vain() -> None:
+    finder = Finder()
+    faceless = set(range(0, 100, 3))
+    examined = examine(rendered(100, faceless), extractor=finder)
+    assert len(finder.seen) == examined.frames_looked_at
+
+
+def test_a_long_stretch_without_a_face_is_searched_in_few_passes() -> None:
+    total, passes = 1500, []
+
+    def media() -> Iterator[Frame]:
+        passes.append(1)
+        return render(total, frozenset(range(1400)))
+
+    clip = Clip(video="long", media=media, dataset="set", label=0)
+    examined = examine(clip, extractor=Finder())
+    assert len(examined.faces) == 32
+    looked = one_by_one(total, set(range(1400)), 32, "spread")
+    assert [crop.frame for crop in examined.crops] == sorted(looked)
+    expected = [align_face(picture(crop.frame), POINTS) for crop in examined.faces]
+    assert all(
+        np.array_equal(crop.image, image)
+        for crop, image in zip(examined.faces, expected, strict=True)
+    )
+    assert len(passes) < 12
+
+
+def test_no_more_than_64_frames_are_held_at_a_time() -> None:
+    alive, most = 0, 0
+
+    class Counted(np.ndarray):
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= self.base is not None and bool(getattr(self, "counts", False))
+
+    def media() -> Iterator[Frame]:
+        nonlocal alive, most
+        for frame in render(900, frozenset(range(0, 900, 2))):
+            image = frame.image.view(Counted)
+            image.counts = True  # type: ignore[attr-defined]
+            alive += 1
+            most = max(most, alive)
+            yield Frame(index=frame.index, time=frame.time, image=image)
+            del image
+
+    clip = Clip(video="clip", media=media, dataset="set", label=0)
+    assert len(examine(clip, extractor=Finder()).faces) == 32
+    assert 32 < most <= HELD + 2  # and the one in the generator's and in the visitor's hands
+
+
+def test_a_crop_is_the_aligned_largest_face_with_its_facts() -> None:
+    class Two(Finder):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            small = Face(box=(0, 0, 5, 5), landmarks=POINTS / 4, confidence=0.99)
+            return [small, FACE]
+
+    [crop] = examine(rendered(1), extractor=Two(), scale=1.5, size=40).crops
+    assert crop.image is not None
+    assert np.array_equal(crop.image, align_face(picture(0), POINTS, scale=1.5, size=40))
+    assert crop.box == FACE.box
+    assert crop.landmarks is not None
+    assert np.array_equal(np.float32(crop.landmarks), POINTS)
+    assert (crop.confidence, crop.reason, crop.time) == (0.75, "", 0.0)
+
+
+def test_a_frame_without_a_face_is_kept_with_the_reason() -> None:
+    crops = examine(rendered(3, {1}), extractor=Finder()).crops
+    assert [crop.reason for crop in crops] == ["", NO_FACE, ""]
+    assert crops[1] == Crop(frame=1, time=1 / 25, reason=NO_FACE)
+
+
+def test_known_landmarks_need_no_detector() -> None:
+    finder = Finder()
+    examined = examine(rendered(3, {0, 1, 2}, landmarks=True), extractor=finder)
+    assert finder.seen == []
+    assert len(examined.faces) == 3
+    crop = examined.crops[0]
+    assert crop.confidence is None
+    assert crop.box == pytest.approx((12.8, 15.2, 19.2, 22.4))
+
+
+def test_a_frame_on_which_the_extractor_fails_does_not_stop_the_others() -> None:
+    class Failing(Finder):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            if image[0, 0, 1] == 1:
+                raise RuntimeError("out of luck\nTraceback")
+            return [FACE]
+
+    crops = examine(rendered(3), extractor=Failing()).crops
+    assert [c.reason for c in crops] == ["", "the face extractor failed: out of luck", ""]
+
+
+def test_an_extractor_without_its_weights_stops_at_once() -> None:
+    class Lacking(Finder):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            raise MissingAsset("run: gendkit assets fetch weights")
+
+    with pytest.raises(MissingAsset):
+        examine(rendered(3), extractor=Lacking())
+
+
+def test_impossible_landmarks_are_a_reason() -> None:
+    class Degenerate(Finder):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            return [Face(box=(1, 1, 9, 9), landmarks=np.zeros((5, 2), np.float32), confidence=1.0)]
+
+    [crop] = examine(rendered(1), extractor=Degenerate()).crops
+    assert crop.image is None
+    assert crop.reason.startswith("two landmarks coincide")
+    assert crop.box == (1, 1, 9, 9)
+
+
+def test_rendered_frames_may_have_gaps_but_not_go_back() -> None:
+    def sparse() -> list[Frame]:
+        return [Frame(index=i, image=picture(i)) for i in (3, 7, 20)]
+
+    clip = Clip(video="sparse", media=sparse, dataset="set", label=0)
+    assert [c.frame for c in examine(clip, extractor=Finder()).crops] == [3, 7, 20]
+    back = Clip(video="back", media=lambda: sparse()[::-1], dataset="set", label=0)
+    with pytest.raises(UnreadableMedia, match="in order of display"):
+        examine(back, extractor=Finder())
+    empty = Clip(video="empty", media=list, dataset="set", label=0)
+    with pytest.raises(UnreadableMedia, match="renders no frame"):
+        examine(empty, extractor=Finder())
+
+
+# Files
+
+
+def write_video(path: Path, total: int = 30) -> Path:
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for number in range(total):
+            noise = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+class Always:
+    threshold = 0.5
+
+    def __call__(self, image: np.ndarray, /) -> list[Face]:
+        return [FACE]
+
+
+def test_a_video_that_is_cut_off_is_examined_as_far_as_it_goes(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mp4")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    assert examine(whole, extractor=Always()).problem == ""
+    examined = examine(cut, extractor=Always())
+    assert 5 < examined.frames_total < 25
+    assert len(examined.faces) == examined.frames_total
+    assert [crop.frame for crop in examined.crops] == list(range(examined.frames_total))
+    assert examined.problem.startswith("cut off: ")
+
+
+def test_the_order_is_that_of_the_frames_that_decode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file whose packets promise more frames than decode is examined as one that is shorter."""
+    path = write_video(tmp_path / "a.mp4")
+    expected = examine(path, extractor=Always(), frames=8)
+    count = examine_module.inspect
+    monkeypatch.setattr(
+        examine_module, "inspect", lambda p: type(count(p))(frames=(count(p).frames or 0) + 7)
+    )
+    found = examine(path, extractor=Always(), frames=8)
+    assert [crop.frame for crop in found.crops] == [crop.frame for crop in expected.crops]
+    assert found.frames_total == expected.frames_total == 30
+
+
+def test_a_frame_that_does_not_decode_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = examine_module.walk_frames
+    monkeypatch.setattr(
+        examine_module,
+        "walk_frames",
+        lambda p, wanted, visit: walk(p, wanted, lambda f: f.index == 4 or visit(f)),
+    )
+    crops = examine(write_video(tmp_path / "a.mp4", 9), extractor=Always()).crops
+    assert [crop.reason for crop in crops] == [DAMAGED if i == 4 else "" for i in range(9)]
+
+
+def test_a_picture_of_one_pixel_is_examined(tmp_path: Path, asset: Callable[[str], Path]) -> None:
+    from gendkit.builtin.centerface import CenterFace
+
+    Image.new("RGB", (1, 1)).save(tmp_path / "a.png")
+    examined = examine(tmp_path / "a.png", extractor=CenterFace(asset("centerface")))
+    assert [crop.reason for crop in examined.crops] == [NO_FACE]
+
+
+def test_the_clip_of_a_man_in_a_car_gives_32_faces(asset: Callable[[str], Path]) -> None:
+    from gendkit.builtin.centerface import CenterFace
+
+    examined = examine(asset("carphone"), extractor=CenterFace(asset("centerface")))
+    assert len(examined.faces) == examined.frames_looked_at == 32
+    assert examined.frames_total == 120
+    assert all(60 < crop.image.shape[0] < 130 for crop in examined.faces if crop.image is not None)
+
+
+@pytest.mark.slow
+def test_a_film_without_people_has_no_crop(shared: Path, asset: Callable[[str], Path]) -> None:
+    from gendkit.builtin.centerface import CenterFace
+
+    examined = examine(shared / "media" / "no_face.mp4", extractor=CenterFace(asset("centerface")))
+    assert examined.faces == ()
+    assert {crop.reason for crop in examined.crops} == {NO_FACE}
+    assert examined.frames_looked_at == examined.frames_total == 95
+
+
+# A folder of crops
+
+
+class Clips:
+    """A data set of a real clip, its fake, and a fake that was compressed."""
+
+    def clips(self) -> list[Clip]:
+        real = Clip(
+            video="a", media=functools.partial(render, 3), dataset="set", label=0, pair="a",
+            target_identity="ann", split="train", year=2024, licence="CC0-1.0",
+        )  # fmt: skip
+        fake = Clip(
+            video="a-swap", media=functools.partial(render, 3, frozenset({1})), dataset="set",
+            label=1, method="swap", family="landmark-swap", pair="a", target_identity="ann",
+            donor_identity="bob", split="train",
+        )  # fmt: skip
+        control = Clip(
+            video="a-swap-jpeg", media=functools.partial(render, 3, landmarks=True),
+            dataset="set", label=1, method="swap", degradation="jpeg", split="train",
+        )  # fmt: skip
+        return [real, fake, control]
+
+
+def _tree(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_dataset_becomes_a_tree_of_crops_and_a_manifest(tmp_path: Path) -> None:
+    manifest = extract(Clips(), tmp_path / "out", extractor=Finder(), frames=8)
+    assert _tree(tmp_path / "out") == [
+        "manifest.parquet",
+        *(f"set/real/a/{i:06d}.png" for i in range(3)),
+        *(f"set/swap/a-swap-jpeg/{i:06d}.png" for i in range(3)),
+        *(f"set/swap/a-swap/{i:06d}.png" for i in (0, 2)),
+    ]
+    table = manifest.table
+    videos = [v for v in ("a", "a-swap", "a-swap-jpeg") for _ in range(3)]
+    assert table["sample"].tolist() == [f"set/{video}/{i % 3}/0" for i, video in enumerate(videos)]
+    assert table["label"].tolist() == [0] * 3 + [1] * 6
+    assert table["method"].tolist() == [""] * 3 + ["swap"] * 6
+    assert table["family"].tolist() == [""] * 3 + ["landmark-swap"] * 3 + [""] * 3
+    assert table["degradation"].tolist() == [""] * 6 + ["jpeg"] * 3
+    assert table["donor_identity"].tolist() == [""] * 3 + ["bob"] * 3 + [""] * 3
+    assert table["year"].tolist() == [2024] * 3 + [-1] * 6
+    assert table["licence"].tolist() == ["CC0-1.0"] * 3 + [""] * 6
+    assert table["time"].tolist() == pytest.approx([0, 0.04, 0.08] * 3)
+    assert table["reason"].tolist() == [""] * 4 + [NO_FACE] + [""] * 4
+    assert table["path"][4] == ""
+    assert table["confidence"].isna().tolist() == [False] * 4 + [True, False] + [True] * 3
+    assert table["box"][0] == pytest.approx([6, 6, 26, 26])
+    assert np.allclose(np.reshape(table["landmarks"][0], (5, 2)), POINTS)
+
+
+def test_crops_are_kept_losslessly(tmp_path: Path) -> None:
+    manifest = extract(Clips(), tmp_path / "out", extractor=Finder())
+    assert np.array_equal(manifest.crop(0), align_face(picture(0), POINTS))
+    assert np.array_equal(manifest.crop(2), align_face(picture(2), POINTS))
+
+
+def test_the_written_manifest_is_the_returned_one(tmp_path: Path) -> None:
+    options = {"frames": 2, "order": "random", "seed": 3, "scale": 1.4, "size": 48}
+    manifest = extract(Clips(), tmp_path / "out", extractor=Finder(), **options)  # type: ignore[arg-type]
+    read = Manifest.read(tmp_path / "out")
+    assert read.table.drop(columns=["box", "landmarks"]).equals(
+        manifest.table.drop(columns=["box", "landmarks"])
+    )
+    assert read.root == manifest.root == tmp_path / "out"
+    assert read.meta == manifest.meta
+    for name, value in {**options, "extractor": "Finder", "threshold": 0.5}.items():
+        assert read.meta[name] == value
+    assert read.meta["gendkit"]
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    clips = [
+        Clip(video=f"v{i}", media=functools.partial(render, 5), dataset="set", label=0)
+        for i in range(9)
+    ]
+    one = extract(clips, tmp_path / "one", extractor=Finder(), workers=1)
+    many = extract(clips, tmp_path / "many", extractor=Finder(), workers=4)
+    assert one.table["sample"].tolist() == many.table["sample"].tolist()
+    for name in _tree(tmp_path / "one"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
+
+
+def test_a_folder_of_files_is_an_unlabelled_dataset(tmp_path: Path) -> None:
+    root = tmp_path / "my photos"
+    (root / "b").mkdir(parents=True)
+    for name in ("b/x y.png", "b/x:y.png", "a.png"):
+        Image.fromarray(picture(1)).save(root / name)
+    clips = clips_of(root)
+    assert [clip.video for clip in clips] == ["a.png", "b/x_y.png", "b/x_y.png-2"]
+    assert {(clip.dataset, clip.label, clip.method) for clip in clips} == {("my_photos", -1, "")}
+    manifest = extract(root, tmp_path / "out", extractor=Finder())
+    assert manifest.table["path"][0] == "my_photos/unlabelled/a.png/000000.png"
+    assert np.isnan(manifest.table["time"][0])
+    assert clips_of(root / "a.png") == [clips[0]]
+
+
+def test_media_that_cannot_be_read_keep_a_row_with_the_reason(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    (root / "bad.mp4").write_text("text " * 99)
+    (root / "bad.jpg").write_text("text " * 99)
+    Image.fromarray(picture(1)).save(root / "good.png")
+    manifest = extract(root, tmp_path / "out", extractor=Finder())
+    assert manifest.table["video"].tolist() == ["bad.jpg", "bad.mp4", "good.png"]
+    assert manifest.table["frame"].tolist() == [-1, -1, 0]
+    assert [bool(reason) for reason in manifest.table["reason"]] == [True, True, False]
+    for reason in manifest.table["reason"][:2]:
+        assert "cannot be read" in reason
+        assert str(tmp_path) not in reason
+    assert len(manifest.faces()) == 1
+
+
+def test_what_is_wrong_with_a_file_stands_in_the_meta(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mp4")
+    root = tmp_path / "in"
+    root.mkdir()
+    (root / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    manifest = extract(root, tmp_path / "out", extractor=Always(), frames=4)
+    assert list(manifest.meta["problems"]) == ["in/cut.mp4"]
+    assert manifest.meta["problems"]["in/cut.mp4"].startswith("cut off")
+    assert len(manifest.faces()) == 4
+
+
+def test_an_output_that_holds_something_is_not_touched(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").write_text("three years")
+    for overwrite in (False, True):
+        with pytest.raises(OutputExists):
+            extract(Clips(), out, extractor=Finder(), overwrite=overwrite)
+    assert _tree(tmp_path) == ["out/thesis.tex"]
+    file = out / "thesis.tex"
+    with pytest.raises(OutputExists, match="is a file"):
+        extract(Clips(), file, extractor=Finder(), overwrite=True)
+
+
+def test_a_manifest_that_something_else_made_is_not_replaced(tmp_path: Path) -> None:
+    Manifest.from_rows([{"sample": "a/b/0/0"}], tmp_path).write()
+    with pytest.raises(OutputExists, match="was not made by"):
+        extract(Clips(), tmp_path, extractor=Finder(), overwrite=True)
+
+
+def test_an_earlier_output_is_replaced_on_request_only(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()  # an empty folder is none
+    extract(Clips(), out, extractor=Finder())
+    with pytest.raises(OutputExists, match="--overwrite"):
+        extract(Clips(), out, extractor=Finder())
+    extract(Clips().clips()[:1], out, extractor=Finder(), overwrite=True)
+    assert len(_tree(out)) == 4
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_output_that_holds_the_source_is_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract(Clips(), out, extractor=Finder())
+    with pytest.raises(OutputExists, match="lies in the output"):
+        extract(out / "set", out, extractor=Finder(), overwrite=True)
+    assert (out / "set").is_dir()
+
+
+def test_a_run_that_fails_leaves_nothing_and_keeps_the_old_output(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract(Clips(), out, extractor=Finder())
+    before = _tree(out)
+
+    class Interrupting(Finder):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            raise KeyboardInterrupt
+
+    for place in (out, tmp_path / "new"):
+        with pytest.raises(KeyboardInterrupt):
+            extract(Clips(), place, extractor=Interrupting(), overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert _tree(out) == before
+
+
+def test_progress_is_told_after_each_clip(tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    here = threading.get_ident()
+
+    def progress(done: int, total: int, text: str) -> None:
+        assert threading.get_ident() == here
+        told.append((done, total, text))
+
+    extract(Clips(), tmp_path / "out", extractor=Finder(), workers=1, progress=progress)
+    assert told == [(1, 3, "a: 3 faces"), (2, 3, "a-swap: 2 faces"), (3, 3, "a-swap-jpeg: 3 faces")]
+
+
+@pytest.mark.parametrize("wrong", ["../a", "/a", "a//b", "a b", "", "a/./b", "a\\b", "a\n"])
+def test_ids_that_cannot_name_a_file_are_refused(tmp_path: Path, wrong: str) -> None:
+    clip = Clip(video=wrong, media=functools.partial(render, 1), dataset="set", label=0)
+    with pytest.raises(InvalidManifest, match="cannot name a file"):
+        extract([clip], tmp_path / "out", extractor=Finder())
+    assert _tree(tmp_path) == []
+
+
+def test_two_clips_of_one_id_are_refused_before_any_work(tmp_path: Path) -> None:
+    finder = Finder()
+    with pytest.raises(InvalidManifest, match="have the id 'a'"):
+        extract(Clips().clips()[:1] * 2, tmp_path / "out", extractor=finder)
+    assert finder.seen == []
+
+
+def test_nothing_to_extract_is_missing_media(tmp_path: Path) -> None:
+    for source in (tmp_path, tmp_path / "absent", []):
+        with pytest.raises(MissingMedia):
+            extract(source, tmp_path / "out", extractor=Finder())
+
+
+def test_an_unknown_extractor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownPart, match="no face-extractor is named 'retinaface'"):
+        extract(Clips(), tmp_path / "out", extractor="retinaface")
+
+
+def test_known_landmarks_open_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path / "empty"))
+    manifest = extract(Clips().clips()[2:], tmp_path / "out")
+    assert len(manifest.faces()) == 3
+    assert manifest.meta["extractor"] == "centerface"
+    assert manifest.meta["extractor_source"].startswith("gendkit ")
+    assert not (tmp_path / "empty").exists()
+
+
+def test_the_new_folder_has_the_users_permissions(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    extract(Clips(), tmp_path / "out", extractor=Finder())
+    assert os.stat(tmp_path / "out").st_mode == os.stat(tmp_path / "plain").st_mode
+
+
+def test_a_portrait_is_cropped_with_the_eyes_where_the_template_has_them(
+    tmp_path: Path, shared: Path, asset: Callable[[str], Path]
+) -> None:
+    from gendkit.builtin.centerface import CenterFace
+
+    asset("centerface")
+    portrait = sorted((shared / "portraits").glob("*.jpg"))[0]
+    manifest = extract(portrait, tmp_path / "out", size=224)
+    [face] = CenterFace(asset("centerface"))(read_image(portrait))
+    assert np.allclose(manifest.table["landmarks"][0], face.landmarks.ravel())
+    [again] = CenterFace(asset("centerface"))(manifest.crop(0))
+    expected = ((np.asarray(TEMPLATE) - 0.5) / 1.3 + 0.5) * 224
+    assert np.abs(again.landmarks - expected).max() < 15
