@@ -55,6 +55,8 @@ class Loader:
         Crops in a batch.
     augmentation
         A name in `AUGMENTATIONS`.
+    paired
+        Keep the crops of one target clip, real and fake, together in the shuffled order.
     seed
         Of order and augmentation.
     workers
@@ -68,6 +70,7 @@ class Loader:
         *,
         batch_size: int,
         augmentation: str = "none",
+        paired: bool = False,
         seed: int = 0,
         workers: int = 2,
     ) -> None:
@@ -75,6 +78,7 @@ class Loader:
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.augmentation = augmentation
+        self.paired = paired
         self.seed = seed
         self.workers = workers
         self._cache: dict[int, NDArray[np.uint8]] = {}
@@ -94,10 +98,19 @@ class Loader:
 
         A manifest smaller than one batch gives one batch of all its rows.
         """
-        order = np.random.default_rng([self.seed, number, 0]).permutation(len(self.manifest))
+        order = self._shuffled(np.random.default_rng([self.seed, number, 0]))
         size = min(self.batch_size, len(order))
         batches = [order[i * size : (i + 1) * size] for i in range(self.steps())]
         yield from self._batches(batches, epoch=number)
+
+    def _shuffled(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        order = rng.permutation(len(self.manifest))
+        if not self.paired:
+            return order
+        table = self.manifest.table
+        pairs = (table["dataset"] + "\n" + table["pair"]).to_numpy(dtype=object)[order]
+        _, first, group = np.unique(pairs, return_index=True, return_inverse=True)
+        return order[np.argsort(first[group], kind="stable")]
 
     def _batches(
         self, batches: list[NDArray[np.int64]], *, epoch: int | None = None

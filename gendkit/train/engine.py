@@ -322,6 +322,7 @@ class _Trainer:
             self.header.preprocessing,
             batch_size=batch_size,
             augmentation=self.recipe.augmentation,
+            paired=self.recipe.batches == "paired",
             seed=self.recipe.seed,
         )
 

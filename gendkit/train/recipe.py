@@ -67,6 +67,8 @@ class Recipe(_Frozen):
     """AdamW's weight decay."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Crops in a batch, shuffled; the last partial batch of an epoch is dropped."""
+    batches: Literal["shuffled", "paired"] = "shuffled"
+    """`paired` keeps the crops of one target clip, real and fake, together in the shuffled order."""
     epochs: Annotated[int, Field(ge=1)] = 30
     """Passes over the training manifest, the warm-up included."""
     warmup_epochs: NotNegative = 1.0
