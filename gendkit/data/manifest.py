@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from gendkit.errors import InvalidLabels, InvalidManifest, MissingMedia
@@ -46,13 +46,17 @@ COLUMNS: tuple[Column, ...] = (
     Column(name="target_identity", dtype="string", meaning="who is seen"),
     Column(name="donor_identity", dtype="string", meaning="whose face was put there"),
     Column(name="split", dtype="string", meaning="train, development or final"),
-    Column(name="degradation", dtype="string", meaning="what else was done to it; empty for nothing"),
+    Column(
+        name="degradation", dtype="string", meaning="what else was done to it; empty for nothing"
+    ),
     Column(name="frame", dtype="int64", default=-1, meaning="frame number in order of display"),
     Column(name="time", dtype="float64", unit="s", default=float("nan"), meaning="time stamp"),
     Column(name="track", dtype="int64", default=0, meaning="person within the clip"),
     Column(name="box", dtype="list", unit="px", default=None, meaning="left, top, right, bottom"),
     Column(name="landmarks", dtype="list", unit="px", default=None, meaning="x, y of five points"),
-    Column(name="confidence", dtype="float64", default=float("nan"), meaning="of the face detector"),
+    Column(
+        name="confidence", dtype="float64", default=float("nan"), meaning="of the face detector"
+    ),
     Column(name="year", dtype="int64", unit="a", default=-1, meaning="of the dataset"),
     Column(name="licence", dtype="string", meaning="of the media"),
     Column(name="reason", dtype="string", meaning="why there is no crop; empty if there is one"),
@@ -99,7 +103,8 @@ class Manifest:
         unknown = {key for row in rows for key in row} - set(NAMES)
         if unknown:
             raise InvalidManifest(
-                f"unknown manifest columns {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}."
+                f"unknown manifest columns {', '.join(sorted(unknown))}; "
+                f"there are {', '.join(NAMES)}."
             )
         data = {c.name: [row.get(c.name, c.default) for row in rows] for c in COLUMNS}
         return cls(table=_typed(pd.DataFrame(data)), root=root, meta=dict(meta or {})).validated()
@@ -131,7 +136,10 @@ class Manifest:
         missing = [name for name in NAMES if name not in table.column_names]
         if missing:
             raise InvalidManifest(f"{file} lacks the columns {', '.join(missing)}.")
-        meta = json.loads((table.schema.metadata or {}).get(META, b"{}"))
+        try:
+            meta = json.loads((table.schema.metadata or {}).get(META, b"{}"))
+        except ValueError:
+            raise InvalidManifest(f"{file} has damaged metadata; extract it anew.") from None
         return cls(table=_typed(table.to_pandas()), root=file.parent, meta=meta).validated()
 
     def write(self, folder: str | Path | None = None) -> Path:
@@ -159,7 +167,7 @@ class Manifest:
                 "labels are 0 real, 1 fake, -1 unknown."
             )
         for path in self.table["path"]:
-            if path and (Path(path).is_absolute() or ".." in Path(path).parts):
+            if path and _leaves(path):
                 raise InvalidManifest(f"path {path!r} leaves the manifest's root.")
         return self
 
@@ -196,23 +204,34 @@ class Manifest:
         """
         labels: NDArray[np.int64] = self.table["label"].to_numpy("int64")
         if (labels < 0).any():
-            sample = self.table["sample"][int((labels < 0).argmax())]
+            sample = self.table["sample"].iloc[int((labels < 0).argmax())]
             raise InvalidLabels(
                 f"sample {sample!r} has no label; training and metrics need 0 (real) or 1 (fake)."
             )
         return labels
 
     def crop(self, row: int) -> NDArray[np.uint8]:
-        """Read the crop of a row as RGB uint8 (H, W, 3)."""
+        """Read the crop of a row as RGB uint8 (H, W, 3).
+
+        Raises
+        ------
+        MissingMedia
+            If the row has no crop, or its file is gone.
+        UnreadableMedia
+            If the file is damaged.
+        """
         from gendkit.data.media import read_image
 
-        return read_image(self.root / self.table["path"].iloc[row])
+        sample, path, reason = self.table[["sample", "path", "reason"]].iloc[row]
+        if not path:
+            raise MissingMedia(f"sample {sample!r} has no crop: {reason or 'no reason is kept'}.")
+        return read_image(self.root / path)
 
     def components(self) -> NDArray[np.int64]:
         """Return for each row (N,) the number of its connected component.
 
-        Clips are linked when they share a target clip, a target identity or a donor identity. A
-        split that cuts no component cannot leak.
+        Clips are linked when they share a target clip, or a person who is seen or lends a face in
+        both; a target clip itself belongs to its fakes. A split that cuts no component cannot leak.
         """
         import numpy as np
         from scipy.sparse import coo_matrix
@@ -229,12 +248,11 @@ class Manifest:
             strict=True,
         )
         for row, (dataset, video, pair, target, donor) in enumerate(fields):
-            links = [("video", f"{dataset}/{video}"), ("pair", f"{dataset}/{pair}" if pair else "")]
+            links = [("video", f"{dataset}/{clip}") for clip in (video, pair) if clip]
             links += [("identity", f"{dataset}/{i}") for i in (target, donor) if i]
-            for kind, value in links:
-                if value:
-                    rows.append(row)
-                    columns.append(nodes.setdefault((kind, value), len(nodes)))
+            for link in links:
+                rows.append(row)
+                columns.append(nodes.setdefault(link, len(nodes)))
         n = len(self.table)
         graph = coo_matrix(
             (np.ones(len(rows)), (rows, np.asarray(columns, dtype=int) + n)),
@@ -262,13 +280,27 @@ class Manifest:
                 )
 
 
+def _leaves(path: str) -> bool:
+    """Tell whether a path leaves its folder, as either kind of system reads it."""
+    kinds = (PurePosixPath(path), PureWindowsPath(path))
+    return any(p.anchor or p.drive or ".." in p.parts for p in kinds)
+
+
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     table = table[list(NAMES)].copy()
     for column in COLUMNS:
         if column.dtype == "string":
             table[column.name] = table[column.name].fillna("").astype(object)
-        elif column.dtype != "list":
-            table[column.name] = table[column.name].astype(column.dtype)
+        elif column.dtype == "list":
+            table[column.name] = table[column.name].astype(object)
+        else:
+            try:
+                table[column.name] = table[column.name].astype(column.dtype)
+            except (TypeError, ValueError):
+                raise InvalidManifest(
+                    f"column {column.name} ({column.meaning}) holds values that are no "
+                    f"{column.dtype}."
+                ) from None
     return table
 
 
