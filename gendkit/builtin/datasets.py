@@ -11,29 +11,24 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from gendkit.data.degrade import DEGRADATIONS, degrade
+from gendkit.builtin.renderings import Drawing, Pair, Photo, Source
+from gendkit.data.degrade import DEGRADATIONS
 from gendkit.data.forge import (
     Plan,
     Subject,
-    Upsampler,
     describe,
     family_named,
-    finish,
     fit_upsampler,
-    forge,
     match_donors,
-    prepare,
 )
+from gendkit.data.forge.geometry import Floats, eye_distance
 from gendkit.data.splits import SPLITS, Split, rendered_families, split_of_identity
 from gendkit.errors import InvalidImage, MissingMedia, UnknownPart, UnreadableMedia
-from gendkit.plugin.protocols import Clip, Frame
+from gendkit.plugin.protocols import Clip
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import Face
@@ -44,73 +39,6 @@ MIN_SIDE = 40.0
 """Least distance of the eyes, in pixels, of a photo that is used: its crop has 160 a side."""
 FITTED_ON = 16
 """How many people of a split the upsampler of its fakes is fitted on."""
-
-
-class Source(Protocol):
-    """Where a subject comes from; picklable."""
-
-    def __call__(self) -> Subject: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A drawn face."""
-
-    identity: int
-    clip: int
-    size: int
-    seed: int
-
-    def __call__(self) -> Subject:
-        """Draw it."""
-        from gendkit.data.drawn import draw_face
-
-        face = draw_face(identity=self.identity, clip=self.clip, size=self.size, seed=self.seed)
-        return Subject(image=face.image, landmarks=face.landmarks)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Photo:
-    """A photo and the landmarks (5, 2) that were found in it."""
-
-    path: Path
-    landmarks: tuple[tuple[float, float], ...]
-
-    def __call__(self) -> Subject:
-        """Read it."""
-        from gendkit.data.media import read_image
-
-        landmarks = np.array(self.landmarks, np.float32)
-        return Subject(image=read_image(self.path), landmarks=landmarks)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rendering:
-    """The picture of a clip: jitter, forgery, encoding and degradation, in this order."""
-
-    source: Source
-    plan: Plan
-    family: str = ""
-    donor: Source | None = None
-    upsampler: Upsampler | None = None
-    degradation: str = ""
-
-    def __call__(self) -> Iterator[Frame]:
-        """Render the clip's one frame."""
-        subject = prepare(self.source(), self.plan)
-        if self.family:
-            subject = forge(
-                subject,
-                family=self.family,
-                plan=self.plan,
-                donor=self.donor() if self.donor else None,
-                upsampler=self.upsampler,
-            )
-        subject = finish(subject, self.plan)
-        image = subject.image
-        if self.degradation:
-            image = degrade(image, self.degradation, seed=self.plan.seed)
-        yield Frame(index=0, image=image, landmarks=subject.landmarks)
 
 
 class SyntheticFaces:
@@ -234,7 +162,7 @@ class Photos:
     @cached_property
     def _examined(
         self,
-    ) -> tuple[dict[str, tuple[Photo, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]], dict[str, str]]:
+    ) -> tuple[dict[str, tuple[Photo, Floats]], dict[str, str]]:
         """Find the face of every photo of the wanted splits, once."""
         from gendkit.data.faces import largest_face
         from gendkit.data.media import read_image
@@ -268,7 +196,7 @@ def _clips_of(
     seed: int,
     controls: bool,
     licence: str,
-    descriptions: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] | None,
+    descriptions: Mapping[str, Floats] | None,
 ) -> Iterator[Clip]:
     """Yield the clips of the people of one split; donors and fitted parts come from among them."""
     if not people:
@@ -288,42 +216,23 @@ def _clips_of(
 
     for number, (name, sources) in enumerate(people.items()):
         for variant, source in enumerate(sources):
-            stem = f"{_safe(name)}/{variant}"
-            plan = Plan.draw(_seed(seed, dataset, name, variant))
-
-            def clip(family: str = "", degradation: str = "") -> Clip:
-                kind = family_named(family) if family else None
-                donor = donors[name] if kind and kind.needs_donor else ""
-                video = f"{stem}/{family or 'real'}"
-                return Clip(
-                    video=f"{video}/{degradation}" if degradation else video,
-                    media=Rendering(
-                        source=source,
-                        plan=plan,
-                        family=family,
-                        donor=people[donor][variant] if donor else None,
-                        upsampler=upsampler if kind and kind.needs_upsampler else None,
-                        degradation=degradation,
-                    ),
-                    dataset=dataset,
-                    label=int(bool(family)),
-                    method=family,
-                    family=family,
-                    pair=f"{stem}/real",
-                    target_identity=name,
-                    donor_identity=donor,
-                    split=split,
-                    degradation=degradation,
-                    licence=licence,
-                )
-
-            yield clip()
+            donor = donors.get(name, "")
+            pair = Pair(
+                dataset=dataset, split=split, licence=licence, identity=name, donor=donor,
+                stem=f"{_safe(name)}/{variant}",
+                target=source,
+                lender=people[donor][variant] if donor else None,
+                upsampler=upsampler,
+                plan=Plan.draw(_seed(seed, dataset, name, variant)),
+            )  # fmt: skip
+            yield pair.clip()
             for family in families:
-                yield clip(family)
+                yield pair.clip(family=family)
             if controls and split != "train" and variant == 0:
                 for at, degradation in enumerate(DEGRADATIONS):
-                    yield clip(degradation=degradation.name)
-                    yield clip(families[(number + at) % len(families)], degradation.name)
+                    family = families[(number + at) % len(families)]
+                    yield pair.clip(degradation=degradation.name)
+                    yield pair.clip(family=family, degradation=degradation.name)
 
 
 def _photo(path: Path, face: Face) -> Photo:
@@ -332,8 +241,6 @@ def _photo(path: Path, face: Face) -> Photo:
 
 
 def _why_not(face: Face | None, *, again: bool) -> str:
-    from gendkit.data.forge.geometry import eye_distance
-
     if again:
         return "there is already a photo of that name"
     if face is None:

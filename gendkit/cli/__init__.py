@@ -83,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return USAGE
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        see = f" See: {context.command_path} --help" if context else ""
+        complain(f"{error.format_message()}{see}")
         return error.exit_code
     except GendkitError as error:
         complain(str(error))

@@ -78,7 +78,8 @@ def neighbours(
 ) -> None:
     """Add each crop's nearest crops to a store.
 
-    Nearest is by cosine. The store IN is written to OUT with what was found. Crops of the same clip or person are left out. OUT may be IN with --overwrite.
+    Nearest is by cosine; crops of the same clip or person are left out. The store IN is written
+    to OUT with what was found; OUT may be IN with --overwrite.
 
     \b
     Example: gendkit neighbours embeddings.zarr neighbours.zarr -k 5

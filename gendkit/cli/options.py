@@ -18,7 +18,25 @@ ADAPTER = click.option(
     type=FOLDER,
     help="Of the detector; written by `gendkit train` or `gendkit demo`.",
 )
-DEVICE = click.option("--device", help="Such as cuda or cpu [default: the best there is].")
+
+
+def _device(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse a device that is not there, or no device at all."""
+    if value is None:
+        return None
+    import torch
+
+    try:
+        torch.empty(0, device=value)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the second
+        reason = str(error).strip().splitlines()[0]
+        raise click.BadParameter(f"{value!r} cannot be used here: {reason}") from None
+    return value
+
+
+DEVICE = click.option(
+    "--device", callback=_device, help="Such as cuda or cpu [default: the best there is]."
+)
 DTYPE = click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16"]),

@@ -154,7 +154,7 @@ def _score(path: Path, score_one: Callable[[Path], Score]) -> _Result:
         return _Result(path=str(path), error=str(error))
     except Exception as error:
         # One file must not take the others with it; the traceback is told all the same.
-        _log.exception("%s cannot be scored, by a mistake of gendkit's", path)
+        _log.exception("%s: an error that is not told apart", path)
         return _Result(path=str(path), error=f"{path}: {type(error).__name__}: {error}")
 
 
@@ -163,7 +163,7 @@ def _show_files(results: list[_Result]) -> None:
     for result in results:
         found = result.score
         if found is None:
-            rows.append((result.path, "unreadable", *[None] * 4, ""))
+            rows.append((result.path, "unreadable", *[None] * 4, result.error))
             continue
         value = "not examined" if found.score is None else f"{found.score:.3f}"
         note = "; ".join(filter(None, (result.reasons, found.problem)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ def show_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Write rows as CSV with a header (RFC 4180, lines end with a newline alone)."""
     import csv
 
-    writer = csv.writer(click.get_text_stream("stdout"), lineterminator="\n")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([["" if row[c] is None else row[c] for c in columns] for row in rows])
 

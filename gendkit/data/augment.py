@@ -11,14 +11,14 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
+from PIL import Image
 from torchvision.transforms.v2 import functional as T
 from torchvision.transforms.v2.functional import InterpolationMode
 
-Image = NDArray[np.uint8]
-Augmentation = Callable[[Image, Generator], Image]
+Pixels = NDArray[np.uint8]
+Augmentation = Callable[[Pixels, Generator], Pixels]
 
 DEGREES = 10.0
 TRANSLATE = 0.1
@@ -28,41 +28,45 @@ JITTER = 0.1
 JPEG_QUALITY = (40, 100)
 
 
-def gend(image: Image, rng: Generator) -> Image:
+def gend(image: Pixels, rng: Generator) -> Pixels:
     """Augment as the method does.
 
     Flip with probability .5; affine of up to 10 degrees, 10 % of the sides and a scale of .9 to 1.1
     (nearest neighbour, black outside); Gaussian blur with probability .1 (kernel 7, sigma .1 to 2);
     brightness and contrast by up to 10 % in random order; JPEG of quality 40 to 100.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    picture = Image.fromarray(np.ascontiguousarray(image))
     if rng.random() < 0.5:
-        pixels = T.horizontal_flip(pixels)
-    height, width = pixels.shape[-2:]
-    pixels = T.affine(
-        pixels,
+        picture = T.horizontal_flip(picture)
+    picture = T.affine(
+        picture,
         angle=rng.uniform(-DEGREES, DEGREES),
         translate=[
-            round(rng.uniform(-TRANSLATE, TRANSLATE) * width),
-            round(rng.uniform(-TRANSLATE, TRANSLATE) * height),
+            round(rng.uniform(-TRANSLATE, TRANSLATE) * picture.width),
+            round(rng.uniform(-TRANSLATE, TRANSLATE) * picture.height),
         ],
         scale=rng.uniform(*SCALE),
         shear=[0.0, 0.0],
         interpolation=InterpolationMode.NEAREST,
         fill=[0.0],
     )
-    # torchvision's blur reflects the border, which a crop narrower than the kernel does not have.
-    if rng.random() < BLUR_PROBABILITY and min(height, width) >= BLUR_KERNEL:
-        pixels = T.gaussian_blur(pixels, [BLUR_KERNEL] * 2, [rng.uniform(*BLUR_SIGMA)] * 2)
+    if rng.random() < BLUR_PROBABILITY:
+        blurred = cv2.GaussianBlur(
+            np.asarray(picture), (BLUR_KERNEL, BLUR_KERNEL), rng.uniform(*BLUR_SIGMA),
+            borderType=cv2.BORDER_REFLECT_101,
+        )  # fmt: skip
+        picture = Image.fromarray(blurred)
     brightness, contrast = rng.uniform(1 - JITTER, 1 + JITTER, size=2)
     for step in rng.permutation(2):
-        pixels = (
-            T.adjust_contrast(pixels, contrast) if step else T.adjust_brightness(pixels, brightness)
+        picture = (
+            T.adjust_contrast(picture, contrast)
+            if step
+            else T.adjust_brightness(picture, brightness)
         )
-    return _jpeg(pixels.permute(1, 2, 0).numpy(), int(rng.integers(*JPEG_QUALITY, endpoint=True)))
+    return _jpeg(np.asarray(picture), int(rng.integers(*JPEG_QUALITY, endpoint=True)))
 
 
-def light(image: Image, rng: Generator) -> Image:
+def light(image: Pixels, rng: Generator) -> Pixels:
     """Augment without touching fine detail: flip, translate by whole pixels, brightness, contrast.
 
     For few and small crops, in which the traces of a forgery are as fine as those of JPEG.
@@ -75,12 +79,12 @@ def light(image: Image, rng: Generator) -> Image:
     image = cv2.warpAffine(
         np.ascontiguousarray(image), shift, (width, height), flags=cv2.INTER_NEAREST,
         borderMode=cv2.BORDER_REPLICATE,
-    )
+    )  # fmt: skip
     gain, offset = rng.uniform(0.9, 1.1), rng.uniform(-10, 10)
     return np.clip(image * np.float32(gain) + np.float32(offset), 0, 255).astype(np.uint8)
 
 
-def none(image: Image, rng: Generator) -> Image:
+def none(image: Pixels, rng: Generator) -> Pixels:
     """Leave the crop as it is."""
     return image
 
@@ -90,7 +94,7 @@ AUGMENTATIONS: MappingProxyType[str, Augmentation] = MappingProxyType(
 )
 
 
-def _jpeg(image: Image, quality: int) -> Image:
+def _jpeg(image: Pixels, quality: int) -> Pixels:
     """Encode and decode an RGB image."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -71,7 +71,12 @@ def degrade(image: Image, name: str, *, seed: int, strength: float | None = None
     if kind is None:
         names = ", ".join(d.name for d in DEGRADATIONS)
         raise UnknownPart(f"no degradation is named {name!r}; there is {names}.")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape[:2]) < 16:
+    if (
+        image.ndim != 3
+        or image.shape[2] != 3
+        or image.dtype != np.uint8
+        or min(image.shape[:2]) < 16
+    ):
         raise InvalidImage(
             f"degrade takes RGB uint8 (H, W, 3) of 16 px or more, got {image.dtype} {image.shape}."
         )
@@ -144,7 +149,7 @@ def _h264(image: Image, strength: float, rng: np.random.Generator) -> Image:
 
 
 def _crop_jitter(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Move and scale the picture under its landmarks, as if the face had been found less exactly."""
+    """Move and scale the picture under its landmarks, as if the face were found less exactly."""
     height, width = image.shape[:2]
     angle = rng.uniform(0, 2 * np.pi)
     scale = 1 + strength * rng.uniform(-1, 1)

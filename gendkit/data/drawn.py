@@ -1,9 +1,9 @@
 """Drawn faces: stylised portraits of people who do not exist, for training and tests without media.
 
-In go an identity and a clip number, out comes a picture with its five landmarks. The identity fixes
-shape, colours, hair and glasses; the clip fixes pose, expression, light, background and the noise of
-the camera. Textures follow the 1/f spectrum of natural pictures, and the picture goes through a
-model of lens, sensor and JPEG, so that what a forgery disturbs is there to be disturbed.
+In go an identity and a clip number, out comes a picture with its five landmarks. The identity
+fixes shape, colours, hair and glasses; the clip fixes pose, expression, light, background and the
+noise of the camera. Textures follow the 1/f spectrum of natural pictures, and the picture goes
+through a model of lens, sensor and JPEG, so that what a forgery disturbs is there to be disturbed.
 """
 
 from __future__ import annotations
@@ -240,8 +240,8 @@ def _between(table: Floats, at: float) -> Floats:
     return np.asarray(table[low] + (at - low) * (table[low + 1] - table[low]))
 
 
-def _colour(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> tuple[
-    float, float, float
-]:
+def _colour(
+    values: np.ndarray[tuple[int, ...], np.dtype[np.floating]],
+) -> tuple[float, float, float]:
     red, green, blue = (float(v) for v in values)
     return red, green, blue

@@ -137,8 +137,7 @@ class Loader:
         if epoch is not None:
             rng = np.random.default_rng([self.seed, epoch, 1, row])
             crop = AUGMENTATIONS[self.augmentation](crop, rng)
-        pixels = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)
-        return resize(pixels, self.preprocessing)
+        return resize(crop, self.preprocessing)
 
     def _crop(self, row: int) -> NDArray[np.uint8]:
         crop = self._cache.get(row)

@@ -6,88 +6,19 @@ landmarks. Flat colours are painted as soft polygons; light falls on a height fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gendkit.data.canvas import Canvas, natural_noise, oval, smooth
 from gendkit.data.forge.geometry import Floats
 
 if TYPE_CHECKING:
     from gendkit.data.drawn import Person, Shot
 
-Colour = Sequence[float] | NDArray[np.floating]
-Outline = Sequence[tuple[float, float]]
 _DEPTH = 0.9  # of the eyes, in front of the axis about which the head turns
-
-
-class _Canvas:
-    """A picture and the projection of face coordinates onto it."""
-
-    def __init__(self, shot: Shot, size: int, image: Floats) -> None:
-        self.image = image
-        self.size = size
-        self.unit = shot.scale * size
-        self.origin = np.array([0.5 + shot.shift[0], 0.44 + shot.shift[1]]) * size
-        cosine, sine = np.cos(shot.roll), np.sin(shot.roll)
-        self.turn = np.array([[cosine, -sine], [sine, cosine]])
-        self.yaw, self.pitch = shot.yaw, shot.pitch
-
-    def flat(self, points: Outline | NDArray[np.floating], depth: float = 0.0) -> NDArray[np.float64]:
-        """Return face coordinates after the head has turned, in eye distances."""
-        p = np.asarray(points, np.float64).reshape(-1, 2)
-        x = p[:, 0] * np.cos(self.yaw) + depth * np.sin(self.yaw)
-        y = p[:, 1] * np.cos(self.pitch) + depth * np.sin(self.pitch)
-        return np.stack([x, y], axis=-1)
-
-    def pixels(
-        self, points: Outline | NDArray[np.floating], depth: float = 0.0
-    ) -> NDArray[np.float64]:
-        """Return the pixels (N, 2) of face coordinates in eye distances."""
-        return self.flat(points, depth) @ self.turn.T * self.unit + self.origin
-
-    def cover(
-        self, points: Outline | NDArray[np.floating], *, depth: float = 0.0, soft: float = 0.015
-    ) -> tuple[tuple[slice, slice], Floats]:
-        """Return the window and the mask in it that a closed smooth outline covers."""
-        corners = self.pixels(points, depth)
-        sigma = max(soft * self.unit, 0.4)
-        pad = int(3 * sigma) + 2
-        low = np.maximum(np.floor(corners.min(0)).astype(int) - pad, 0)
-        high = np.minimum(np.ceil(corners.max(0)).astype(int) + pad + 1, self.size)
-        if (high <= low).any():
-            return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.float32)
-        mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
-        cv2.fillPoly(
-            mask, [np.round((corners - low) * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4
-        )
-        soft_mask = cv2.GaussianBlur(mask, (0, 0), sigma).astype(np.float32) / 255
-        return (slice(low[1], high[1]), slice(low[0], high[0])), soft_mask
-
-    def paint(
-        self,
-        points: Outline | NDArray[np.floating],
-        colour: Colour,
-        *,
-        depth: float = 0.0,
-        soft: float = 0.015,
-        opacity: float = 1.0,
-        texture: Floats | None = None,
-        within: Floats | None = None,
-    ) -> None:
-        """Paint a closed outline; `texture` (H, W) is added, `within` (H, W) confines it."""
-        window, mask = self.cover(points, depth=depth, soft=soft)
-        if not mask.size:
-            return
-        if within is not None:
-            mask = mask * within[window]
-        paint: Floats = np.asarray(colour, np.float32)
-        if texture is not None:
-            paint = paint * (1 + texture[window][..., None])
-        part = self.image[window]
-        part += (opacity * mask)[..., None] * (paint - part)
 
 
 def paint_face(
@@ -102,17 +33,17 @@ def paint_face(
     marks
         For what belongs to the person's skin and hair.
     """
-    skin, hair = np.array(person.skin), np.array(person.hair)
+    skin = np.array(person.skin)
     rough = natural_noise((size, size), rng, exponent=1.2)
-    canvas = _Canvas(shot, size, _background(shot, size, rough, rng))
+    canvas = Canvas(shot, size, _background(shot, size, rough, rng))
     strands = _strands(size, marks)
     _body(canvas, person, shot, rough)
     _hair_behind(canvas, person, strands)
     head = _head(person)
     for side in (-1, 1):
-        ear = _oval((side * (person.face_width - 0.01), 0.28), 0.13, 0.3)
+        ear = oval((side * (person.face_width - 0.01), 0.28), 0.13, 0.3)
         canvas.paint(ear, 0.88 * skin, depth=-0.35)
-        canvas.paint(_oval((side * person.face_width, 0.28), 0.06, 0.18), 0.7 * skin, depth=-0.35)
+        canvas.paint(oval((side * person.face_width, 0.28), 0.06, 0.18), 0.7 * skin, depth=-0.35)
     canvas.paint(head, skin, soft=0.012)
     whole = np.zeros((size, size), np.float32)
     window, mask = canvas.cover(head, soft=0.012)
@@ -139,50 +70,6 @@ def paint_face(
     return canvas.image, landmarks.astype(np.float32)
 
 
-def natural_noise(
-    shape: tuple[int, int], rng: np.random.Generator, *, exponent: float = 1.0
-) -> Floats:
-    """Return noise (H, W) of mean 0 and spread 1 whose amplitude falls as frequency**-exponent.
-
-    Natural pictures have an exponent of about 1 (Field 1987).
-    """
-    from scipy.fft import irfft2
-
-    rows = np.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
-    columns = np.fft.rfftfreq(shape[1]).astype(np.float32)
-    squared = rows**2 + columns**2
-    squared[0, 0] = np.inf
-    spectrum = rng.standard_normal((2, *squared.shape), np.float32)
-    complex_ = (spectrum[0] + 1j * spectrum[1]) * squared ** np.float32(-exponent / 2)
-    noise = irfft2(complex_, s=shape)
-    return np.asarray((noise - noise.mean()) / noise.std(), np.float32)
-
-
-def _oval(
-    centre: tuple[float, float], wide: float, high: float, *, power: float = 1.0
-) -> NDArray[np.float64]:
-    angle = np.linspace(0, 2 * np.pi, 36, endpoint=False)
-    c, s = np.cos(angle), np.sin(angle)
-    return np.stack(
-        [
-            centre[0] + wide * np.sign(c) * np.abs(c) ** power,
-            centre[1] + high * np.sign(s) * np.abs(s) ** power,
-        ],
-        axis=-1,
-    )
-
-
-def _smooth(points: Outline, *, dense: int = 8) -> NDArray[np.float64]:
-    """Return a closed Catmull-Rom curve through the points."""
-    p = np.asarray(points, np.float64)
-    t = np.linspace(0, 1, dense, endpoint=False)[:, None, None]
-    a, b, c, d = (np.roll(p, shift, axis=0)[None] for shift in (1, 0, -1, -2))
-    curve = 0.5 * (
-        2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
-    )
-    return np.asarray(curve.transpose(1, 0, 2).reshape(-1, 2))
-
-
 def _head(person: Person) -> NDArray[np.float64]:
     w = person.face_width
     right = [
@@ -191,7 +78,7 @@ def _head(person: Person) -> NDArray[np.float64]:
         (0.32, person.chin - 0.06),
     ]  # fmt: skip
     left = [(-x, y) for x, y in reversed(right[1:])]
-    return _smooth([*right, (0.0, person.chin), *left])
+    return smooth([*right, (0.0, person.chin), *left])
 
 
 def _strands(size: int, rng: np.random.Generator) -> Floats:
@@ -219,7 +106,7 @@ def _background(shot: Shot, size: int, rough: Floats, rng: np.random.Generator) 
     return np.asarray(np.clip(image + 7 * rough[::-1, :, None], 0, 255), np.float32)
 
 
-def _body(canvas: _Canvas, person: Person, shot: Shot, rough: Floats) -> None:
+def _body(canvas: Canvas, person: Person, shot: Shot, rough: Floats) -> None:
     skin, jaw = np.array(person.skin), person.jaw_width
     bottom = 6.0
     shoulders = [
@@ -238,7 +125,7 @@ def _body(canvas: _Canvas, person: Person, shot: Shot, rough: Floats) -> None:
     canvas.paint(shoulders, shot.clothes, depth=-0.3, soft=0.02, texture=0.06 * rough)
 
 
-def _hair_behind(canvas: _Canvas, person: Person, strands: Floats) -> None:
+def _hair_behind(canvas: Canvas, person: Person, strands: Floats) -> None:
     if person.bald:
         return
     wide = person.face_width + person.hair_volume
@@ -251,11 +138,11 @@ def _hair_behind(canvas: _Canvas, person: Person, strands: Floats) -> None:
         outline += [(0.98 * wide, 0.25)]
     outline += [(-x, y) for x, y in reversed(outline[1:])]
     canvas.paint(
-        _smooth(outline), 0.75 * np.array(person.hair), depth=-0.45, soft=0.03, texture=strands
+        smooth(outline), 0.75 * np.array(person.hair), depth=-0.45, soft=0.03, texture=strands
     )
 
 
-def _hair_front(canvas: _Canvas, person: Person, strands: Floats) -> None:
+def _hair_front(canvas: Canvas, person: Person, strands: Floats) -> None:
     wide = person.face_width + 0.6 * person.hair_volume
     top, line = -1.46 - person.hair_volume, -person.hairline
     side = 0.5 if person.hair_length else 0.1
@@ -270,20 +157,18 @@ def _hair_front(canvas: _Canvas, person: Person, strands: Floats) -> None:
         (-0.62 * wide, top + 0.13),
     ]  # fmt: skip
     hair = np.array(person.hair)
-    canvas.paint(_smooth(outline), hair, depth=-0.05, soft=0.035, texture=strands)
-    shine = _oval((0.25 * person.parting, -1.25), 0.5, 0.12)
+    canvas.paint(smooth(outline), hair, depth=-0.05, soft=0.035, texture=strands)
+    shine = oval((0.25 * person.parting, -1.25), 0.5, 0.12)
     canvas.paint(shine, 1.5 * hair + 14, soft=0.12, opacity=0.3, texture=strands)
 
 
-def _complexion(
-    canvas: _Canvas, person: Person, whole: Floats, marks: np.random.Generator
-) -> None:
+def _complexion(canvas: Canvas, person: Person, whole: Floats, marks: np.random.Generator) -> None:
     """Redden cheeks and nose, then lay blotches, pores and freckles over the skin."""
     skin = np.array(person.skin)
     red = skin * np.array([1.02, 0.86, 0.86])
     for side in (-1, 1):
-        canvas.paint(_oval((side * 0.62, 0.75), 0.3, 0.24), red, depth=0.2, soft=0.16, opacity=0.55)
-    canvas.paint(_oval((0, 0.5), 0.16, 0.16), red, depth=0.55, soft=0.1, opacity=0.4)
+        canvas.paint(oval((side * 0.62, 0.75), 0.3, 0.24), red, depth=0.2, soft=0.16, opacity=0.55)
+    canvas.paint(oval((0, 0.5), 0.16, 0.16), red, depth=0.55, soft=0.1, opacity=0.4)
     size = canvas.size
     blotches = natural_noise((size, size), marks, exponent=1.1)
     pores = cv2.GaussianBlur(marks.standard_normal((size, size), np.float32), (0, 0), 0.7)
@@ -291,50 +176,52 @@ def _complexion(
     canvas.image *= 1 + (whole * texture)[..., None] * np.array([0.8, 1.1, 1.2], np.float32)
     if person.freckles:
         for x, y in marks.uniform((-0.8, 0.15), (0.8, 0.9), (int(60 * person.freckles), 2)):
-            dot = _oval((x, y), 0.018, 0.018)
+            dot = oval((x, y), 0.018, 0.018)
             canvas.paint(dot, 0.68 * skin, depth=0.25, soft=0.01, opacity=0.6)
     if person.wrinkles > 0.45:
         strength = 0.5 * (person.wrinkles - 0.3)
         for row in (-0.55, -0.7):
-            line = _smooth([(-0.4, row), (0, row - 0.03), (0.4, row), (0, row - 0.005)])
+            line = smooth([(-0.4, row), (0, row - 0.03), (0.4, row), (0, row - 0.005)])
             canvas.paint(line, 0.75 * skin, depth=0.2, soft=0.015, opacity=strength)
 
 
-def _eyes(canvas: _Canvas, person: Person, shot: Shot) -> None:
+def _eyes(canvas: Canvas, person: Person, shot: Shot) -> None:
     skin, depth = np.array(person.skin), _DEPTH - 0.75
     w, h = person.eye_width, person.eye_height * shot.eyes
     for side in (-1, 1):
         x = 0.5 * side
         tilt = -person.eye_tilt * side
-        canvas.paint(_oval((x, -0.02), 1.35 * w, 0.2), 0.82 * skin, depth=depth, soft=0.06,
+        canvas.paint(oval((x, -0.02), 1.35 * w, 0.2), 0.82 * skin, depth=depth, soft=0.06,
                      opacity=0.6)  # fmt: skip
         bags = [(x - w, 0.06), (x, 0.16), (x + w, 0.06), (x, 0.24)]
-        canvas.paint(_smooth(bags), 0.85 * skin, depth=depth, soft=0.03, opacity=0.5)
-        lid = np.array([(-w, 0.02), (-0.5 * w, -0.8 * h), (0.05 * w, -h), (0.6 * w, -0.7 * h),
-                        (w, 0.0), (0.5 * w, 0.62 * h), (-0.1 * w, 0.8 * h), (-0.6 * w, 0.55 * h)])  # fmt: skip
-        almond = _smooth([(x + px, py + tilt * px) for px, py in lid])
+        canvas.paint(smooth(bags), 0.85 * skin, depth=depth, soft=0.03, opacity=0.5)
+        lid = np.array([
+            (-w, 0.02), (-0.5 * w, -0.8 * h), (0.05 * w, -h), (0.6 * w, -0.7 * h),
+            (w, 0.0), (0.5 * w, 0.62 * h), (-0.1 * w, 0.8 * h), (-0.6 * w, 0.55 * h),
+        ])  # fmt: skip
+        almond = smooth([(x + px, py + tilt * px) for px, py in lid])
         window, mask = canvas.cover(almond, depth=depth, soft=0.008)
         inside = np.zeros(canvas.image.shape[:2], np.float32)
         inside[window] = mask
         canvas.paint(almond, (226, 220, 214), depth=depth, soft=0.008)
         centre = (x + shot.gaze * 0.35 * w, -0.005)
         iris = np.array(person.iris)
-        canvas.paint(_oval(centre, 0.115, 0.115), 0.6 * iris, depth=depth, within=inside)
-        canvas.paint(_oval(centre, 0.095, 0.095), 1.1 * iris, depth=depth, within=inside)
-        canvas.paint(_oval(centre, 0.045, 0.045), (14, 12, 12), depth=depth, within=inside)
+        canvas.paint(oval(centre, 0.115, 0.115), 0.6 * iris, depth=depth, within=inside)
+        canvas.paint(oval(centre, 0.095, 0.095), 1.1 * iris, depth=depth, within=inside)
+        canvas.paint(oval(centre, 0.045, 0.045), (14, 12, 12), depth=depth, within=inside)
         spot = (centre[0] + 0.03 * np.sign(shot.light[0]), -0.045)
-        canvas.paint(_oval(spot, 0.02, 0.02), (250, 250, 248), depth=depth, within=inside)
+        canvas.paint(oval(spot, 0.02, 0.02), (250, 250, 248), depth=depth, within=inside)
         shadow = [(x - w, -h), (x, -1.2 * h), (x + w, -h), (x, -0.45 * h)]
-        canvas.paint(_smooth(shadow), (60, 45, 40), depth=depth, soft=0.02, opacity=0.45,
+        canvas.paint(smooth(shadow), (60, 45, 40), depth=depth, soft=0.02, opacity=0.45,
                      within=inside)  # fmt: skip
         upper = [*lid[:5], *(lid[4:0:-1] + np.array([0, -0.035]))]
-        canvas.paint(_smooth([(x + px, py + tilt * px) for px, py in upper]), (38, 28, 26),
+        canvas.paint(smooth([(x + px, py + tilt * px) for px, py in upper]), (38, 28, 26),
                      depth=depth, soft=0.008, opacity=0.9)  # fmt: skip
         crease = [(x - w, -0.06), (x, -h - 0.1), (x + w, -0.08), (x, -h - 0.07)]
-        canvas.paint(_smooth(crease), 0.62 * skin, depth=depth, soft=0.012, opacity=0.7)
+        canvas.paint(smooth(crease), 0.62 * skin, depth=depth, soft=0.012, opacity=0.7)
 
 
-def _brows(canvas: _Canvas, person: Person, shot: Shot, strands: Floats) -> None:
+def _brows(canvas: Canvas, person: Person, shot: Shot, strands: Floats) -> None:
     colour = 0.7 * np.array(person.hair) + 0.12 * np.array(person.skin)
     thick, arch = person.brow_width, person.brow_arch
     y = -person.brow_height - shot.brows
@@ -345,26 +232,26 @@ def _brows(canvas: _Canvas, person: Person, shot: Shot, strands: Floats) -> None
         outline += [
             (side * px, py + t) for (px, py), t in zip(spine[::-1], widths[::-1], strict=True)
         ]
-        canvas.paint(_smooth(outline), colour, depth=0.28, soft=0.022, opacity=0.85,
+        canvas.paint(smooth(outline), colour, depth=0.28, soft=0.022, opacity=0.85,
                      texture=1.5 * strands.T)  # fmt: skip
 
 
-def _nose(canvas: _Canvas, person: Person) -> None:
+def _nose(canvas: Canvas, person: Person) -> None:
     skin, w, y = np.array(person.skin), person.nose_width, person.nose_length
     for side in (-1, 1):
-        wing = _smooth([(side * (w + 0.02), y - 0.1), (side * (w + 0.03), y + 0.02),
+        wing = smooth([(side * (w + 0.02), y - 0.1), (side * (w + 0.03), y + 0.02),
                         (side * (w - 0.06), y + 0.08), (side * (w - 0.02), y)])  # fmt: skip
         canvas.paint(wing, 0.68 * skin, depth=0.35, soft=0.02, opacity=0.7)
-        canvas.paint(_oval((side * 0.46 * w, y + 0.045), 0.3 * w, 0.035), 0.3 * skin, depth=0.45,
+        canvas.paint(oval((side * 0.46 * w, y + 0.045), 0.3 * w, 0.035), 0.3 * skin, depth=0.45,
                      soft=0.014, opacity=0.85)  # fmt: skip
-        ridge = _smooth([(side * 0.1, -0.05), (side * 0.12, 0.3), (side * 0.2, y - 0.1),
+        ridge = smooth([(side * 0.1, -0.05), (side * 0.12, 0.3), (side * 0.2, y - 0.1),
                          (side * 0.14, 0.3)])  # fmt: skip
         canvas.paint(ridge, 0.82 * skin, depth=0.35, soft=0.04, opacity=0.6)
-    canvas.paint(_oval((0, y + 0.1), 0.8 * w, 0.04), 0.68 * skin, depth=0.35, soft=0.04,
+    canvas.paint(oval((0, y + 0.1), 0.8 * w, 0.04), 0.68 * skin, depth=0.35, soft=0.04,
                  opacity=0.7)  # fmt: skip
 
 
-def _mouth(canvas: _Canvas, person: Person, shot: Shot) -> list[tuple[float, float]]:
+def _mouth(canvas: Canvas, person: Person, shot: Shot) -> list[tuple[float, float]]:
     """Paint the mouth and return its corners in face coordinates."""
     skin = np.array(person.skin)
     redder = skin * np.array([0.92, 0.62, 0.62])
@@ -373,30 +260,38 @@ def _mouth(canvas: _Canvas, person: Person, shot: Shot) -> list[tuple[float, flo
     y, lift, gap = person.mouth_drop, 0.07 * shot.smile, shot.opened
     up, low = person.upper_lip, person.lower_lip
     corners = [(-w, y - lift), (w, y - lift)]
-    inner = [(-w, y - lift), (-0.45 * w, y - 0.1 * gap), (0, y), (0.45 * w, y - 0.1 * gap),
-             (w, y - lift), (0.5 * w, y + 0.6 * gap), (0, y + gap), (-0.5 * w, y + 0.6 * gap)]  # fmt: skip
-    upper = [(-w, y - lift), (-0.5 * w, y - 0.75 * up - 0.4 * lift), (-0.14 * w, y - up),
-             (0, y - 0.8 * up), (0.14 * w, y - up), (0.5 * w, y - 0.75 * up - 0.4 * lift),
-             (w, y - lift), (0.45 * w, y + 0.01), (0, y + 0.015), (-0.45 * w, y + 0.01)]  # fmt: skip
-    lower = [(-w, y - lift), (-0.5 * w, y + 0.5 * gap), (0, y + gap), (0.5 * w, y + 0.5 * gap),
-             (w, y - lift), (0.55 * w, y + gap + 0.7 * low), (0, y + gap + low),
-             (-0.55 * w, y + gap + 0.7 * low)]  # fmt: skip
+    inner = [
+        (-w, y - lift), (-0.45 * w, y - 0.1 * gap), (0, y), (0.45 * w, y - 0.1 * gap),
+        (w, y - lift), (0.5 * w, y + 0.6 * gap), (0, y + gap), (-0.5 * w, y + 0.6 * gap),
+    ]  # fmt: skip
+    upper = [
+        (-w, y - lift), (-0.5 * w, y - 0.75 * up - 0.4 * lift), (-0.14 * w, y - up),
+        (0, y - 0.8 * up), (0.14 * w, y - up), (0.5 * w, y - 0.75 * up - 0.4 * lift),
+        (w, y - lift), (0.45 * w, y + 0.01), (0, y + 0.015), (-0.45 * w, y + 0.01),
+    ]  # fmt: skip
+    lower = [
+        (-w, y - lift), (-0.5 * w, y + 0.5 * gap), (0, y + gap), (0.5 * w, y + 0.5 * gap),
+        (w, y - lift), (0.55 * w, y + gap + 0.7 * low), (0, y + gap + low),
+        (-0.55 * w, y + gap + 0.7 * low),
+    ]  # fmt: skip
     depth = 0.25
     if gap > 0.02:
-        canvas.paint(_smooth(inner), (52, 22, 22), depth=depth, soft=0.01)
-        teeth = [(-0.7 * w, y - 0.3 * lift), (0, y + 0.01), (0.7 * w, y - 0.3 * lift),
-                 (0.45 * w, y + 0.45 * gap), (0, y + 0.6 * gap), (-0.45 * w, y + 0.45 * gap)]  # fmt: skip
-        canvas.paint(_smooth(teeth), (214, 206, 194), depth=depth, soft=0.012, opacity=0.9)
-    canvas.paint(_smooth(lower), 1.04 * lips, depth=depth, soft=0.014)
-    canvas.paint(_oval((0, y + gap + 0.5 * low), 0.3 * w, 0.3 * low), 1.2 * lips + 12, depth=depth,
+        canvas.paint(smooth(inner), (52, 22, 22), depth=depth, soft=0.01)
+        teeth = [
+            (-0.7 * w, y - 0.3 * lift), (0, y + 0.01), (0.7 * w, y - 0.3 * lift),
+            (0.45 * w, y + 0.45 * gap), (0, y + 0.6 * gap), (-0.45 * w, y + 0.45 * gap),
+        ]  # fmt: skip
+        canvas.paint(smooth(teeth), (214, 206, 194), depth=depth, soft=0.012, opacity=0.9)
+    canvas.paint(smooth(lower), 1.04 * lips, depth=depth, soft=0.014)
+    canvas.paint(oval((0, y + gap + 0.5 * low), 0.3 * w, 0.3 * low), 1.2 * lips + 12, depth=depth,
                  soft=0.03, opacity=0.5)  # fmt: skip
-    canvas.paint(_smooth(upper), 0.84 * lips, depth=depth, soft=0.014)
+    canvas.paint(smooth(upper), 0.84 * lips, depth=depth, soft=0.014)
     line = [(-w, y - lift - 0.01), (0, y - 0.008), (w, y - lift - 0.01), (0, y + 0.016)]
-    canvas.paint(_smooth(line), 0.32 * lips, depth=depth, soft=0.01, opacity=0.75)
-    below = _oval((0, y + gap + low + 0.07), 0.6 * w, 0.04)
+    canvas.paint(smooth(line), 0.32 * lips, depth=depth, soft=0.01, opacity=0.75)
+    below = oval((0, y + gap + low + 0.07), 0.6 * w, 0.04)
     canvas.paint(below, 0.75 * skin, depth=depth, soft=0.05, opacity=0.6)
     for side in (-1, 1):
-        fold = _smooth([(side * 0.33, person.nose_length), (side * (w + 0.14), y - 0.1),
+        fold = smooth([(side * 0.33, person.nose_length), (side * (w + 0.14), y - 0.1),
                         (side * (w + 0.12), y + 0.08), (side * (w + 0.08), y - 0.08)])  # fmt: skip
         opacity = 0.2 + 0.3 * max(shot.smile, 0) + 0.25 * person.wrinkles
         canvas.paint(fold, 0.74 * skin, depth=0.2, soft=0.03, opacity=opacity)
@@ -404,7 +299,7 @@ def _mouth(canvas: _Canvas, person: Person, shot: Shot) -> list[tuple[float, flo
 
 
 def _beard(
-    canvas: _Canvas, person: Person, shot: Shot, whole: Floats, strands: Floats,
+    canvas: Canvas, person: Person, shot: Shot, whole: Floats, strands: Floats,
     marks: np.random.Generator,
 ) -> None:  # fmt: skip
     hair = 0.85 * np.array(person.hair)
@@ -416,22 +311,22 @@ def _beard(
     bristles = strands + 0.22 * cv2.GaussianBlur(
         marks.standard_normal(whole.shape, np.float32), (0, 0), 0.6
     )
-    canvas.paint(_smooth(outline), hair, depth=0.05, soft=0.07, opacity=person.beard,
+    canvas.paint(smooth(outline), hair, depth=0.05, soft=0.07, opacity=person.beard,
                  texture=bristles, within=whole)  # fmt: skip
     if person.moustache:
         top = person.nose_length + 0.14
         lip = y - person.upper_lip
         shape = [(-0.46, y), (-0.25, top + 0.02), (0, top), (0.25, top + 0.02), (0.46, y),
                  (0.2, lip - 0.01), (0, lip), (-0.2, lip - 0.01)]  # fmt: skip
-        canvas.paint(_smooth(shape), hair, depth=0.3, soft=0.03, opacity=person.moustache,
+        canvas.paint(smooth(shape), hair, depth=0.3, soft=0.03, opacity=person.moustache,
                      texture=bristles)  # fmt: skip
 
 
-def _glasses(canvas: _Canvas, person: Person) -> None:
+def _glasses(canvas: Canvas, person: Person) -> None:
     colour, r = 0.3 * np.array(person.hair) + 10, person.glasses
     for side in (-1, 1):
-        outer = _oval((0.5 * side, 0.02), r + 0.03, 0.85 * r + 0.03, power=0.75)
-        inner = _oval((0.5 * side, 0.02), r, 0.85 * r, power=0.75)
+        outer = oval((0.5 * side, 0.02), r + 0.03, 0.85 * r + 0.03, power=0.75)
+        inner = oval((0.5 * side, 0.02), r, 0.85 * r, power=0.75)
         keep = canvas.image.copy()
         canvas.paint(outer, colour, depth=0.35, soft=0.008)
         window, mask = canvas.cover(inner, depth=0.35, soft=0.008)
@@ -445,7 +340,7 @@ def _glasses(canvas: _Canvas, person: Person) -> None:
     canvas.paint(bridge, colour, depth=0.4, soft=0.008)
 
 
-def _lit(canvas: _Canvas, person: Person, shot: Shot, whole: Floats) -> None:
+def _lit(canvas: Canvas, person: Person, shot: Shot, whole: Floats) -> None:
     """Let light fall on the face: Lambert's law on a height field, and a little gloss."""
     size = canvas.size
     half = size // 2

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as T
-from torchvision.transforms.v2.functional import InterpolationMode
 
 from gendkit.errors import InvalidImage
 from gendkit.plugin.specs import Preprocessing
 
-_MODES = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
+_MODES = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 def check_crop(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -33,13 +32,23 @@ def check_crop(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return array
 
 
-def resize(image: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Resize a uint8 image (3, H, W) to the input size (3, S, S), with antialiasing."""
+def resize(crop: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
+    """Resize a crop (H, W, 3) to the input size, uint8 (3, S, S), with Pillow's antialiasing.
+
+    Pillow is what the pretrained encoders were fed with; other resamplers differ by grey levels.
+    """
     size = preprocessing.size
     mode = _MODES[preprocessing.interpolation]
-    target: list[int] = [size] if preprocessing.resize == "short-side" else [size, size]
-    image = T.resize(image, target, interpolation=mode, antialias=True)
-    return T.center_crop(image, [size, size]) if preprocessing.resize == "short-side" else image
+    picture = Image.fromarray(np.ascontiguousarray(check_crop(crop)))
+    if preprocessing.resize == "squash":
+        picture = picture.resize((size, size), mode)
+    else:
+        short = min(picture.size)
+        width, height = (int(size * side / short) for side in picture.size)
+        left, top = round((width - size) / 2), round((height - size) / 2)
+        picture = picture.resize((width, height), mode)
+        picture = picture.crop((left, top, left + size, top + size))
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
 def to_pixels(crops: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) -> Tensor:
@@ -50,10 +59,9 @@ def to_pixels(crops: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) 
     InvalidImage
         For a crop that is not RGB uint8.
     """
-    tensors = [torch.from_numpy(np.ascontiguousarray(check_crop(c))).permute(2, 0, 1) for c in crops]
-    if not tensors:
+    if not len(crops):
         return torch.empty(0, 3, preprocessing.size, preprocessing.size)
-    return normalise_pixels(torch.stack([resize(t, preprocessing) for t in tensors]), preprocessing)
+    return normalise_pixels(torch.stack([resize(c, preprocessing) for c in crops]), preprocessing)
 
 
 def normalise_pixels(images: Tensor, preprocessing: Preprocessing) -> Tensor:

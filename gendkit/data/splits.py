@@ -4,9 +4,9 @@ Everything is chosen on development; final is computed last, and each computatio
 In goes a dataset's name and an identity, or a family's name, out comes its split. The numbers stand
 in `splits.json` beside this file and are never changed, only replaced under a new version.
 
-- Identities: half train, a fifth development, the rest final. `synthetic` goes by the last digit of
-  the index, so that a larger data set keeps the split of a smaller one; `photos` goes by the SHA-256
-  of the identity's name.
+- Identities: half train, a fifth development, the rest final. `synthetic` goes by the last digit
+  of the index, so that a larger data set keeps the split of a smaller one; `photos` goes by the
+  SHA-256 of the identity's name.
 - Families: `self-blend` and `landmark-swap` train, `upsampling` development, `reenactment` and
   `lip-replacement` final.
 

@@ -1,0 +1,1 @@
+"""Evaluation on held-back data, and the demo that runs the whole path."""

@@ -182,13 +182,14 @@ def probe_table(probes: Sequence[Probe]) -> pd.DataFrame:
 
 def png_bytes(crop: Image) -> float:
     """Return the size of the crop as PNG, in bytes a pixel."""
-    return len(cv2.imencode(".png", crop)[1]) / (crop.shape[0] * crop.shape[1])
+    encoded = cv2.imencode(".png", crop[..., ::-1])[1]
+    return float(len(encoded) / (crop.shape[0] * crop.shape[1]))
 
 
 def jpeg_bytes(crop: Image) -> float:
     """Return the size of the crop as JPEG of quality 90, in bytes a pixel."""
     encoded = cv2.imencode(".jpg", crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-    return len(encoded) / (crop.shape[0] * crop.shape[1])
+    return float(len(encoded) / (crop.shape[0] * crop.shape[1]))
 
 
 def sharpness(crop: Image) -> float:

@@ -19,6 +19,7 @@ _SCALINGS = 2
 # The final resize and JPEG take more from grain than from what was there before.
 _SURPLUS = 1.3
 _GRAIN = 0.45
+_MOST_GRAIN = 7.0
 
 
 def blend(target: Floats, source: Floats, mask: Floats, *, blending: Blending) -> Floats:
@@ -28,14 +29,14 @@ def blend(target: Floats, source: Floats, mask: Floats, *, blending: Blending) -
     """
     match blending:
         case "alpha":
-            return target + mask[..., None] * (source - target)
+            return np.asarray(target + mask[..., None] * (source - target))
         case "poisson":
             joined = _poisson(target, source, mask)
         case "multiband":
             joined = _multiband(target, source, mask)
     near = cv2.GaussianBlur(cv2.dilate(mask, np.ones((5, 5), np.uint8)), (0, 0), 2.5)
     near = np.clip(1.5 * near, 0, 1)[..., None]
-    return target + near * (joined - target)
+    return np.asarray(target + near * (joined - target))
 
 
 def matched_colour(source: Floats, target: Floats, mask: Floats) -> Floats:
@@ -66,11 +67,14 @@ def restored(joined: Floats, target: Floats, mask: Floats, *, rng: np.random.Gen
     reach = np.minimum(1, 1.5 * mask)
     grain = _octaves(rng.standard_normal(mask.shape, np.float32))
     change = np.zeros_like(mask)
-    for band, goal, noise in zip(_octaves(_luma(joined)), _octaves(_luma(target)), grain, strict=True):
+    for band, goal, noise in zip(
+        _octaves(_luma(joined)), _octaves(_luma(target)), grain, strict=True
+    ):
         new = band
         lacking = _median(goal, inside) ** 2 - _median(band, inside) ** 2
         if lacking > 0:
-            new = new + (_GRAIN * lacking) ** 0.5 / _median(noise, inside) * mask * noise
+            strength = (_GRAIN * lacking) ** 0.5 / _median(noise, inside)
+            new = new + min(strength, _MOST_GRAIN) * mask * noise
         energy = _SURPLUS * float((goal[touched] ** 2).sum())
         for _ in range(_SCALINGS):
             ratio = energy / max(float((new[touched] ** 2).sum()), 1e-6)
@@ -94,7 +98,7 @@ def _median(band: Floats, inside: NDArray[np.bool_]) -> float:
 
 
 def _mean(image: Floats, weight: Floats) -> Floats:
-    return np.einsum("hwc,hw->c", image, weight)
+    return np.asarray(np.einsum("hwc,hw->c", image, weight))
 
 
 def _luma(image: Floats) -> Floats:
@@ -138,5 +142,7 @@ def _multiband(target: Floats, source: Floats, mask: Floats) -> Floats:
         difference, weight = smaller, cv2.pyrDown(weight)
     joined = difference * weight[..., None]
     for band, weight in zip(reversed(bands), reversed(weights), strict=True):
-        joined = cv2.pyrUp(joined, dstsize=(band.shape[1], band.shape[0])) + band * weight[..., None]
+        joined = (
+            cv2.pyrUp(joined, dstsize=(band.shape[1], band.shape[0])) + band * weight[..., None]
+        )
     return np.asarray(target + joined)

@@ -74,9 +74,9 @@ def eye_distance(landmarks: Floats) -> float:
     return float(np.mean(got / mean) * 0.32)
 
 
-def face_region(landmarks: Floats, shape: tuple[int, ...], *, margin: float = 0.3) -> tuple[
-    slice, slice
-]:
+def face_region(
+    landmarks: Floats, shape: tuple[int, ...], *, margin: float = 0.3
+) -> tuple[slice, slice]:
     """Return the rows and columns of an image that hold the face and a margin in eye distances."""
     points = face_points(landmarks)
     pad = margin * eye_distance(landmarks)

@@ -92,7 +92,7 @@ def _half(
     direction = (across, -across, down)[rng.integers(3)]
     normal = direction / np.linalg.norm(direction)
     distance = (pixel_grid(shape) - centre) @ normal / unit
-    return np.clip(distance / 0.3 + 0.6, 0, 1)
+    return np.asarray(np.clip(distance / 0.3 + 0.6, 0, 1), np.float32)
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator, *, points: Floats) -> Floats:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from gendkit.data.forge.geometry import Floats, eye_distance
 from gendkit.errors import InvalidImage
@@ -125,9 +124,7 @@ def prepare(subject: Subject, plan: Plan) -> Subject:
     The photo is resampled about the face, which also removes the grid of its own JPEG blocks.
     """
     centre = subject.landmarks.mean(0)
-    matrix = cv2.getRotationMatrix2D(
-        (float(centre[0]), float(centre[1])), plan.rotation, plan.zoom
-    )
+    matrix = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), plan.rotation, plan.zoom)
     matrix[:, 2] += np.array(plan.shift) * eye_distance(subject.landmarks)
     height, width = subject.image.shape[:2]
     image = cv2.warpAffine(
@@ -161,5 +158,5 @@ def jpeg(image: Image, *, quality: int, chroma: str = "4:2:0") -> Image:
     }[chroma]
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
-    decoded: NDArray[np.uint8] = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
