@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(str(error))
         return FAILED
     except (click.Abort, KeyboardInterrupt):
-        complain("interrupted; nothing was left half-written.")
+        complain("interrupted.")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted; Python must not flush into the pipe again.
