@@ -8,13 +8,10 @@ manifest. Crops are kept losslessly, and the folder appears complete or not at a
 from __future__ import annotations
 
 import logging
-import os
 import re
-import secrets
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +19,18 @@ from gendkit.data.examine import Crop, Examined, examine
 from gendkit.data.manifest import FILE, Manifest
 from gendkit.data.media import Order, find_media
 from gendkit.errors import InvalidManifest, MissingMedia, OutputExists, UnreadableMedia
+from gendkit.output import new_folder
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Clip, Dataset
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import Face, FaceExtractor, Image
     from gendkit.plugin.specs import FaceExtractorSpec
+    from gendkit.progress import Progress
 
 __all__ = ["Crop", "Examined", "clips_of", "examine", "extract"]
 
 MADE_BY = "gendkit extract"
-Progress = Callable[[int, int, str], object]
 Rows = list[dict[str, Any]]
 
 _ID = re.compile(r"[\w.-]+(/[\w.-]+)*")
@@ -95,7 +93,8 @@ def extract(
     out = Path(out)
     clips = clips_of(source)
     _check_ids(clips)
-    _check_output(out, overwrite=overwrite, clips=clips)
+    folder = new_folder(out, overwrite=overwrite, marker=FILE)
+    _check_replaceable(out, clips)
     detector, made_by = _extractor(extractor)
     settings: dict[str, Any] = {
         "frames": frames,
@@ -108,10 +107,7 @@ def extract(
     def work(clip: Clip, folder: Path) -> tuple[Rows, str]:
         return _extract_clip(clip, folder, extractor=detector, settings=settings)
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.parent / f".{out.name}.part-{os.getpid()}-{secrets.token_hex(4)}"
-    part.mkdir()
-    try:
+    with folder as part:
         done = _run(work, clips, part, workers=workers, progress=progress)
         problems = {
             f"{clip.dataset}/{clip.video}": text
@@ -129,9 +125,6 @@ def extract(
         rows = (row for rows, _ in done for row in rows)
         manifest = Manifest.from_rows(rows, part, meta=meta)
         manifest.write()
-        _put_in_place(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return Manifest(table=manifest.table, root=out, meta=meta)
 
 
@@ -173,15 +166,12 @@ def _run(
 ) -> list[tuple[Rows, str]]:
     """Work on all clips in threads; return the results in the order of the clips."""
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        futures: dict[Future[tuple[Rows, str]], Clip] = {
-            pool.submit(work, clip, folder): clip for clip in clips
-        }
+        futures = [pool.submit(work, clip, folder) for clip in clips]
         try:
             for number, future in enumerate(as_completed(futures), start=1):
-                rows, _ = future.result()
+                future.result()
                 if progress is not None:
-                    faces = sum(row["path"] != "" for row in rows)
-                    progress(number, len(clips), f"{futures[future].video}: {faces} faces")
+                    progress(number, len(clips), "face crops")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -318,33 +308,16 @@ def _unused(name: str, taken: set[str]) -> str:
     return free
 
 
-def _check_output(out: Path, *, overwrite: bool, clips: list[Clip]) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+def _check_replaceable(out: Path, clips: list[Clip]) -> None:
+    """Refuse to replace a manifest that something else made, or the folder the clips are in."""
+    if not (out / FILE).is_file():
         return
-    if not out.is_dir():
-        raise OutputExists(f"{out} is a file; the output is a folder.")
-    if not overwrite:
-        raise OutputExists(f"{out} already holds something; to replace it use --overwrite.")
-    if not (out / FILE).is_file() or Manifest.read(out).meta.get("made_by") != MADE_BY:
+    if Manifest.read(out).meta.get("made_by") != MADE_BY:
         raise OutputExists(f"{out} was not made by {MADE_BY} and is not replaced.")
     inside = out.resolve()
     for clip in clips:
         if isinstance(clip.media, Path) and clip.media.resolve().is_relative_to(inside):
             raise OutputExists(f"{clip.media} lies in the output {out} that would be replaced.")
-
-
-def _put_in_place(part: Path, out: Path) -> None:
-    """Rename the finished folder to its place, the old one away first."""
-    old = part.with_name(f"{part.name}.old")
-    if out.exists():
-        out.rename(old)
-    try:
-        part.rename(out)
-    except OSError:
-        if old.exists():
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _version() -> str:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -507,7 +506,7 @@ def test_progress_is_told_after_each_clip(tmp_path: Path) -> None:
         told.append((done, total, text))
 
     extract(Clips(), tmp_path / "out", extractor=Finder(), workers=1, progress=progress)
-    assert told == [(1, 3, "a: 3 faces"), (2, 3, "a-swap: 2 faces"), (3, 3, "a-swap-jpeg: 3 faces")]
+    assert told == [(done, 3, "face crops") for done in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("wrong", ["../a", "/a", "a//b", "a b", "", "a/./b", "a\\b", "a\n"])
@@ -543,12 +542,6 @@ def test_known_landmarks_open_no_weights(tmp_path: Path, monkeypatch: pytest.Mon
     assert manifest.meta["extractor"] == "centerface"
     assert manifest.meta["extractor_source"].startswith("gendkit ")
     assert not (tmp_path / "empty").exists()
-
-
-def test_the_new_folder_has_the_users_permissions(tmp_path: Path) -> None:
-    (tmp_path / "plain").mkdir()
-    extract(Clips(), tmp_path / "out", extractor=Finder())
-    assert os.stat(tmp_path / "out").st_mode == os.stat(tmp_path / "plain").st_mode
 
 
 def test_a_portrait_is_cropped_with_the_eyes_where_the_template_has_them(
