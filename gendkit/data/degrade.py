@@ -81,7 +81,7 @@ def degrade(image: Image, name: str, *, seed: int, strength: float | None = None
             f"degrade takes RGB uint8 (H, W, 3) of 16 px or more, got {image.dtype} {image.shape}."
         )
     rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
-    drawn = float(rng.uniform(kind.weakest, kind.strongest))
+    drawn = kind.weakest + (kind.strongest - kind.weakest) * float(rng.random())
     if strength is None:
         strength = drawn
     low, high = sorted((kind.weakest, kind.strongest))

@@ -45,7 +45,7 @@ def _filled(polygon: Floats, shape: tuple[int, ...]) -> Floats:
     mask = np.zeros(shape[:2], np.uint8)
     corners = np.round(polygon * 16).astype(np.int32)
     cv2.fillPoly(mask, [corners], 255, lineType=cv2.LINE_AA, shift=4)
-    return mask.astype(np.float32) / 255
+    return np.asarray(mask / np.float32(255), np.float32)
 
 
 def _inner_oval(points: Floats) -> Floats:
