@@ -25,17 +25,6 @@ FIELDS = [
     *("video", "dataset", "label", "method", "family", "pair"),
     *("target_identity", "donor_identity", "split", "degradation"),
 ]
-    "video",
-    "dataset",
-    "label",
-    "method",
-    "family",
-    "pair",
-    "target_identity",
-    "donor_identity",
-    "split",
-    "degradation",
-]
 
 
 @pytest.fixture(scope="module")
