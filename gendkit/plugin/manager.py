@@ -40,7 +40,7 @@ KINDS: dict[Kind, tuple[str, tuple[type, ...]]] = {
 }
 BLOCK = "GENDKIT_BLOCK_PLUGINS"
 BUILTIN = "gendkit.builtin"
-HERE = "(registered here)"
+HERE = "registered here"
 REASON = 300
 
 
@@ -252,11 +252,13 @@ class Plugins:
             callers = vars(self._manager.hook)
             wrong = [h for h, c in callers.items() if not c.has_spec() and c.get_hookimpls()]
             known = [hook for hook, _ in KINDS.values()]
-            meant = [m for w in wrong for m in difflib.get_close_matches(w, known, n=1)]
+            meant = [m for w in wrong for m in difflib.get_close_matches(w, known, 1, 0.85)]
             hint = f"was {meant[0]} meant?" if meant else f"the hooks are {', '.join(known)}."
+            if source.distribution != HERE:
+                hint += f" To leave the plugin out: {BLOCK}={source.plugin}"
             raise PluginError(
                 f"plugin {source.plugin!r} ({_where(source)}) implements an unknown hook "
-                f"{', '.join(wrong)}; {hint} To leave the plugin out: {BLOCK}={source.plugin}"
+                f"{', '.join(wrong)}; {hint}"
             ) from None
 
     def _collect(self, plugin: Any, source: Source) -> dict[tuple[Kind, str], Part]:
