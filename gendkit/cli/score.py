@@ -154,7 +154,7 @@ def _score(path: Path, score_one: Callable[[Path], Score]) -> _Result:
         return _Result(path=str(path), error=str(error))
     except Exception as error:
         # One file must not take the others with it; the traceback is told all the same.
-        _log.exception("%s: an error that is not told apart", path)
+        _log.warning("%s cannot be scored", path, exc_info=True)
         return _Result(path=str(path), error=f"{path}: {type(error).__name__}: {error}")
 
 
