@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gendkit.cli.options import OVERWRITE
-from gendkit.cli.show import show_json
+from gendkit.cli.show import show_json, show_table
 
 
 @click.command()
@@ -36,11 +38,34 @@ def demo(
              gendkit demo --faces my-portraits --out portraits-demo
     """
     from gendkit.evaluate.demo import run_demo
-    from gendkit.report.demo import write_demo
+    from gendkit.output import new_folder
+    from gendkit.report.demo import NUMBERS, PAGE, demo_json, write_demo
 
-    result = run_demo(out, faces=faces, quick=quick, seed=seed, overwrite=overwrite)
-    page = write_demo(result, out)
+    with new_folder(out, overwrite=overwrite, marker=PAGE) as folder:
+        result = run_demo(folder, faces=faces, quick=quick, seed=seed)
+        write_demo(result, folder)
+    found = demo_json(result)
     if as_json:
-        return show_json(result.to_dict())
-    click.echo(page)
+        return show_json(found)
+    click.echo(f"{found['headline']}.\n")
+    rows = [
+        [row["group"], row["family"], *(_estimate(row, x) for x in ("probe", "tuned", "difference"))]
+        for table in ("families", "groups")
+        for row in found[table]
+    ]
+    show_table(rows, ["group", "family", "frozen probe", "tuned", "tuned - probe"])
+    if quick:
+        click.echo("\nThe quick form only shows that all works: its numbers mean nothing.")
+    click.echo(f"\nAUROC with 95 % intervals over people. The page: {out / PAGE}; {out / NUMBERS}")
     return None
+
+
+def _estimate(row: Mapping[str, Any], name: str) -> str | None:
+    """Return a value with its interval."""
+    value, low, high = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+    if value is None:
+        return None
+    sign = "+" if name == "difference" else ""
+    if low is None or high is None:
+        return f"{value:{sign}.3f}"
+    return f"{value:{sign}.3f} [{low:{sign}.2f}, {high:{sign}.2f}]"

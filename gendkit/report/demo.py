@@ -6,8 +6,10 @@ not support is not stated.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from gendkit.evaluate.result import DemoResult, Neighbour, Neighbourhood, ScoredClip
+
+PAGE, NUMBERS = "report.html", "results.json"
 
 _CONTENTS = (
     ("families", "By forgery family"),
@@ -79,6 +83,15 @@ def render_demo(result: DemoResult) -> str:
         contents=_CONTENTS,
         foot="Made by gendkit demo. The numbers behind this page are in the JSON file beside it.",
     )
+
+
+def write_demo(result: DemoResult, folder: str | Path) -> Path:
+    """Write `report.html` and, beside it, `results.json` into a folder; return the page's path."""
+    page_file = Path(folder) / PAGE
+    text = json.dumps(demo_json(result), allow_nan=False, indent=1)
+    (Path(folder) / NUMBERS).write_text(text, encoding="utf-8")
+    page_file.write_text(render_demo(result), encoding="utf-8")
+    return page_file
 
 
 def demo_json(result: DemoResult) -> dict[str, Any]:
