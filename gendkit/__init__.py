@@ -15,6 +15,9 @@ _PUBLIC: dict[str, str] = {
     "Detector": "gendkit.model.detector",
     "Manifest": "gendkit.data.manifest",
     "Recipe": "gendkit.train.recipe",
+    "asset_path": "gendkit.data.assets",
+    "auroc": "gendkit.measure.metrics",
+    "dataset": "gendkit.data.datasets",
     "embed": "gendkit.manifold.embeddings",
     "errors": "gendkit",
     "explore": "gendkit.notebook.explorer",
@@ -27,6 +30,8 @@ _PUBLIC: dict[str, str] = {
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
     "register": "gendkit.plugin.manager",
+    "show_faces": "gendkit.notebook.pictures",
+    "show_scores": "gendkit.notebook.pictures",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
@@ -49,17 +54,22 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from gendkit import errors as errors
+    from gendkit.data.assets import asset_path as asset_path
+    from gendkit.data.datasets import dataset as dataset
     from gendkit.data.extract import extract as extract
     from gendkit.data.manifest import Manifest as Manifest
     from gendkit.manifold.embeddings import embed as embed
     from gendkit.manifold.embeddings import open_embeddings as open_embeddings
     from gendkit.manifold.index import neighbours as neighbours
     from gendkit.manifold.projection import project as project
+    from gendkit.measure.metrics import auroc as auroc
     from gendkit.model.adapter import Adapter as Adapter
     from gendkit.model.detector import Detector as Detector
     from gendkit.model.detector import load as load
     from gendkit.notebook.explorer import explore as explore
     from gendkit.notebook.pictures import plot as plot
+    from gendkit.notebook.pictures import show_faces as show_faces
+    from gendkit.notebook.pictures import show_scores as show_scores
     from gendkit.plugin.manager import plugins as plugins
     from gendkit.plugin.manager import register as register
     from gendkit.train.engine import fit as fit

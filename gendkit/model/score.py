@@ -6,6 +6,7 @@ import html
 import math
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ class Score:
         """Mean P(fake) over the frames with a face; None if there are none."""
         scores = [f.score for f in self.frames if f.score is not None]
         return math.fsum(scores) / len(scores) if scores else None
+
+    @property
+    def name(self) -> str:
+        """The file's name, for legends."""
+        return Path(self.path).name
 
     @property
     def faces(self) -> int:

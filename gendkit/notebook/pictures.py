@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from gendkit.errors import InvalidManifest
 from gendkit.report import maps
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
+
+    from gendkit.data.manifest import Manifest
+    from gendkit.model.score import Score
 
 _DENSE = 2
 
@@ -74,3 +78,57 @@ def plot(ds: xr.Dataset, *, colour: str = "method", ax: Axes | None = None) -> F
         ]
         ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return figure
+
+
+def show_faces(manifest: Manifest, *, by: str = "method", columns: int = 8) -> Figure:
+    """Draw face crops in rows, one row a value of a manifest column.
+
+    Parameters
+    ----------
+    manifest
+        Rows without a crop are left out.
+    by
+        A column; its empty value is shown as `real` where the labels say so.
+    columns
+        Crops a row, the first of each value.
+
+    Raises
+    ------
+    InvalidManifest
+        If there is no crop, or no such column.
+    """
+    faces = manifest.faces()
+    if by not in faces.table.columns:
+        raise InvalidManifest(f"no column {by!r}; there is {', '.join(faces.table.columns)}.")
+    if not len(faces):
+        raise InvalidManifest("the manifest has no face crop to show.")
+    rows = {
+        _name(value, set(group["label"])): group.index[:columns]
+        for value, group in faces.table.groupby(by, sort=True)
+    }
+    figure = Picture(figsize=(columns * 1.1, len(rows) * 1.3), dpi=100, layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, members) in zip(grid, rows.items(), strict=True):
+        for ax in line:
+            ax.set_axis_off()
+        for ax, row in zip(line, members, strict=False):
+            ax.imshow(faces.crop(int(row)))
+        line[0].set_title(name, loc="left", fontsize=9)
+    return figure
+
+
+def show_scores(*scores: Score) -> Figure:
+    """Draw the scores of one or several clips over time; a frame without a face leaves a gap."""
+    ax = Picture(figsize=(7.2, 2.6), dpi=100, layout="constrained").add_subplot()
+    for score, marker in zip(scores, "os^Dv" * len(scores), strict=False):
+        table = score.to_frame().astype({"score": float, "time": float})
+        ax.plot(table["time"], table["score"], marker=marker, markersize=4, label=score.name)
+    ax.set(ylim=(-0.02, 1.02), xlabel="time in seconds", ylabel="score")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    figure: Figure = ax.figure.figure
+    return figure
+
+
+def _name(value: object, labels: set[int]) -> str:
+    return str(value) or ("real" if labels == {0} else "-")
