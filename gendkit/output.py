@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -53,11 +53,11 @@ def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractCon
 def _written(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Both are beside the folder, so that moving them is a rename and no copy.
-    part = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     old = part.with_name(f"{part.name}-old")
     try:
+        part.mkdir()
         yield part
-        part.chmod(0o755)
         if path.exists():
             path.rename(old)
         try:

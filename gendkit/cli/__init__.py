@@ -59,7 +59,7 @@ def gendkit(verbose: bool) -> None:
 
     \b
     Example: gendkit demo
-             gendkit score holiday.mp4 --adapter gendkit-demo/adapter.safetensors
+             gendkit score holiday.mp4 --adapter gendkit-demo/run
     """
     _quiet(verbose=verbose)
 

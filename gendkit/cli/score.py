@@ -63,7 +63,7 @@ def score(
     examined; the others are scored all the same.
 
     \b
-    Example: gendkit score holiday.mp4 photos --adapter gendkit-demo/adapter.safetensors
+    Example: gendkit score holiday.mp4 photos --adapter gendkit-demo/run
              gendkit score holiday.mp4 --adapter run --json --per-frame
     """
     if as_json and as_csv:
