@@ -10,7 +10,7 @@ import click
 from gendkit.cli.options import DEVICE, OVERWRITE
 from gendkit.cli.show import show_json
 
-PAGE, RECORD = "demo.html", "demo.json"
+PAGE, RECORD = "report.html", "report.json"
 
 
 @click.command()
@@ -38,7 +38,7 @@ def demo(
 
     Faces are forged, a detector is tuned on them and tested on people and forgeries that it has
     not seen. Runs on a CPU without a model hub; the first run fetches about 100 MB (`gendkit assets
-    list`). In OUT, demo.html is the page and run/adapter.safetensors the detector.
+    list`). In OUT, report.html is the page and run/adapter.safetensors the detector.
 
     \b
     Example: gendkit demo
