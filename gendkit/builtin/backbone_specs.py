@@ -7,11 +7,9 @@ from typing import Any
 
 from gendkit.plugin.specs import BackboneFamily, BackboneSpec, ResolvedBackbone
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-OPENAI = {
-    "mean": (0.48145466, 0.4578275, 0.40821073),
-    "std": (0.26862954, 0.26130258, 0.27577711),
-}
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def backbones() -> Iterator[BackboneSpec | BackboneFamily]:
@@ -22,8 +20,9 @@ def backbones() -> Iterator[BackboneSpec | BackboneFamily]:
         licence="Apache-2.0",
         dim=384,
         image_size=224,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         build=_dinov2,
-        **IMAGENET,
     )
     yield BackboneSpec(
         name="clip-vitl14",
@@ -31,8 +30,9 @@ def backbones() -> Iterator[BackboneSpec | BackboneFamily]:
         licence="MIT",
         dim=1024,
         image_size=224,
+        mean=OPENAI_MEAN,
+        std=OPENAI_STD,
         build=_clip,
-        **OPENAI,
     )
     yield BackboneSpec(
         name="pe-core-l14",
@@ -52,8 +52,9 @@ def backbones() -> Iterator[BackboneSpec | BackboneFamily]:
         image_size=224,
         resize="squash",
         interpolation="bilinear",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         build=_dinov3,
-        **IMAGENET,
     )
     yield BackboneFamily(
         name="timm",

@@ -1,4 +1,4 @@
-"""The embedded backbone `dinov2-vits14`: an ONNX file from a wheel, as a timm vision transformer."""
+"""The embedded backbone `dinov2-vits14`: an ONNX file from a wheel becomes a timm transformer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from onnx import numpy_helper
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from gendkit.errors import CorruptAsset
+from gendkit.errors import CorruptAsset, InvalidSpec
 
 NAME = "vit_small_patch14_dinov2"
-GRID = 37
+PATCH, GRID = 14, 37
 _NORM = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
 _LAYERS = {
     "norm1": "norm1",
@@ -36,7 +36,11 @@ class DinoV2(nn.Module):
         super().__init__()
         options = {} if depth is None else {"depth": depth}
         vit: VisionTransformer = timm.create_model(
-            NAME, pretrained=False, img_size=GRID * 14, num_classes=0, dynamic_img_size=True,
+            NAME,
+            pretrained=False,
+            img_size=GRID * PATCH,
+            num_classes=0,
+            dynamic_img_size=True,
             **options,
         )
         self.vit = vit
@@ -57,17 +61,26 @@ class DinoV2(nn.Module):
 def build(*, pretrained: bool = True, image_size: int = 224, depth: int | None = None) -> nn.Module:
     """Build the backbone; its weights are the asset `dinov2-vits14`.
 
-    `image_size` must be a multiple of 14; one set of weights serves all sizes.
+    One set of weights serves all sizes.
+
+    Raises
+    ------
+    InvalidSpec
+        If `image_size` is no multiple of 14.
+    MissingAsset
+        If the weights are not to be had.
     """
-    if image_size % 14:
-        raise ValueError(f"dinov2-vits14 takes sides that are multiples of 14, got {image_size}.")
+    if image_size % PATCH:
+        raise InvalidSpec(
+            f"dinov2-vits14 takes sides that are multiples of {PATCH}, got {image_size}."
+        )
     module = DinoV2(depth=depth)
     if pretrained:
         from gendkit.data.assets import asset_path
 
         state = read_onnx(asset_path("dinov2-vits14"))
         if depth is not None:
-            state = {k: v for k, v in state.items() if _block(k) is None or _block(k) < depth}  # type: ignore[operator]
+            state = {name: t for name, t in state.items() if _block(name) < depth}
         module.vit.load_state_dict(state, strict=True)
     return module
 
@@ -103,14 +116,19 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
     state["pos_embed"] = torch.cat(position, dim=1)
     state["cls_token"] = parts.pop("embeddings.cls_token")
     for key in ("weight", "bias"):
-        state[f"patch_embed.proj.{key}"] = parts.pop(f"embeddings.patch_embeddings.projection.{key}")
+        state[f"patch_embed.proj.{key}"] = parts.pop(
+            f"embeddings.patch_embeddings.projection.{key}"
+        )
         state[f"norm.{key}"] = parts.pop(f"layernorm.{key}")
     blocks = {int(m[1]) for name in parts if (m := _NORM.fullmatch(name))}
     for i in sorted(blocks):
         source, target = f"encoder.layer.{i}", f"blocks.{i}"
         for key in ("weight", "bias"):
             state[f"{target}.attn.qkv.{key}"] = torch.cat(
-                [parts.pop(f"{source}.attention.attention.{p}.{key}") for p in ("query", "key", "value")]
+                [
+                    parts.pop(f"{source}.attention.attention.{p}.{key}")
+                    for p in ("query", "key", "value")
+                ]
             )
             for theirs, ours in _LAYERS.items():
                 state[f"{target}.{ours}.{key}"] = parts.pop(f"{source}.{theirs}.{key}")
@@ -121,9 +139,10 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _block(name: str) -> int | None:
+def _block(name: str) -> int:
+    """Return the number of a tensor's block; -1 if it is in none."""
     match = re.match(r"blocks\.(\d+)\.", name)
-    return int(match[1]) if match else None
+    return int(match[1]) if match else -1
 
 
 def _resample(position: Tensor, grid: tuple[int, int]) -> Tensor:

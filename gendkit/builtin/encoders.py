@@ -32,7 +32,7 @@ def pe_core_l14(
 def dinov3_vitl16(
     *, pretrained: bool = True, image_size: int = 224, depth: int | None = None
 ) -> nn.Module:
-    """DINOv3 ViT-L/16: the CLS token after the last norm (B, 1024); timm's default would average."""
+    """DINOv3 ViT-L/16: the CLS token after the last norm (B, 1024), where timm would average."""
     return _timm(
         DINOV3, pretrained=pretrained, image_size=image_size, depth=depth, global_pool="token"
     )
@@ -95,7 +95,7 @@ def open_clip_member(key: str) -> ResolvedBackbone:
     with _meta():
         visual = _open_clip_visual(name, tag, pretrained=False)
     config = open_clip.get_pretrained_cfg(name, tag)
-    size = visual.visual.image_size
+    size: Any = visual.visual.image_size
     side = size[0] if isinstance(size, tuple | list) else int(size)
 
     def build(*, pretrained: bool = True, depth: int | None = None) -> nn.Module:

@@ -81,7 +81,8 @@ def light(image: Pixels, rng: Generator) -> Pixels:
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
     gain, offset = rng.uniform(0.9, 1.1), rng.uniform(-10, 10)
-    return np.clip(image * np.float32(gain) + np.float32(offset), 0, 255).astype(np.uint8)
+    lit: Pixels = np.clip(image * np.float32(gain) + np.float32(offset), 0, 255).astype(np.uint8)
+    return lit
 
 
 def none(image: Pixels, rng: Generator) -> Pixels:
@@ -98,6 +99,5 @@ def _jpeg(image: Pixels, quality: int) -> Pixels:
     """Encode and decode an RGB image."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(
-        np.uint8, copy=False
-    )
+    decoded: Pixels = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return decoded

@@ -5,6 +5,7 @@ What a batch holds depends only on the seed, the epoch and the manifest, not on 
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,7 +44,8 @@ class Batch:
 class Loader:
     """Batches of a manifest's crops.
 
-    Decoded crops are kept in memory up to 1 GiB, so that later epochs do not read them again.
+    The crops of training epochs are kept decoded in memory up to 1 GiB, so that later epochs do not
+    read them again.
 
     Parameters
     ----------
@@ -56,7 +58,8 @@ class Loader:
     augmentation
         A name in `AUGMENTATIONS`.
     paired
-        Keep the crops of one target clip, real and fake, together in the shuffled order.
+        Keep the crops of one target clip, real and fake, together in the shuffled order; a clip
+        without `pair` is its own target.
     seed
         Of order and augmentation.
     workers
@@ -83,6 +86,7 @@ class Loader:
         self.workers = workers
         self._cache: dict[int, NDArray[np.uint8]] = {}
         self._cached = 0
+        self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield all rows in order, the last batch as long as it is."""
@@ -108,7 +112,8 @@ class Loader:
         if not self.paired:
             return order
         table = self.manifest.table
-        pairs = (table["dataset"] + "\n" + table["pair"]).to_numpy(dtype=object)[order]
+        target = table["pair"].where(table["pair"] != "", table["video"])
+        pairs = (table["dataset"] + "\n" + target).to_numpy(dtype=object)[order]
         _, first, group = np.unique(pairs, return_index=True, return_inverse=True)
         return order[np.argsort(first[group], kind="stable")]
 
@@ -121,7 +126,9 @@ class Loader:
             try:
                 while True:
                     while len(ahead) < AHEAD and (rows := next(waiting, None)) is not None:
-                        ahead.append((rows, [pool.submit(self._image, int(r), epoch) for r in rows]))
+                        ahead.append(
+                            (rows, [pool.submit(self._image, int(r), epoch) for r in rows])
+                        )
                     if not ahead:
                         return
                     rows, images = ahead.popleft()
@@ -133,17 +140,18 @@ class Loader:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _image(self, row: int, epoch: int | None) -> Tensor:
-        crop = self._crop(row)
-        if epoch is not None:
-            rng = np.random.default_rng([self.seed, epoch, 1, row])
-            crop = AUGMENTATIONS[self.augmentation](crop, rng)
+        if epoch is None:
+            return resize(self.manifest.crop(row), self.preprocessing)
+        rng = np.random.default_rng([self.seed, epoch, 1, row])
+        crop = AUGMENTATIONS[self.augmentation](self._kept(row), rng)
         return resize(crop, self.preprocessing)
 
-    def _crop(self, row: int) -> NDArray[np.uint8]:
+    def _kept(self, row: int) -> NDArray[np.uint8]:
         crop = self._cache.get(row)
         if crop is None:
             crop = self.manifest.crop(row)
-            if self._cached + crop.nbytes <= CACHE_BYTES:
-                self._cache[row] = crop
-                self._cached += crop.nbytes
+            with self._lock:
+                if self._cached + crop.nbytes <= CACHE_BYTES:
+                    self._cache[row] = crop
+                    self._cached += crop.nbytes
         return crop

@@ -243,7 +243,9 @@ def _compare(
     manifest: Manifest, probe: Outputs, tuned: Outputs, *, resamples: int, seed: int
 ) -> Comparison:
     table = manifest.table
-    margin = {name: o.logit[:, 1] - o.logit[:, 0] for name, o in (("probe", probe), ("tuned", tuned))}
+    margin = {
+        name: o.logit[:, 1] - o.logit[:, 0] for name, o in (("probe", probe), ("tuned", tuned))
+    }
     crops = pd.DataFrame(
         {
             "label": table["label"],
@@ -328,8 +330,8 @@ def _facts(
         f"{run.record['tuned']['head']:,} of the head, of {run.record['tuned']['of']:,}",
         "adapter": f"{RUN}/{ADAPTER}",
         "adapter hash": adapter.hash,
-        "recipe": f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch_size}, learning rate "
-        f"{recipe.learning_rate:g}, losses "
+        "recipe": f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch_size}, "
+        f"learning rate {recipe.learning_rate:g}, losses "
         + ", ".join(f"{weight:g} x {name}" for name, weight in recipe.losses.items()),
         "compute dtype": f"{recipe.dtype} encoder, float32 sphere and head",
         "seed": recipe.seed,

@@ -40,9 +40,9 @@ class Comparison:
     ----------
     families, groups
         Columns `group`, `family`, `real`, `fake`, `identities`, and for `probe`, `tuned` and
-        `difference` (tuned - probe) the columns `X`, `X_low`, `X_high`. In `groups` the AUROC is the
-        mean over the group's families. A control tells degraded real crops (counted as `fake`) from
-        plain ones: .5 is best.
+        `difference` (tuned - probe) the columns `X`, `X_low`, `X_high`. In `groups` the AUROC is
+        the mean over the group's families. A control tells degraded real crops (counted as `fake`)
+        from plain ones: .5 is best.
     roc
         Columns `group`, `detector`, `fpr`, `tpr`, pooled over the families of a group.
     """

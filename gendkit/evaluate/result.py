@@ -85,7 +85,8 @@ class DemoResult:
     clip, twin
         The real clip and its forged twin.
     sphere
-        Embeddings of the examined crops with `projection` (sample, axis) and the manifest's columns.
+        Embeddings of the examined crops with `projection` (sample, axis) and the manifest's
+        columns.
     neighbourhood
         A suspicious face among its neighbours.
     layers

@@ -15,7 +15,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from gendkit.data.examine import examine
 from gendkit.data.faces import largest_face
 from gendkit.data.forge import Plan, Subject, forge
 from gendkit.data.media import count_frames, read_frames
@@ -94,14 +93,7 @@ def score_clip(
     path: Path, detector: Detector, *, extractor: FaceExtractor, name: str, frames: int = 32
 ) -> ScoredClip:
     """Score a clip's frames as `Detector.score` does, and keep the crops."""
-    extraction = detector.adapter.header.extraction
-    examined = examine(
-        path,
-        extractor=extractor,
-        frames=frames,
-        scale=float(extraction.get("scale") or 1.3),
-        size=extraction.get("size"),
-    )
+    examined = detector.examine(path, extractor=extractor, frames=frames)
     scores = iter(detector.predict([c.image for c in examined.crops if c.image is not None]))
     score = np.array(
         [float("nan") if c.image is None else float(next(scores)) for c in examined.crops]

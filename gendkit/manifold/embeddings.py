@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from gendkit.data.loader import Loader
 from gendkit.data.manifest import COLUMNS, Manifest
 from gendkit.errors import InvalidEmbeddings, InvalidManifest, MissingMedia
 from gendkit.manifold.schema import attributed, validate
-from gendkit.model.detector import Detector, Outputs, join
+from gendkit.model.detector import Detector, Outputs
 from gendkit.model.head import CLASSES
 from gendkit.output import new_folder
 from gendkit.progress import Bars, Progress
+from gendkit.train.engine import run_over
 
 CHUNK, SHARD = 1024, 16_384
 MARKER = "zarr.json"
@@ -67,12 +67,8 @@ def embed(
     if not len(manifest):
         raise InvalidManifest("the manifest has no face crop to embed.")
     target = new_folder(out, overwrite=overwrite, marker=MARKER) if out is not None else None
-    progress = progress or Bars()
-    parts = []
-    for batch in Loader(manifest, detector.preprocessing, batch_size=batch_size):
-        parts.append(detector.forward(batch.pixels))
-        progress(int(batch.rows[-1]) + 1, len(manifest), "embed")
-    ds = from_outputs(manifest, join(parts, dim=detector.spec.dim), detector)
+    outputs = run_over(detector, manifest, batch_size=batch_size, progress=progress or Bars())
+    ds = from_outputs(manifest, outputs, detector)
     if target is not None:
         with target as folder:
             _write(ds, folder, final=Path(out or folder))
@@ -124,7 +120,7 @@ def open_embeddings(path: str | Path) -> xr.Dataset:
     if not (path / MARKER).is_file():
         raise MissingMedia(f"no embeddings at {path}; `gendkit embed` writes them.")
     try:
-        ds = xr.open_zarr(path, consolidated=False)
+        ds: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
     except Exception as error:  # zarr and its codecs raise many kinds
         raise InvalidEmbeddings(f"{path} is no readable zarr store: {error}") from None
     if "embedding" not in ds:
@@ -135,7 +131,7 @@ def open_embeddings(path: str | Path) -> xr.Dataset:
 
 
 def store_hash(ds: xr.Dataset) -> str:
-    """Return the sha256 over sample ids and embeddings, by which neighbours name their reference."""
+    """Return the sha256 over sample ids and embeddings: neighbours name their reference by it."""
     digest = hashlib.sha256()
     for sample in ds["sample"].to_numpy():
         digest.update(f"{sample}\n".encode())
@@ -177,7 +173,8 @@ def _columns(manifest: Manifest) -> dict[str, Any]:
             columns[column.name] = ("sample", values.to_numpy())
     columns["box"] = (("sample", "side"), _stacked(manifest.table["box"], (4,)))
     columns["landmarks"] = (
-        ("sample", "landmark", "xy"), _stacked(manifest.table["landmarks"], (5, 2)),
+        ("sample", "landmark", "xy"),
+        _stacked(manifest.table["landmarks"], (5, 2)),
     )
     return columns
 
@@ -199,11 +196,9 @@ def _json(value: Mapping[str, Any]) -> str:
 
 
 def _write(ds: xr.Dataset, folder: Path, *, final: Path) -> None:
-    ds = ds.copy()
+    ds = ds.drop_encoding()
     if ROOT in ds.attrs:
         ds.attrs[ROOT] = os.path.relpath(ds.attrs[ROOT], final.absolute().parent)
-    for variable in ds.variables.values():
-        variable.encoding = {}
     encoding = {}
     for name, variable in ds.data_vars.items():
         if variable.dims and variable.dims[0] == "sample" and variable.dtype.kind not in "OTU":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -14,6 +15,21 @@ from gendkit.manifold.schema import attributed, check_unit
 from gendkit.optional import require
 
 Index = Literal["flat"]
+
+CANDIDATES = 1 << 21
+KINSHIP = {
+    "sample": "sample",
+    "video": "clip",
+    "pair": "clip",
+    "target_identity": "person",
+    "donor_identity": "person",
+}
+_ALIKE = tuple(
+    (i, j)
+    for i, one in enumerate(KINSHIP.values())
+    for j, other in enumerate(KINSHIP.values())
+    if one == other
+)
 
 
 def neighbours(
@@ -37,8 +53,8 @@ def neighbours(
     index
         `flat`: exact.
     related
-        Also take crops of the same clip, target clip or person; by default they are left out, as
-        they are near for reasons that say nothing about forgery.
+        Also take other crops of the same clip, target clip or person; by default they are left
+        out, as they are near for reasons that say nothing about forgery.
 
     Returns
     -------
@@ -50,13 +66,15 @@ def neighbours(
     Raises
     ------
     InvalidEmbeddings
-        If lengths differ, or a vector is not of unit length.
+        If lengths differ, a vector is not of unit length, or `k` or `index` is impossible.
     MissingDependency
         If faiss is not installed.
     """
     faiss = require("faiss", extra="cpu")
     if k < 1:
         raise InvalidEmbeddings(f"k must be at least 1, got {k}.")
+    if index not in get_args(Index):
+        raise InvalidEmbeddings(f"no index is named {index!r}; there is flat, which is exact.")
     reference = ds if reference is None else reference
     queries, points = _vectors(ds), _vectors(reference)
     if queries.shape[1] != points.shape[1]:
@@ -66,13 +84,12 @@ def neighbours(
         )
     flat = faiss.IndexFlatIP(points.shape[1])
     flat.add(points)
-    relation = None if related else _Relation(ds, reference)
-    rows, similarity = _search(flat, queries, k, relation)
+    alike = _ALIKE[:1] if related else _ALIKE
+    rows, similarity = _search(flat, queries, k, _Relation(ds, reference, alike=alike))
     ids = reference["sample"].to_numpy().astype(object)
     names = np.full(rows.shape, "", dtype=object)
     names[rows >= 0] = ids[rows[rows >= 0]]
-    out = ds.drop_vars([v for v in ("neighbour", "similarity") if v in ds], errors="ignore")
-    out = out.assign(
+    out = ds.drop_vars(("neighbour", "similarity"), errors="ignore").assign(
         neighbour=(("sample", "rank"), names), similarity=(("sample", "rank"), similarity)
     )
     out["neighbour"].attrs["reference_hash"] = store_hash(reference)
@@ -81,10 +98,8 @@ def neighbours(
     return attributed(out)
 
 
-def graph(
-    embedding: NDArray[np.float32], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the k nearest points (N, k) of each point, itself first, and their cosine distances."""
+def graph(embedding: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return each point's k nearest (N, k), itself first, and their cosine distances (N, k)."""
     faiss = require("faiss", extra="cpu")
     points = np.ascontiguousarray(embedding, dtype=np.float32)
     flat = faiss.IndexFlatIP(points.shape[1])
@@ -101,70 +116,86 @@ def graph(
 class _Relation:
     """Tells which reference crops share a clip, target clip or person with a query."""
 
-    def __init__(self, ds: xr.Dataset, reference: xr.Dataset) -> None:
-        codes: dict[str, int] = {"": -1}
+    def __init__(
+        self, ds: xr.Dataset, reference: xr.Dataset, *, alike: Sequence[tuple[int, int]]
+    ) -> None:
+        self.alike = alike
+        codes: dict[tuple[str, ...], int] = {}
         self.queries = self._keys(ds, codes)
         self.points = self._keys(reference, codes)
 
     @staticmethod
-    def _keys(ds: xr.Dataset, codes: dict[str, int]) -> NDArray[np.int64]:
-        """Codes (N, 4) of sample, clip, target clip and, in two columns, the people."""
+    def _keys(ds: xr.Dataset, codes: dict[tuple[str, ...], int]) -> NDArray[np.int64]:
+        """Codes (N, 5) of sample, clip, target clip and the two people; -1 where unknown.
+
+        A clip and a target clip are of one kind, as are the two people: a real clip is the target
+        of its fakes, and one who lends a face to one clip may be seen in another.
+        """
         n = ds.sizes["sample"]
 
         def column(name: str) -> list[str]:
             return [str(v) for v in ds[name].to_numpy()] if name in ds.variables else [""] * n
 
         dataset = column("dataset")
-        fields = {
-            "sample": column("sample"),
-            "video": [f"{d}/{v}" if v else "" for d, v in zip(dataset, column("video"), strict=True)],
-            "pair": [f"{d}/{v}" if v else "" for d, v in zip(dataset, column("pair"), strict=True)],
-            "person": column("target_identity"),
-            "donor": column("donor_identity"),
-        }
-        table = np.empty((n, len(fields)), dtype=np.int64)
-        for j, (name, values) in enumerate(fields.items()):
-            kind = "person" if name == "donor" else name
-            for i, value in enumerate(values):
-                key = f"{kind}:{value}" if value else ""
-                table[i, j] = codes.setdefault(key, len(codes))
+        table = np.full((n, len(KINSHIP)), -1, dtype=np.int64)
+        for j, (name, kind) in enumerate(KINSHIP.items()):
+            for i, value in enumerate(column(name)):
+                if value:
+                    key = (kind, value) if kind == "sample" else (kind, dataset[i], value)
+                    table[i, j] = codes.setdefault(key, len(codes))
         return table
 
     def __call__(self, queries: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return (Q, K) whether candidate rows are related to the queries."""
-        q = self.queries[queries][:, None, :]
-        p = self.points[np.maximum(rows, 0)]
-        same = (q == p) & (q >= 0)
-        crossed = (q[..., [3, 4]] == p[..., [4, 3]]) & (q[..., [3, 4]] >= 0)
-        related: NDArray[np.bool_] = same.any(-1) | crossed.any(-1)
+        related = np.zeros(rows.shape, dtype=np.bool_)
+        for one, other in self.alike:
+            own = self.queries[queries, one][:, None]
+            related |= (own == self.points[rows, other]) & (own >= 0)
         return related
 
 
 def _search(
-    flat: Any, queries: NDArray[np.float32], k: int, relation: _Relation | None
+    flat: Any, queries: NDArray[np.float32], k: int, relation: _Relation
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Search, asking for more until every query has k unrelated neighbours or all were seen."""
-    found = np.full((len(queries), k), -1, dtype=np.int64)
+    """Find rows (Q, k), -1 where there are no more, and similarities (Q, k)."""
+    rows = np.full((len(queries), k), -1, dtype=np.int64)
     similarity = np.full((len(queries), k), np.nan, dtype=np.float32)
-    total = flat.ntotal
     todo = np.arange(len(queries))
-    wide = min(total, k if relation is None else 2 * k + 8)
-    while len(todo) and total:
-        values, rows = flat.search(queries[todo], wide)
-        bad = rows < 0
-        if relation is not None:
-            bad |= relation(todo, rows)
-        order = np.argsort(bad, axis=1, kind="stable")[:, :k]
-        taken = np.take_along_axis(rows, order, axis=1)
-        keep = ~np.take_along_axis(bad, order, axis=1)
-        n = taken.shape[1]
-        found[todo, :n] = np.where(keep, taken, -1)
-        similarity[todo, :n] = np.where(keep, np.take_along_axis(values, order, axis=1), np.nan)
-        if wide >= total:
+    width = min(flat.ntotal, 2 * k + 8)
+    while len(todo) and width:
+        open_ = []
+        step = max(1, CANDIDATES // width)
+        for part in np.split(todo, range(step, len(todo), step)):
+            values, found = flat.search(queries[part], width)
+            done = _fill(rows, similarity, part, found, values, relation(part, found))
+            open_.append(part[~done])
+        if width == flat.ntotal:
             break
-        todo = todo[(found[todo] < 0).any(axis=1)]
-        wide = min(total, 4 * wide)
-    return found, similarity
+        todo = np.concatenate(open_)
+        width = min(flat.ntotal, 4 * width)
+    return rows, np.clip(similarity, -1, 1)
+
+
+def _fill(
+    rows: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+    part: NDArray[np.int64],
+    found: NDArray[np.int64],
+    values: NDArray[np.float32],
+    out: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Write the results of some queries; return which of them more candidates could not change."""
+    k = rows.shape[1]
+    last = values[:, -1:]
+    order = np.lexsort((found, -values, out), axis=1)[:, :k]
+    n = order.shape[1]
+    left = np.take_along_axis(out, order, axis=1)
+    best = np.take_along_axis(values, order, axis=1)
+    rows[part, :n] = np.where(left, -1, np.take_along_axis(found, order, axis=1))
+    similarity[part, :n] = np.where(left, np.nan, best)
+    # A crop beyond the last candidate may tie with it and come first in the reference's order.
+    done: NDArray[np.bool_] = (n == k) & (~left & (best > last)).all(axis=1)
+    return done
 
 
 def _vectors(ds: xr.Dataset) -> NDArray[np.float32]:

@@ -16,9 +16,7 @@ from gendkit.manifold.schema import attributed, check_unit
 Method = Literal["umap", "pca"]
 
 
-def project(
-    ds: xr.Dataset, *, method: Method = "umap", seed: int = 0, k: int = 15
-) -> xr.Dataset:
+def project(ds: xr.Dataset, *, method: Method = "umap", seed: int = 0, k: int = 15) -> xr.Dataset:
     """Add `projection` (sample, axis), a map in the plane.
 
     Parameters
@@ -36,7 +34,7 @@ def project(
     Raises
     ------
     InvalidEmbeddings
-        If there are fewer than 3 crops, or the method is unknown.
+        If there are fewer than 3 crops, `k` is less than 2, or the method is unknown.
 
     References
     ----------
@@ -46,6 +44,8 @@ def project(
     check_unit(embedding)
     if len(embedding) < 3:
         raise InvalidEmbeddings(f"a map needs at least 3 crops, got {len(embedding)}.")
+    if k < 2:
+        raise InvalidEmbeddings(f"k must be at least 2, got {k}.")
     if method == "pca":
         places = _pca(embedding)
     elif method == "umap":

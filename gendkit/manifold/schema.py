@@ -1,7 +1,7 @@
 """The schema of an embeddings Dataset, as data: validation, attributes and documentation follow.
 
-A Dataset grows: each stage adds variables and removes none. Conventional names may be absent, but if
-they are there they mean this.
+A Dataset grows: each stage adds variables and removes none. Conventional names may be absent, but
+if they are there they mean this.
 """
 
 from __future__ import annotations
@@ -41,38 +41,56 @@ _KINDS = {"string": "U", "int64": "i", "float64": "f"}
 
 SCHEMA: tuple[Variable, ...] = (
     Variable(
-        name="embedding", dims=("sample", "feature"), kind="f",
+        name="embedding",
+        dims=("sample", "feature"),
+        kind="f",
         meaning="unit vector on the hypersphere",
     ),
     Variable(
         name="logit", dims=("sample", "class"), kind="f", meaning="before softmax: real, fake"
     ),
     Variable(
-        name="score", dims=("sample",), kind="f",
+        name="score",
+        dims=("sample",),
+        kind="f",
         meaning="P(fake) by softmax; a score, with the training prior in it",
     ),
     Variable(
-        name="neighbour", dims=("sample", "rank"), kind="U",
-        meaning="sample ids of the nearest reference crops, nearest first; empty if there are fewer",
+        name="neighbour",
+        dims=("sample", "rank"),
+        kind="U",
+        meaning="ids of the nearest reference crops, nearest first; empty if there are fewer",
     ),
     Variable(
-        name="similarity", dims=("sample", "rank"), kind="f",
+        name="similarity",
+        dims=("sample", "rank"),
+        kind="f",
         meaning="cosine similarity to that neighbour",
     ),
     Variable(
-        name="projection", dims=("sample", "axis"), kind="f",
+        name="projection",
+        dims=("sample", "axis"),
+        kind="f",
         meaning="place on a map; for finding, never evidence",
     ),
     Variable(
-        name="box", dims=("sample", "side"), kind="f", unit="px",
+        name="box",
+        dims=("sample", "side"),
+        kind="f",
+        unit="px",
         meaning="left, top, right, bottom of the face",
     ),
     Variable(
-        name="landmarks", dims=("sample", "landmark", "xy"), kind="f", unit="px",
+        name="landmarks",
+        dims=("sample", "landmark", "xy"),
+        kind="f",
+        unit="px",
         meaning="eyes, nose, corners of the mouth",
     ),
     *(
-        Variable(name=c.name, dims=("sample",), kind=_KINDS[c.dtype], meaning=c.meaning, unit=c.unit)
+        Variable(
+            name=c.name, dims=("sample",), kind=_KINDS[c.dtype], meaning=c.meaning, unit=c.unit
+        )
         for c in COLUMNS
         if c.dtype != "list"
     ),
@@ -102,7 +120,8 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
         kind = "U" if array.dtype.kind in "OTU" else array.dtype.kind
         if kind != variable.kind:
             raise InvalidEmbeddings(
-                f"{variable.name!r} has dtype {array.dtype}; the schema says kind {variable.kind!r}."
+                f"{variable.name!r} has dtype {array.dtype}; "
+                f"the schema says kind {variable.kind!r}."
             )
     samples = ds["sample"].to_numpy().astype(object)
     if len(set(samples)) != len(samples):

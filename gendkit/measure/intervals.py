@@ -30,8 +30,8 @@ def bootstrap(
 ) -> dict[str, Interval]:
     """Resample whole groups with replacement and recompute every statistic on the same resample.
 
-    Statistics that are computed together are paired: a difference among them has the interval of the
-    difference.
+    Statistics that are computed together are paired: a difference among them has the interval of
+    the difference.
 
     Parameters
     ----------

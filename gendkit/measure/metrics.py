@@ -1,4 +1,4 @@
-"""Metrics of detection, from labels (N,) 0 real and 1 fake, and scores (N,) where high means fake."""
+"""Metrics of detection, from labels (N,), 0 real and 1 fake, and scores (N,), high for fake."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def macro_ap(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Average precision, averaged over both classes taken as the positive one. NaN if one is missing."""
+    """Average precision, the mean of taking either class as positive. NaN if one is missing."""
     y, s = _checked(labels, scores)
     if len(set(y.tolist())) < 2:
         return float("nan")
@@ -66,9 +66,7 @@ def video_level(
 METRICS = {"auroc": auroc, "macro-ap": macro_ap}
 
 
-def _checked(
-    labels: ArrayLike, scores: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     y, s = np.asarray(labels, dtype=np.int64), np.asarray(scores, dtype=np.float64)
     if y.shape != s.shape or y.ndim != 1:
         raise InvalidLabels(f"{y.shape} labels for {s.shape} scores; both must be (N,).")

@@ -1,11 +1,12 @@
 """The checkpoint: an adapter file with the tuned numbers, the head, and what they belong to.
 
-A safetensors file of about 0.1 to 0.4 MB. Its metadata is one JSON header that names the backbone by
-hash, the preprocessing, the recipe and the order of the classes. Nothing is ever unpickled.
+A safetensors file of about 0.1 to 0.4 MB. Its metadata is one JSON header that names the backbone
+by hash, the preprocessing, the recipe and the order of the classes. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -19,9 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidAdapter, MissingMedia, WrongBackbone
-from gendkit.model.backbone import frozen_hash, norms_hash, tensors_hash
+from gendkit.model.backbone import frozen_hash, norms_hash, norms_of, tensors_hash
 from gendkit.model.head import CLASSES
-from gendkit.model.tuning import norm_parameters, norm_types
 from gendkit.plugin.specs import BackboneSpec, Preprocessing
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Header:
         Compute dtype of the encoder.
     classes
         Meaning of the columns of the logits.
+    gendkit
+        Version that trained it.
     """
 
     backbone: str
@@ -74,7 +76,7 @@ class Adapter:
     header
         What the numbers belong to.
     norms
-        Layer-norm tensors by their names in the backbone, float32.
+        Layer-norm tensors by their canonical names, float32.
     head
         `weight` (2, D) and `bias` (2,), float32.
     """
@@ -109,20 +111,24 @@ class Adapter:
         except (SafetensorError, OSError, ValueError) as error:
             raise InvalidAdapter(f"{path} is no adapter, or damaged: {error}") from None
         if "gendkit" not in metadata:
-            raise InvalidAdapter(f"{path} is a safetensors file, but not one of gendkit's adapters.")
+            raise InvalidAdapter(
+                f"{path} is a safetensors file, but not one of gendkit's adapters."
+            )
         try:
             fields = json.loads(metadata["gendkit"])
-            version, expected = fields.pop("format"), fields.pop("hash")
+            version, digest, expected = (fields.pop(key) for key in ("format", "digest", "hash"))
             if version != FORMAT:
                 raise InvalidAdapter(
                     f"{path} has adapter format {version}; this gendkit reads {FORMAT}: upgrade it."
                 )
+            if _digest({**fields, "hash": expected}) != digest:
+                raise InvalidAdapter(f"{path} is damaged: its header does not have its own digest.")
             preprocessing = fields.pop("preprocessing")
             for key in ("mean", "std"):
                 preprocessing[key] = tuple(preprocessing[key])
             fields["classes"] = tuple(fields["classes"])
             header = Header(preprocessing=Preprocessing(**preprocessing), **fields)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InvalidAdapter(f"{path} has a damaged header: {error!r}") from None
         unknown = [n for n in tensors if not n.startswith((NORM, HEAD))]
         adapter = cls(
@@ -146,7 +152,8 @@ class Adapter:
     def write(self, path: str | Path) -> Path:
         """Write the adapter file, whole or not at all."""
         path = Path(path)
-        header = {**asdict(self.header), "format": FORMAT, "hash": self.hash}
+        header = {**asdict(self.header), "hash": self.hash}
+        header |= {"format": FORMAT, "digest": _digest(header)}
         part = path.with_name(path.name + ".part")
         tensors = {name: t.contiguous() for name, t in self._tensors().items()}
         save_file(tensors, part, metadata={"gendkit": json.dumps(header, sort_keys=True)})
@@ -187,7 +194,7 @@ def load_norms(backbone: nn.Module, spec: BackboneSpec, norms: Mapping[str, Tens
     InvalidAdapter
         If names or shapes differ.
     """
-    own = norm_parameters(backbone, norm_types(spec.norm_classes))
+    own = norms_of(backbone, spec)
     missing, extra = sorted(set(own) - set(norms)), sorted(set(norms) - set(own))
     wrong = sorted(n for n in set(own) & set(norms) if own[n].shape != norms[n].shape)
     if missing or extra or wrong:
@@ -222,8 +229,8 @@ def movement(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> pd.Da
     Returns
     -------
     DataFrame
-        One row a layer in order of depth: `layer`, `depth` (0 to 1), and for `weight` and `bias` the
-        L2 norm of the change over the L2 norm before.
+        One row a layer in order of depth: `layer`, `depth` (0 to 1), and for `weight` and `bias`
+        the L2 norm of the change over the L2 norm before.
     """
     import pandas as pd
 
@@ -234,8 +241,13 @@ def movement(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> pd.Da
         for key in ("weight", "bias"):
             a, b = before.get(f"{layer}.{key}"), after.get(f"{layer}.{key}")
             row[key] = (
-                float("nan") if a is None or b is None
+                float("nan")
+                if a is None or b is None
                 else float((b - a).norm() / a.norm().clamp_min(1e-12))
             )
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _digest(header: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()

@@ -72,25 +72,37 @@ def canonical_state(module: nn.Module, spec: BackboneSpec) -> dict[str, Tensor]:
 def frozen_hash(module: nn.Module, spec: BackboneSpec) -> str:
     """Return the sha256 that names a backbone: of all tensors but its layer norms.
 
-    Over the sorted canonical names, each as name, shape and little-endian float32 bytes. Two layouts
-    of the same weights have the same hash.
+    Over the sorted canonical names, each as name, shape and little-endian float32 bytes. Two
+    layouts of the same weights have the same hash.
     """
-    norms = norm_names(module, spec)
+    norms = norms_of(module, spec)
     state = canonical_state(module, spec)
     return tensors_hash({name: t for name, t in state.items() if name not in norms})
 
 
 def norms_hash(module: nn.Module, spec: BackboneSpec) -> str:
     """Return the sha256 of the layer norms, in the same form as `frozen_hash`."""
-    norms = norm_names(module, spec)
-    state = canonical_state(module, spec)
-    return tensors_hash({name: t for name, t in state.items() if name in norms})
+    return tensors_hash(norms_of(module, spec))
 
 
-def norm_names(module: nn.Module, spec: BackboneSpec) -> frozenset[str]:
-    """Return the canonical names of the layer norms' tensors."""
-    norms: Mapping[str, Tensor] = norm_parameters(module, norm_types(spec.norm_classes))
-    return frozenset(spec.canonical(norms) if spec.canonical else norms)
+def norms_of(module: nn.Module, spec: BackboneSpec) -> dict[str, nn.Parameter]:
+    """Return the layer norms' own parameters under their canonical names, as adapters keep them.
+
+    Raises
+    ------
+    InvalidSpec
+        If `canonical` does not only rename layer norms: an adapter could not be put back then.
+    """
+    own = norm_parameters(module, norm_types(spec.norm_classes))
+    if spec.canonical is None:
+        return own
+    renamed = spec.canonical(own)
+    if sorted(map(id, renamed.values())) != sorted(map(id, own.values())):
+        raise InvalidSpec(
+            f"canonical of backbone {spec.name!r} must pass layer norms on as they are, renamed "
+            "at most; it left some out, or made new tensors of them."
+        )
+    return cast(dict[str, nn.Parameter], dict(renamed))
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gendkit.data.examine import Examined, examine
+from gendkit.data.media import Order
 from gendkit.data.pixels import to_pixels
 from gendkit.errors import WrongBackbone
 from gendkit.model.adapter import Adapter
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor
 
 BATCH = 32
-EXTRACTOR = "centerface"
+EXTRACTOR, SCALE = "centerface", 1.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +79,13 @@ class Detector:
         device: str = "cpu",
         dtype: Dtype = "float32",
     ) -> None:
+        compute(dtype, device)  # refuses a dtype that is not known
         self.backbone = backbone.to(device).eval()
         self.spec = spec
         self.adapter = adapter
         self.device = device
         self.dtype = dtype
-        self.head = Head(spec.dim).to(device)
-        with torch.no_grad():
-            self.head.weight.copy_(adapter.head["weight"])
-            self.head.bias.copy_(adapter.head["bias"])
+        self.head = Head.of(adapter.head).to(device)
 
     def __repr__(self) -> str:
         h = self.adapter.header
@@ -143,7 +143,7 @@ class Detector:
         media: str | Path,
         *,
         frames: int = 32,
-        order: str = "spread",
+        order: Order = "spread",
         extractor: str | FaceExtractor | None = None,
     ) -> Score:
         """Score an image or a video: the mean P(fake) over the frames with a face.
@@ -155,7 +155,7 @@ class Detector:
         frames
             How many faces are sought in a video.
         order
-            Which frames are looked at first.
+            Which frames are looked at first; see `gendkit.data.media.frame_order`.
         extractor
             By default the one whose crops the adapter was trained on.
 
@@ -169,20 +169,8 @@ class Detector:
         MissingMedia, UnreadableMedia
             If there is no file, or nothing in it can be decoded.
         """
-        from gendkit.data.extract import examine
-
         start = time.perf_counter()
-        extraction = self.adapter.header.extraction
-        if extractor is None or isinstance(extractor, str):
-            extractor = self.extractor(extractor)
-        examined = examine(
-            Path(media),
-            extractor=extractor,
-            frames=frames,
-            order=order,
-            scale=float(extraction.get("scale", 1.3)),
-            size=extraction.get("size"),
-        )
+        examined = self.examine(media, frames=frames, order=order, extractor=extractor)
         faces = [c.image for c in examined.crops if c.image is not None]
         scores = iter(self.predict(faces).tolist())
         return Score(
@@ -202,6 +190,27 @@ class Detector:
             seconds=time.perf_counter() - start,
             adapter=self.adapter.hash,
             dtype=self.dtype,
+        )
+
+    def examine(
+        self,
+        media: str | Path,
+        *,
+        frames: int = 32,
+        order: Order = "spread",
+        extractor: str | FaceExtractor | None = None,
+    ) -> Examined:
+        """Crop the faces of a file as those of the training data were; as for `score`."""
+        extraction = self.adapter.header.extraction
+        if extractor is None or isinstance(extractor, str):
+            extractor = self.extractor(extractor)
+        return examine(
+            media,
+            extractor=extractor,
+            frames=frames,
+            order=order,
+            scale=float(extraction.get("scale", SCALE)),
+            size=extraction.get("size"),
         )
 
     def extractor(self, name: str | None = None) -> FaceExtractor:
@@ -269,6 +278,5 @@ def join(parts: Sequence[Outputs], *, dim: int) -> Outputs:
         "logit": np.empty((0, 2), np.float32),
         "score": np.empty(0, np.float32),
     }
-    return Outputs(
-        **{key: np.concatenate([none, *(getattr(p, key) for p in parts)]) for key, none in empty.items()}
-    )
+    joined = {k: np.concatenate([e, *(getattr(p, k) for p in parts)]) for k, e in empty.items()}
+    return Outputs(**joined)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
+
+from gendkit.errors import InvalidRecipe
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -18,6 +20,16 @@ def best_device() -> str:
 
 
 def compute(dtype: Dtype, device: torch.device | str) -> AbstractContextManager[object]:
-    """Run what is inside in a compute dtype, by autocast."""
+    """Run what is inside in a compute dtype, by autocast.
+
+    Raises
+    ------
+    InvalidRecipe
+        For a dtype that is not known.
+    """
+    if dtype not in get_args(Dtype):
+        raise InvalidRecipe(
+            f"compute dtype {dtype!r} is not known; there is {', '.join(get_args(Dtype))}."
+        )
     kind = torch.device(device).type
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype == "bfloat16")

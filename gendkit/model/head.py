@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -18,15 +20,13 @@ class Head(nn.Module):
     ----------
     dim
         Length D of an embedding.
-    scale
-        Factor on the logits.
     generator
         For the initial weights, uniform within 1 / sqrt(D) as in `torch.nn.Linear`.
+    scale
+        Factor on the logits.
     """
 
-    def __init__(
-        self, dim: int, *, scale: float = 1.0, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, dim: int, *, generator: torch.Generator, scale: float = 1.0) -> None:
         super().__init__()
         bound = dim**-0.5
         weight = torch.empty(len(CLASSES), dim).uniform_(-bound, bound, generator=generator)
@@ -34,6 +34,13 @@ class Head(nn.Module):
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias)
         self.scale = scale
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Head:
+        """Return the head with the given `weight` (2, D) and `bias` (2,)."""
+        head = cls(tensors["weight"].shape[1], generator=torch.Generator())
+        head.load_state_dict(dict(tensors))
+        return head
 
     def forward(self, z: Tensor) -> Tensor:
         """Return logits (B, 2), computed in the weights' dtype."""

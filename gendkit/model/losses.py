@@ -113,18 +113,19 @@ class _Gram(torch.autograd.Function):
             return z @ z.T
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (z,) = ctx.saved_tensors
         with _exact_products(z):
-            return (grad + grad.T) @ z
+            product: Tensor = (grad + grad.T) @ z
+            return product
 
 
 def _gram(z: Tensor) -> Tensor:
     shared = _SHARED.get()
     if shared is not None and id(z) in shared:
         return shared[id(z)][1]
-    product: Tensor = _Gram.apply(_full(z))  # type: ignore[no-untyped-call]
+    product: Tensor = _Gram.apply(_full(z))
     if shared is not None:
         shared[id(z)] = (z, product)
     return product

@@ -113,8 +113,13 @@ class Score:
 
         return pd.DataFrame(
             [
-                {"path": self.path, "frame": f.frame, "time": f.time, "score": f.score,
-                 "reason": f.reason}
+                {
+                    "path": self.path,
+                    "frame": f.frame,
+                    "time": f.time,
+                    "score": f.score,
+                    "reason": f.reason,
+                }
                 for f in self.frames
             ],
             columns=["path", "frame", "time", "score", "reason"],

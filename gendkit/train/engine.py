@@ -20,12 +20,12 @@ from gendkit.data.manifest import Manifest
 from gendkit.errors import GendkitError, InvalidManifest, InvalidRecipe
 from gendkit.measure.metrics import METRICS, auroc, video_level
 from gendkit.model.adapter import Adapter, Header, header_of, movement
-from gendkit.model.backbone import build_backbone
+from gendkit.model.backbone import build_backbone, norms_of
 from gendkit.model.detector import Detector, Outputs, join
 from gendkit.model.device import best_device, compute
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise, shared_gram
-from gendkit.model.tuning import Tuned, copy_of, norm_parameters, norm_types, tune_layer_norms
+from gendkit.model.tuning import copy_of, norm_types, tune_layer_norms
 from gendkit.output import new_folder
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Loss, LossInputs
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ADAPTER, RUN = "adapter.safetensors", "run.json"
+EXTRACTION = ("extractor", "threshold", "scale", "size")
 
 
 class Diverged(GendkitError):
@@ -121,6 +122,7 @@ def fit(
 
     part = plugins().part("backbone", recipe.backbone)
     spec = plugins().spec("backbone", recipe.backbone)
+    build_losses(recipe.losses)  # an unknown name is told before weights are loaded
     backbone = build_backbone(spec, image_size=recipe.image_size)
     tuned = tune_layer_norms(backbone, norm_types(spec.norm_classes))
     header = header_of(
@@ -129,7 +131,7 @@ def fit(
         spec.preprocessing.at(recipe.image_size or spec.image_size),
         source=f"{part.source.distribution} {part.source.version}".strip(),
         recipe=recipe.model_dump(mode="json"),
-        extraction={k: train.meta.get(k) for k in ("extractor", "threshold", "scale", "size")},
+        extraction={k: train.meta[k] for k in EXTRACTION if train.meta.get(k) is not None},
         dtype=recipe.dtype,
     )
     trainer = _Trainer(recipe, spec, backbone.to(device), header, device)
@@ -150,6 +152,7 @@ def fit(
         "history": history.to_dict(orient="records"),
         "versions": versions(),
         "device": device,
+        "dtype": recipe.dtype,
         "seconds": round(time.perf_counter() - started, 1),
     }
     if folder is not None:
@@ -178,7 +181,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
         "real": int((table["label"] == 0).sum()),
         "fake": int((table["label"] == 1).sum()),
         "videos": int(table[["dataset", "video"]].drop_duplicates().shape[0]),
-        "identities": int(table["target_identity"].nunique()),
+        "identities": len(set(table["target_identity"]) - {""}),
         "families": sorted(set(table["family"]) - {""}),
         "digest": digest.hexdigest(),
     }
@@ -207,7 +210,7 @@ class _Trainer:
     ) -> None:
         self.recipe, self.spec, self.header, self.device = recipe, spec, header, device
         self.backbone = backbone
-        self.norms = norm_parameters(backbone, norm_types(spec.norm_classes))
+        self.norms = norms_of(backbone, spec)
         self.base_norms = copy_of(self.norms)
         generator = torch.Generator().manual_seed(recipe.seed)
         self.head = Head(spec.dim, scale=recipe.logit_scale, generator=generator).to(device)
@@ -381,6 +384,3 @@ def _columns(manifest: Manifest) -> dict[str, NDArray[Any]]:
 
 def _numbers(tensors: Mapping[str, Tensor]) -> int:
     return sum(t.numel() for t in tensors.values())
-
-
-__all__ = ["Diverged", "Run", "Tuned", "build_losses", "describe", "fit", "run_over", "versions"]

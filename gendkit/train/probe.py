@@ -11,7 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from gendkit.errors import InvalidLabels
+from gendkit.errors import InvalidLabels, InvalidRecipe
+
+STEPS = 2000
 
 
 def fit_probe(
@@ -31,20 +33,27 @@ def fit_probe(
     Returns
     -------
     dict
-        `weight` (2, D) and `bias` (2,): the two logits are opposite, their difference is that of the
-        regression.
+        `weight` (2, D) and `bias` (2,): the two logits are opposite, their difference is that of
+        the regression.
 
     Raises
     ------
     InvalidLabels
         If a class is missing.
+    InvalidRecipe
+        If the regression does not converge.
     """
     if len(np.unique(labels)) != 2:
         raise InvalidLabels("a probe needs real and fake crops; only one class is there.")
-    model = LogisticRegression(C=c, max_iter=2000)
+    model = LogisticRegression(C=c, max_iter=STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        model.fit(embeddings.astype(np.float64), labels)
+        try:
+            model.fit(embeddings.astype(np.float64), labels)
+        except ConvergenceWarning:
+            raise InvalidRecipe(
+                f"the probe does not converge in {STEPS} steps with probe_c {c:g}; lower it."
+            ) from None
     weight = torch.tensor(model.coef_[0], dtype=torch.float32) / 2
     bias = torch.tensor(model.intercept_[0], dtype=torch.float32) / 2
     return {"weight": torch.stack([-weight, weight]), "bias": torch.stack([-bias, bias])}

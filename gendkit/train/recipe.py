@@ -68,7 +68,7 @@ class Recipe(_Frozen):
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Crops in a batch, shuffled; the last partial batch of an epoch is dropped."""
     batches: Literal["shuffled", "paired"] = "shuffled"
-    """`paired` keeps the crops of one target clip, real and fake, together in the shuffled order."""
+    """`paired` keeps the crops of one target clip, real and fake, together when shuffled."""
     epochs: Annotated[int, Field(ge=1)] = 30
     """Passes over the training manifest, the warm-up included."""
     warmup_epochs: NotNegative = 1.0
@@ -86,7 +86,7 @@ class Recipe(_Frozen):
     def of(cls, source: str | Path | Recipe, **changes: Any) -> Recipe:
         """Return a recipe by preset name or from a YAML file, with fields changed.
 
-        A YAML file holds fields; its field `preset`, if there, names the preset that gives the rest.
+        A YAML file holds fields; its field `preset`, if there, names the one that gives the rest.
 
         Raises
         ------
@@ -112,7 +112,9 @@ class Recipe(_Frozen):
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InvalidRecipe(f"{path} is no YAML: {str(error).splitlines()[0]}") from None
         if not isinstance(fields, dict):
-            raise InvalidRecipe(f"{path} holds {type(fields).__name__}; expected fields of a recipe.")
+            raise InvalidRecipe(
+                f"{path} holds {type(fields).__name__}; expected fields of a recipe."
+            )
         preset = fields.pop("preset", None)
         if preset is not None and preset not in PRESETS:
             raise InvalidRecipe(f"{path}: preset {preset!r}; there is {', '.join(PRESETS)}.")
