@@ -6,6 +6,7 @@ clip stands in columns; nothing is ever read out of a path.
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,16 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __repr__(self) -> str:
+        faces = int((self.table["path"] != "").sum())
+        videos = len(self.table[["dataset", "video"]].drop_duplicates())
+        return f"Manifest({faces:,} face crops in {len(self):,} frames of {videos:,} clips)"
+
+    def _repr_html_(self) -> str:
+        shown = ["sample", "label", "method", "split", "frame", "time", "reason"]
+        table = self.table[shown].head(8).to_html(index=False, escape=True, na_rep="")
+        return f"<p>{html.escape(repr(self))}</p>{table}"
 
     @classmethod
     def from_rows(

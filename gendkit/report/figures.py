@@ -195,8 +195,7 @@ def sphere(ds: xr.Dataset, *, colour: str, width: float = 440) -> str:
 
     def draw(figure: Figure) -> None:
         ax = figure.add_subplot()
-        few = 12.0 if ds.sizes["sample"] <= 2_000 else 5.0
-        maps.draw_map(ax, ds, colour=colour, size=few)
+        maps.draw_map(ax, ds, colour=colour)
         ax.set_axis_off()
 
     return _svg(width, width * 0.86, draw)

@@ -146,7 +146,7 @@ def check_variable(ds: xr.Dataset, variable: str) -> None:
         )
 
 
-def draw_map(ax: Any, ds: xr.Dataset, *, colour: str, size: float = 12.0) -> Colouring:
+def draw_map(ax: Any, ds: xr.Dataset, *, colour: str, size: float | None = None) -> Colouring:
     """Draw the map on matplotlib axes and return what its colours mean.
 
     Parameters
@@ -156,9 +156,11 @@ def draw_map(ax: Any, ds: xr.Dataset, *, colour: str, size: float = 12.0) -> Col
     colour
         A variable on sample.
     size
-        Area of a point, in square points of type.
+        Area of a point, in square points of type; by default larger where there are few.
     """
     points = places(ds)
+    if size is None:
+        size = float(np.clip(9_000 / max(len(points), 1), 5, 30))
     meaning = colouring(ds, colour)
     common = {"linewidths": 0, "alpha": 0.78, "rasterized": len(points) > 2_000}
     if meaning.continuous:
