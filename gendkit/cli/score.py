@@ -47,7 +47,7 @@ def score(
     *,
     adapter: Path,
     frames: int,
-    order: str,
+    order: Any,
     extractor: str | None,
     device: str | None,
     dtype: Any,
