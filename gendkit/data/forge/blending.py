@@ -78,7 +78,7 @@ def restored(joined: Floats, target: Floats, mask: Floats, *, rng: np.random.Gen
         energy = _SURPLUS * float((goal[touched] ** 2).sum())
         for _ in range(_SCALINGS):
             ratio = energy / max(float((new[touched] ** 2).sum()), 1e-6)
-            new = new * (1 + (min(max(ratio**0.5, 0.6), 1.6) - 1) * reach)
+            new = new * (1 + (min(max(ratio**0.5, 0.6), 2.0) - 1) * reach)
         change += new - band
     return np.asarray(joined + change[..., None])
 

@@ -198,10 +198,10 @@ def _upsampling(scene: Scene) -> tuple[Floats, Floats]:
     )
     small = cv2.resize(scene.image[window], (width, height), interpolation=cv2.INTER_AREA)
     low = cv2.GaussianBlur(small, (0, 0), 1.0)
-    small = low + rng.uniform(1.15, 1.5) * (small - low)
+    small = low + rng.uniform(1.2, 1.7) * (small - low)
     small += rng.normal(0, 2.0, small.shape).astype(np.float32)
     source = scene.image.copy()
-    source[window] = scene.upsampler(_recoloured(small, rng, amount=0.4), factor=factor)
+    source[window] = scene.upsampler(_recoloured(small, rng, amount=0.8), factor=factor)
     return source, scene.mask
 
 
@@ -210,7 +210,7 @@ def _reenactment(scene: Scene) -> tuple[Floats, Floats]:
     rng, unit, points = scene.rng, scene.unit, scene.points
     across, down = _axes(points)
     shift = np.zeros_like(points)
-    raised = rng.choice([-1, 1]) * rng.uniform(0.04, 0.10)
+    raised = rng.choice([-1, 1]) * rng.uniform(0.06, 0.13)
     tilt = rng.uniform(-0.04, 0.04)
     shift[list(geometry.LEFT_BROW)] += (raised + tilt) * down
     shift[list(geometry.RIGHT_BROW)] += (raised - tilt) * down
@@ -230,7 +230,7 @@ def _reenactment(scene: Scene) -> tuple[Floats, Floats]:
     soft = _coarse(source, max(scene.coarseness, 2.0))
     source = source + amount[..., None] * (soft - source)
     # The flow is already confined to the mask, so the picture is put in almost wherever it acts.
-    return _recoloured(source, rng, amount=0.5), np.clip(1.6 * scene.mask, 0, 1)
+    return _recoloured(source, rng, amount=0.8), np.clip(1.6 * scene.mask, 0, 1)
 
 
 def _lip_replacement(scene: Scene) -> tuple[Floats, Floats]:
@@ -238,8 +238,8 @@ def _lip_replacement(scene: Scene) -> tuple[Floats, Floats]:
     rng, unit, points = scene.rng, scene.unit, scene.points
     across, down = _axes(points)
     shift = np.zeros_like(points)
-    opened = rng.choice([-1, 1]) * rng.uniform(0.05, 0.11)
-    wide = rng.choice([-1, 1]) * rng.uniform(0.04, 0.09)
+    opened = rng.choice([-1, 1]) * rng.uniform(0.06, 0.13)
+    wide = rng.choice([-1, 1]) * rng.uniform(0.05, 0.11)
     shift[3] -= wide * across
     shift[4] += wide * across
     shift[geometry.UPPER_LIP] -= 0.4 * opened * down
@@ -254,7 +254,7 @@ def _lip_replacement(scene: Scene) -> tuple[Floats, Floats]:
     source = geometry.sample(scene.image, where.astype(np.float32))
     source = _coarse(source, scene.face_size / LIP_RESOLUTION)
     source = cv2.bilateralFilter(source, 5, 14, 3)
-    return _recoloured(source, rng, amount=0.6), mask
+    return _recoloured(source, rng, amount=0.9), mask
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -307,7 +307,7 @@ def _coarse(image: Floats, factor: float) -> Floats:
 
 def _recoloured(image: Floats, rng: np.random.Generator, *, amount: float) -> Floats:
     """Return the image with jittered channels, contrast and saturation."""
-    shift = rng.uniform(2, 6) * amount * rng.choice([-1, 1], 3)
+    shift = rng.uniform(3, 8) * amount * rng.choice([-1, 1], 3)
     contrast = 1 + rng.uniform(-0.06, 0.06) * amount
     saturation = 1 + rng.uniform(-0.12, 0.12) * amount
     grey = image.mean(-1, keepdims=True)

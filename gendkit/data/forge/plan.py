@@ -25,7 +25,7 @@ Blending = Literal["alpha", "poisson", "multiband"]
 
 MASKS: tuple[Mask, ...] = ("ellipse", "hull", "half-face", "mouth", "noise")
 BLENDINGS: tuple[Blending, ...] = ("alpha", "poisson", "multiband")
-RESOLUTIONS = (80, 96, 128, 160)
+RESOLUTIONS = (72, 88, 104, 136)
 MIN_EYE_DISTANCE = 16.0
 
 
