@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
@@ -39,6 +40,8 @@ def video_level(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Average the scores of each video's frames.
 
+    Sums are compensated (Kahan), so that means that are equal tie.
+
     Returns
     -------
     labels, scores
@@ -50,17 +53,14 @@ def video_level(
         If a video has frames of both labels.
     """
     y, s = _checked(labels, scores)
-    _, first, inverse = np.unique(np.asarray(videos), return_index=True, return_inverse=True)
-    totals, counts = np.bincount(inverse, weights=s), np.bincount(inverse)
-    low = np.full(len(first), 2)
-    np.minimum.at(low, inverse, y)
-    high = np.full(len(first), -1)
-    np.maximum.at(high, inverse, y)
-    if (low != high).any():
-        name = np.asarray(videos)[first[int((low != high).argmax())]]
-        raise InvalidLabels(f"video {name!r} has frames labelled real and frames labelled fake.")
-    order = np.argsort(first)
-    return low[order], (totals / counts)[order]
+    table = pd.DataFrame({"video": list(videos), "label": y, "score": s})
+    frames = table.groupby("video", sort=False)
+    mixed = frames["label"].nunique() > 1
+    if mixed.any():
+        raise InvalidLabels(
+            f"video {mixed.idxmax()!r} has frames labelled real and frames labelled fake."
+        )
+    return frames["label"].first().to_numpy(), frames["score"].mean().to_numpy()
 
 
 METRICS = {"auroc": auroc, "macro-ap": macro_ap}

@@ -230,7 +230,7 @@ def movement(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> pd.Da
     -------
     DataFrame
         One row a layer in order of depth: `layer`, `depth` (0 to 1), and for `weight` and `bias`
-        the L2 norm of the change over the L2 norm before.
+        the L2 norm of the change over the L2 norm before; NaN where that was 0.
     """
     import pandas as pd
 
@@ -240,11 +240,9 @@ def movement(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> pd.Da
         row: dict[str, Any] = {"layer": layer, "depth": i / max(1, len(layers) - 1)}
         for key in ("weight", "bias"):
             a, b = before.get(f"{layer}.{key}"), after.get(f"{layer}.{key}")
-            row[key] = (
-                float("nan")
-                if a is None or b is None
-                else float((b - a).norm() / a.norm().clamp_min(1e-12))
-            )
+            row[key] = float("nan")
+            if a is not None and b is not None and a.any():
+                row[key] = float((b - a).norm() / a.norm())
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -1,0 +1,170 @@
+"""Batches: reproducible whatever the threads, shuffled by epoch, whole, and paired on request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gendkit.data import loader as module
+from gendkit.data.loader import Batch, Loader
+from gendkit.data.manifest import Manifest
+from gendkit.data.pixels import to_pixels
+from gendkit.errors import MissingMedia
+from gendkit.testing.small import small_backbone, small_crops
+
+PREPROCESSING = small_backbone().preprocessing
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """32 crops of four people: four frames of a real and a fake clip each."""
+    return small_crops(tmp_path_factory.mktemp("crops"))
+
+
+def rows(batches: list[Batch]) -> list[list[int]]:
+    return [b.rows.tolist() for b in batches]
+
+
+def same(one: list[Batch], other: list[Batch]) -> bool:
+    return rows(one) == rows(other) and all(
+        torch.equal(a.pixels, b.pixels) for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_one_seed_and_epoch_give_the_same_batches_whatever_the_threads(manifest: Manifest) -> None:
+    runs = [
+        list(
+            Loader(
+                manifest, PREPROCESSING, batch_size=5, augmentation="gend", seed=3, workers=workers
+            ).epoch(1)
+        )
+        for workers in (1, 4)
+    ]
+    assert same(*runs)
+
+
+def test_a_second_pass_over_an_epoch_is_the_first(manifest: Manifest) -> None:
+    loader = Loader(manifest, PREPROCESSING, batch_size=8, augmentation="gend")
+    first = list(loader.epoch(0))
+    list(loader.epoch(1))
+    assert same(first, list(loader.epoch(0)))
+
+
+@pytest.mark.parametrize("change", ["epoch", "seed"])
+def test_epochs_and_seeds_differ_in_order_and_augmentation(manifest: Manifest, change: str) -> None:
+    def batches(*, seed: int, epoch: int) -> list[Batch]:
+        loader = Loader(manifest, PREPROCESSING, batch_size=32, augmentation="light", seed=seed)
+        return list(loader.epoch(epoch))
+
+    [one], [other] = (
+        batches(seed=0, epoch=0),
+        batches(seed=int(change == "seed"), epoch=int(change == "epoch")),
+    )
+    assert one.rows.tolist() != other.rows.tolist()
+    sort = np.argsort(one.rows), np.argsort(other.rows)
+    assert not torch.equal(one.pixels[sort[0]], other.pixels[sort[1]])
+
+
+def test_the_last_partial_batch_is_dropped_and_no_crop_comes_twice(manifest: Manifest) -> None:
+    loader = Loader(manifest, PREPROCESSING, batch_size=5)
+    batches = list(loader.epoch(0))
+    assert loader.steps() == 6
+    assert [len(b.rows) for b in batches] == [5] * 6
+    assert len(set(np.concatenate([b.rows for b in batches]))) == 30
+
+
+def test_a_manifest_smaller_than_a_batch_gives_one_batch_of_all(manifest: Manifest) -> None:
+    loader = Loader(manifest, PREPROCESSING, batch_size=128)
+    [batch] = loader.epoch(0)
+    assert loader.steps() == 1
+    assert sorted(batch.rows) == list(range(32))
+
+
+def test_paired_batches_keep_the_crops_of_a_target_clip_together(manifest: Manifest) -> None:
+    loader = Loader(manifest, PREPROCESSING, batch_size=8, paired=True)
+    orders = []
+    for epoch in range(3):
+        batches = list(loader.epoch(epoch))
+        for batch in batches:
+            part = manifest.table.iloc[batch.rows]
+            assert part["pair"].nunique() == 1
+            assert part["label"].sum() == 4
+        orders.append([manifest.table["pair"].iloc[b.rows[0]] for b in batches])
+    assert len(set(map(tuple, orders))) > 1
+
+
+def test_clips_without_a_pair_are_not_one_group(manifest: Manifest) -> None:
+    table = manifest.table.assign(pair="")
+    loader = Loader(replace(manifest, table=table), PREPROCESSING, batch_size=32, paired=True)
+    [batch] = loader.epoch(0)
+    videos = table["video"].iloc[batch.rows].tolist()
+    assert sum(a != b for a, b in pairwise(videos)) == 7  # eight clips, each in one run
+    plain = Loader(manifest, PREPROCESSING, batch_size=32)
+    [shuffled] = plain.epoch(0)
+    assert batch.rows.tolist() != shuffled.rows.tolist()
+
+
+def test_iterating_gives_all_rows_in_order_without_augmentation(manifest: Manifest) -> None:
+    loader = Loader(manifest, PREPROCESSING, batch_size=12, augmentation="gend")
+    batches = list(loader)
+    assert rows(batches) == [list(range(12)), list(range(12, 24)), list(range(24, 32))]
+    expected = to_pixels([manifest.crop(i) for i in range(32)], PREPROCESSING)
+    assert torch.equal(torch.cat([b.pixels for b in batches]), expected)
+
+
+def test_an_empty_manifest_gives_no_batch(manifest: Manifest) -> None:
+    empty = manifest.where(np.zeros(32, dtype=bool))
+    loader = Loader(empty, PREPROCESSING, batch_size=4)
+    assert list(loader) == []
+    assert list(loader.epoch(0)) == []
+
+
+def test_later_epochs_do_not_read_crops_again(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    crop = Manifest.crop
+    monkeypatch.setattr(Manifest, "crop", lambda self, row: read.append(row) or crop(self, row))
+    loader = Loader(manifest, PREPROCESSING, batch_size=32)
+    for epoch in range(2):
+        list(loader.epoch(epoch))
+    assert sorted(read) == list(range(32))
+
+
+def test_no_more_crops_are_kept_than_there_is_room_for(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    crop = Manifest.crop
+    monkeypatch.setattr(Manifest, "crop", lambda self, row: read.append(row) or crop(self, row))
+    monkeypatch.setattr(module, "CACHE_BYTES", 10 * manifest.crop(0).nbytes)
+    read.clear()
+    loader = Loader(manifest, PREPROCESSING, batch_size=32)
+    for epoch in range(2):
+        list(loader.epoch(epoch))
+    assert len(read) == 32 + 22
+
+
+def test_a_crop_that_is_gone_is_an_error_and_no_other_sample(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    elsewhere = replace(manifest, root=tmp_path)
+    with pytest.raises(MissingMedia):
+        list(Loader(elsewhere, PREPROCESSING, batch_size=4))
+
+
+def test_a_loader_that_is_left_early_stops_reading(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    crop = Manifest.crop
+    monkeypatch.setattr(Manifest, "crop", lambda self, row: read.append(row) or crop(self, row))
+    batches = iter(Loader(manifest, PREPROCESSING, batch_size=2))
+    next(batches)
+    batches.close()
+    assert len(read) <= 2 * (module.AHEAD + 1)
