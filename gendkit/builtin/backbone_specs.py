@@ -72,28 +72,28 @@ def backbones() -> Iterator[BackboneSpec | BackboneFamily]:
     )
 
 
-def _dinov2(**options: Any) -> Any:
+def _dinov2(*, pretrained: bool = True, image_size: int = 224, depth: int | None = None) -> Any:
     from gendkit.builtin import dinov2
 
-    return dinov2.build(**options)
+    return dinov2.build(pretrained=pretrained, image_size=image_size, depth=depth)
 
 
-def _clip(**options: Any) -> Any:
+def _clip(*, pretrained: bool = True, depth: int | None = None) -> Any:
     from gendkit.builtin import encoders
 
-    return encoders.clip_vitl14(**options)
+    return encoders.clip_vitl14(pretrained=pretrained, depth=depth)
 
 
-def _pe(**options: Any) -> Any:
+def _pe(*, pretrained: bool = True, image_size: int = 224, depth: int | None = None) -> Any:
     from gendkit.builtin import encoders
 
-    return encoders.pe_core_l14(**options)
+    return encoders.pe_core_l14(pretrained=pretrained, image_size=image_size, depth=depth)
 
 
-def _dinov3(**options: Any) -> Any:
+def _dinov3(*, pretrained: bool = True, image_size: int = 224, depth: int | None = None) -> Any:
     from gendkit.builtin import encoders
 
-    return encoders.dinov3_vitl16(**options)
+    return encoders.dinov3_vitl16(pretrained=pretrained, image_size=image_size, depth=depth)
 
 
 def _timm_member(key: str) -> ResolvedBackbone:

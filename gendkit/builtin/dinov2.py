@@ -16,7 +16,7 @@ from gendkit.errors import CorruptAsset, InvalidSpec
 
 NAME = "vit_small_patch14_dinov2"
 PATCH, GRID = 14, 37
-_NORM = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
+_LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
 _LAYERS = {
     "norm1": "norm1",
     "norm2": "norm2",
@@ -98,7 +98,6 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
     """
     graph = onnx.load(path).graph
     tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
-    state: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if name.startswith("backbone."):
@@ -113,14 +112,25 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
     position.sort(key=lambda t: t.shape[1])
     if [t.shape[1] for t in position] != [1, GRID * GRID]:
         raise CorruptAsset(f"{path} has no position embedding of {GRID}x{GRID} patches.")
-    state["pos_embed"] = torch.cat(position, dim=1)
+    try:
+        state = _renamed(parts)
+    except KeyError as error:
+        raise CorruptAsset(f"{path} lacks the encoder weight {error}.") from None
+    if parts:
+        raise CorruptAsset(f"{path} holds unknown encoder weights: {', '.join(sorted(parts))}.")
+    return {"pos_embed": torch.cat(position, dim=1), **state}
+
+
+def _renamed(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take what belongs to the encoder out of its parts, under timm's names."""
+    state: dict[str, Tensor] = {}
     state["cls_token"] = parts.pop("embeddings.cls_token")
     for key in ("weight", "bias"):
         state[f"patch_embed.proj.{key}"] = parts.pop(
             f"embeddings.patch_embeddings.projection.{key}"
         )
         state[f"norm.{key}"] = parts.pop(f"layernorm.{key}")
-    blocks = {int(m[1]) for name in parts if (m := _NORM.fullmatch(name))}
+    blocks = {int(m[1]) for name in parts if (m := _LAYER.fullmatch(name))}
     for i in sorted(blocks):
         source, target = f"encoder.layer.{i}", f"blocks.{i}"
         for key in ("weight", "bias"):
@@ -134,8 +144,6 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
                 state[f"{target}.{ours}.{key}"] = parts.pop(f"{source}.{theirs}.{key}")
         for n in (1, 2):
             state[f"{target}.ls{n}.gamma"] = parts.pop(f"{source}.layer_scale{n}.lambda1")
-    if parts:
-        raise CorruptAsset(f"{path} holds unknown encoder weights: {', '.join(sorted(parts))}.")
     return state
 
 

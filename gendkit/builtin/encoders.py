@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from gendkit.errors import MissingAsset, UnknownPart
+from gendkit.errors import InvalidSpec, MissingAsset, UnknownPart
 from gendkit.plugin.specs import Interpolation, Resize, ResolvedBackbone
 
 CLIP = ("ViT-L-14-quickgelu", "openai")
@@ -160,8 +160,13 @@ def _timm(
         options["img_size"] = image_size
     if depth is not None:
         options["depth"] = depth
-    with _hub(f"timm's weights {name}"):
-        model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    try:
+        with _hub(f"timm's weights {name}"):
+            model: nn.Module = timm.create_model(
+                name, pretrained=pretrained, num_classes=0, **options
+            )
+    except TypeError as error:  # what timm's models take, they alone know
+        raise InvalidSpec(f"timm's {name} cannot be built with {options}: {error}.") from None
     return model
 
 

@@ -55,12 +55,12 @@ def video_level(
     y, s = _checked(labels, scores)
     table = pd.DataFrame({"video": list(videos), "label": y, "score": s})
     frames = table.groupby("video", sort=False)
-    mixed = frames["label"].nunique() > 1
-    if mixed.any():
+    low, high = frames["label"].min(), frames["label"].max()
+    if (low != high).any():
         raise InvalidLabels(
-            f"video {mixed.idxmax()!r} has frames labelled real and frames labelled fake."
+            f"video {(low != high).idxmax()!r} has frames labelled real and frames labelled fake."
         )
-    return frames["label"].first().to_numpy(), frames["score"].mean().to_numpy()
+    return low.to_numpy(), frames["score"].mean().to_numpy()
 
 
 METRICS = {"auroc": auroc, "macro-ap": macro_ap}
