@@ -109,7 +109,7 @@ def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
     """Return the sha256 over names, shapes and little-endian float32 bytes, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name].detach().cpu().float().numpy(), dtype="<f4")
+        array = np.asarray(tensors[name].detach().cpu().float().numpy(), dtype="<f4")
         digest.update(f"{name}{tuple(array.shape)}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

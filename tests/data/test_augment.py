@@ -120,7 +120,7 @@ def test_the_input_is_left_untouched_and_the_size_kept(name: str) -> None:
 
 
 def test_light_augmentation_moves_whole_pixels_and_keeps_differences() -> None:
-    """Apart from a gain of at most a tenth, differences of neighbouring pixels stay as they were."""
+    """Apart from a gain of at most a tenth, neighbouring pixels differ as before."""
     crop = np.random.default_rng(0).integers(60, 180, (50, 50, 3), dtype=np.uint8)
     for seed in range(10):
         result = light(crop, np.random.default_rng(seed))
