@@ -16,7 +16,7 @@ from gendkit.plugin.specs import BackboneSpec
 from gendkit.testing.small import DIM, registered, small_backbone
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def spec() -> Iterator[BackboneSpec]:
     """The small backbone, registered as `small`."""
     spec = small_backbone()

@@ -1,0 +1,85 @@
+"""The score of a file: its mean, its record and its table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from gendkit.model.score import FrameScore, Score
+
+
+def frame(number: int, score: float | None, reason: str = "") -> FrameScore:
+    return FrameScore(frame=number, time=number / 25, score=score, box=None, reason=reason)
+
+
+SCORE = Score(
+    path="clips/a.mp4",
+    frames_total=90,
+    frames=(frame(3, 0.2), frame(7, None, "no face found"), frame(8, 0.6)),
+    problem="",
+    seconds=1.23456,
+    adapter="abc",
+    dtype="bfloat16",
+)
+EMPTY = replace(SCORE, frames=(frame(0, None, "no face found"),))
+
+
+def test_a_file_scores_the_mean_of_its_frames_with_a_face() -> None:
+    assert SCORE.score == pytest.approx(0.4)
+    assert SCORE.faces == 2
+    assert SCORE.status == "scored"
+    assert SCORE.reasons == {"no face found": 1}
+
+
+@pytest.mark.parametrize("score", [EMPTY, replace(SCORE, frames=())])
+def test_a_file_without_a_face_has_no_score(score: Score) -> None:
+    assert score.score is None
+    assert score.faces == 0
+    assert score.status == "not examined"
+    assert score.to_dict()["score"] is None
+
+
+def test_the_record_is_flat_json() -> None:
+    assert json.loads(json.dumps(SCORE.to_dict())) == {
+        "path": "clips/a.mp4",
+        "status": "scored",
+        "score": pytest.approx(0.4),
+        "faces": 2,
+        "frames_looked_at": 3,
+        "frames_total": 90,
+        "frames_without_face": 1,
+        "reasons": {"no face found": 1},
+        "problem": "",
+        "seconds": 1.235,
+        "adapter": "abc",
+        "dtype": "bfloat16",
+    }
+
+
+def test_the_table_has_one_row_a_frame() -> None:
+    table = SCORE.to_frame()
+    assert table.columns.tolist() == ["path", "frame", "time", "score", "reason"]
+    assert table["frame"].tolist() == [3, 7, 8]
+    assert table["score"].isna().tolist() == [False, True, False]
+    assert replace(SCORE, frames=()).to_frame().columns.tolist() == table.columns.tolist()
+
+
+def test_the_text_says_the_score_and_what_it_rests_on() -> None:
+    assert repr(SCORE) == "Score(clips/a.mp4: score 0.400, 2 of 3 frames with a face)"
+    assert repr(EMPTY) == "Score(clips/a.mp4: not examined, 0 of 1 frames with a face)"
+
+
+def test_the_html_shows_reasons_and_problems() -> None:
+    html = replace(SCORE, problem="cut off")._repr_html_()
+    for words in ("0.400", "no face found", "cut off", "2 in 3 frames looked at, of 90"):
+        assert words in html
+
+
+def test_names_and_reasons_from_files_are_escaped() -> None:
+    evil = "<script>alert(1)</script>"
+    score = replace(SCORE, path=evil, problem=evil, frames=(frame(0, None, evil),))
+    html = score._repr_html_()
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") == 3
