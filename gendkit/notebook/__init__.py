@@ -1,0 +1,1 @@
+"""For the notebook: pictures and widgets."""

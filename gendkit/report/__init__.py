@@ -1,0 +1,1 @@
+"""Self-contained pages: a value enters, one HTML document leaves."""
