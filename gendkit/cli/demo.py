@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gendkit.cli.options import DEVICE, OVERWRITE
-from gendkit.cli.show import show_json
-
-PAGE, RECORD = "report.html", "report.json"
+from gendkit.cli.show import NOTHING, show_json, show_table
 
 
 @click.command()
@@ -45,20 +44,47 @@ def demo(
              gendkit demo --faces my-portraits --out portraits-demo
     """
     from gendkit.output import new_folder
+    from gendkit.report.demo import NUMBERS, PAGE, write_demo
 
-    target = new_folder(out, overwrite=overwrite, marker=RECORD)  # before torch is loaded
+    target = new_folder(out, overwrite=overwrite, marker=NUMBERS)  # before torch is loaded
 
     from gendkit.evaluate.demo import run_demo
-    from gendkit.report.demo import demo_json, render_demo
 
     with target as folder:
         result = run_demo(folder, faces=faces, quick=quick, seed=seed, device=device)
-        record = demo_json(result)
-        (folder / PAGE).write_text(render_demo(result), encoding="utf-8")
-        (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        record = write_demo(result, folder)
     if as_json:
         return show_json(record)
-    click.echo(record["headline"])
+    _show_families([*record["families"], *record["groups"]])
+    click.echo()
+    if quick:
+        click.echo("The quick form shows that all works; its numbers mean nothing.")
+    else:
+        click.echo(record["headline"])
     click.echo(f"The page: {out / PAGE}")
     click.echo(f"To score files of yours: gendkit score FILE --adapter {out / 'run'}")
     return None
+
+
+def _show_families(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Show the AUROC of each family and, after a group's families, their mean."""
+    cells = [
+        (
+            row["group"],
+            row["family"],
+            _number(row["probe"]),
+            _number(row["tuned"]),
+            _number(row["difference"], sign=True),
+            f"[{_number(row['difference_low'], sign=True)}, "
+            f"{_number(row['difference_high'], sign=True)}]",
+        )
+        for row in sorted(rows, key=lambda row: ("seen", "unseen", "control").index(row["group"]))
+    ]
+    columns = ("AUROC", "family", "probe", "tuned", "tuned - probe", "95 % interval")
+    show_table(cells, columns, right=("probe", "tuned", "tuned - probe"))
+
+
+def _number(value: float | None, *, sign: bool = False) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:{'+' if sign else ''}.3f}"

@@ -166,8 +166,8 @@ def _run(
 ) -> list[tuple[Rows, str]]:
     """Work on all clips in threads; return the results in the order of the clips."""
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        futures = [pool.submit(work, clip, folder) for clip in clips]
         try:
+            futures = [pool.submit(work, clip, folder) for clip in clips]
             for number, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 if progress is not None:

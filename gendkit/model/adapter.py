@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidAdapter, MissingMedia, WrongBackbone
@@ -156,8 +156,12 @@ class Adapter:
         header |= {"format": FORMAT, "digest": _digest(header)}
         part = path.with_name(path.name + ".part")
         tensors = {name: t.contiguous() for name, t in self._tensors().items()}
-        save_file(tensors, part, metadata={"gendkit": json.dumps(header, sort_keys=True)})
-        os.replace(part, path)
+        content = save(tensors, metadata={"gendkit": json.dumps(header, sort_keys=True)})
+        try:
+            part.write_bytes(content)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
         return path
 
     def apply(self, backbone: nn.Module, spec: BackboneSpec) -> None:

@@ -209,7 +209,7 @@ class Detector:
             extractor=extractor,
             frames=frames,
             order=order,
-            scale=float(extraction.get("scale", SCALE)),
+            scale=float(extraction.get("scale") or SCALE),
             size=extraction.get("size"),
         )
 

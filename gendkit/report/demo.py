@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from gendkit.evaluate.result import DemoResult, Neighbour, Neighbourhood, ScoredClip
 
-PAGE, NUMBERS = "report.html", "results.json"
+PAGE, NUMBERS = "report.html", "report.json"
 
 _CONTENTS = (
     ("families", "By forgery family"),
@@ -85,13 +85,16 @@ def render_demo(result: DemoResult) -> str:
     )
 
 
-def write_demo(result: DemoResult, folder: str | Path) -> Path:
-    """Write `report.html` and, beside it, `results.json` into a folder; return the page's path."""
-    page_file = Path(folder) / PAGE
-    text = json.dumps(demo_json(result), allow_nan=False, indent=1)
+def write_demo(result: DemoResult, folder: str | Path) -> dict[str, Any]:
+    """Write `report.html` and `report.json` into a folder; return what the latter holds.
+
+    For the values see `demo_json`.
+    """
+    record = demo_json(result)
+    text = json.dumps(record, allow_nan=False, indent=1)
     (Path(folder) / NUMBERS).write_text(text, encoding="utf-8")
-    page_file.write_text(render_demo(result), encoding="utf-8")
-    return page_file
+    (Path(folder) / PAGE).write_text(render_demo(result), encoding="utf-8")
+    return record
 
 
 def demo_json(result: DemoResult) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Run:
         The frozen probe as an adapter (base layer norms), where the recipe starts from it.
     history
         One row an epoch: `epoch`, `loss`, each loss's own value, `learning_rate`, the validation
-        metrics, `seconds`.
+        metrics (NaN where the recipe keeps the last epoch and this is another), `seconds`.
     layers
         How far each layer norm moved; see `gendkit.model.adapter.movement`.
     record
@@ -149,7 +149,10 @@ def fit(
         "chosen_epoch": chosen.epoch,
         "chosen_by": recipe.selection.model_dump(),
         "data": {"train": describe(train), "validation": describe(validation)},
-        "history": history.to_dict(orient="records"),
+        "history": [
+            {k: v for k, v in row.items() if np.isfinite(v)}
+            for row in history.to_dict(orient="records")
+        ],
         "versions": versions(),
         "device": device,
         "dtype": recipe.dtype,
@@ -262,9 +265,11 @@ class _Trainer:
                 for key, value in terms.items():
                     sums[key] = sums.get(key, 0.0) + value / steps
                 progress(step + 1, recipe.epochs * steps, f"train {recipe.name}")
-            row = {"epoch": epoch, **sums, "learning_rate": rate, **self.validate(validation)}
-            rows.append({**row, "seconds": time.perf_counter() - start})
             metric = recipe.selection.metric
+            row = {"epoch": epoch, **sums, "learning_rate": rate}
+            if metric != "last" or epoch == recipe.epochs - 1:
+                row |= self.validate(validation)
+            rows.append({**row, "seconds": time.perf_counter() - start})
             value = float(epoch) if metric == "last" else row[f"validation_{metric}"]
             if best is None or value > best.value:
                 best = _Chosen(adapter=self.adapter(), epoch=epoch, value=value)
@@ -297,8 +302,6 @@ class _Trainer:
         return values
 
     def validate(self, validation: Manifest) -> dict[str, float]:
-        if self.recipe.selection.metric == "last":
-            return {}
         scores = self.outputs(validation).score
         frame_labels = validation.labels()
         videos = (validation.table["dataset"] + "/" + validation.table["video"]).tolist()

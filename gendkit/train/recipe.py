@@ -9,7 +9,14 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from gendkit.errors import InvalidRecipe, MissingMedia
 
@@ -18,7 +25,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Selection(_Frozen):
@@ -42,7 +51,7 @@ class Recipe(_Frozen):
     """Name of a backbone, such as `dinov2-vits14` or `timm:NAME`."""
     image_size: Annotated[int, Field(gt=0)] | None = None
     """Side of the input in pixels; None is the backbone's own."""
-    losses: dict[str, float] = {"cross-entropy": 1.0}
+    losses: Annotated[dict[str, float], Field(min_length=1)] = {"cross-entropy": 1.0}
     """Losses by plugin name, with their weights."""
     head_init: Literal["random", "probe"] = "random"
     """`random`, or a logistic regression on the frozen embeddings of the training crops."""
@@ -81,6 +90,14 @@ class Recipe(_Frozen):
     """Which epoch is kept, and by what."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the head, the order and the augmentation."""
+
+    @field_validator("min_learning_rate")
+    @classmethod
+    def _below_the_peak(cls, value: float, info: ValidationInfo) -> float:
+        peak = info.data.get("learning_rate", math.inf)
+        if value > peak:
+            raise ValueError(f"must not be above learning_rate, {peak:g}")
+        return value
 
     @classmethod
     def of(cls, source: str | Path | Recipe, **changes: Any) -> Recipe:
@@ -203,8 +220,9 @@ PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
 
 
 def _explain(error: ValidationError) -> str:
-    """Say in one line what is wrong with the first bad field."""
-    first = error.errors()[0]
+    """Say in one line what is wrong with one bad field, a misspelt one first."""
+    errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first = errors[0]
     field = ".".join(str(p) for p in first["loc"])
     if first["type"] == "extra_forbidden":
         known = [*Recipe.model_fields, *(f"selection.{f}" for f in Selection.model_fields)]
@@ -213,4 +231,5 @@ def _explain(error: ValidationError) -> str:
         return f"unknown field {field!r}; {meant}"
     if first["type"] == "missing":
         return f"field {field!r} is missing."
-    return f"field {field!r} is {first['input']!r}: {first['msg']}."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"field {field!r} is {first['input']!r}: {message}."
