@@ -236,7 +236,7 @@ def _clips_of(
 
 
 def _photo(path: Path, face: Face) -> Photo:
-    points = tuple((float(x), float(y)) for x, y in face.landmarks)
+    points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.landmarks)
     return Photo(path=path, landmarks=points)
 
 

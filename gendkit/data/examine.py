@@ -51,7 +51,8 @@ class Crop:
     image
         RGB uint8 crop of the largest face, or None without a usable face.
     box, landmarks
-        In pixels of the frame: left, top, right, bottom, and five x, y; None without a face.
+        In pixels of the frame, to hundredths: left, top, right, bottom, and five x, y; None
+        without a face.
     confidence
         Of the face extractor; None where the dataset gave the landmarks.
     reason
@@ -272,8 +273,8 @@ def _search(
 def _look(frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | None) -> Crop:
     blank = Crop(frame=frame.index, time=frame.time, reason=NO_FACE)
     if frame.landmarks is not None:
-        points = np.asarray(frame.landmarks, dtype=np.float32)
-        known = replace(blank, landmarks=_pairs(points), box=_bounds(points))
+        points = _pairs(frame.landmarks)
+        known = replace(blank, landmarks=points, box=_bounds(points))
     else:
         try:
             face = largest_face(extractor(frame.image))
@@ -284,12 +285,16 @@ def _look(frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | N
             return replace(blank, reason=f"the face extractor failed: {text}")
         if face is None:
             return blank
-        points = face.landmarks
+        points = _pairs(face.landmarks)
+        left, top, right, bottom = (_rounded(edge) for edge in face.box)
         known = replace(
-            blank, landmarks=_pairs(points), box=face.box, confidence=float(face.confidence)
+            blank,
+            landmarks=points,
+            box=(left, top, right, bottom),
+            confidence=round(float(face.confidence), 4),
         )
     try:
-        image = align_face(frame.image, points, scale=scale, size=size)
+        image = align_face(frame.image, np.array(points, np.float32), scale=scale, size=size)
     except InvalidImage as error:
         return replace(known, reason=str(error))
     return replace(known, image=image, reason="")
@@ -327,9 +332,14 @@ def _crop_again(
 
 
 def _pairs(points: NDArray[np.float32]) -> tuple[tuple[float, float], ...]:
-    return tuple((float(x), float(y)) for x, y in points)
+    return tuple((_rounded(x), _rounded(y)) for x, y in points)
 
 
-def _bounds(points: NDArray[np.float32]) -> Box:
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    return float(left), float(top), float(right), float(bottom)
+def _bounds(points: tuple[tuple[float, float], ...]) -> Box:
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _rounded(pixels: float) -> float:
+    """Round to 1/100 pixel: machines whose last bits differ then write the same manifest."""
+    return round(float(pixels), 2)

@@ -553,7 +553,9 @@ def test_a_portrait_is_cropped_with_the_eyes_where_the_template_has_them(
     portrait = sorted((shared / "portraits").glob("*.jpg"))[0]
     manifest = extract(portrait, tmp_path / "out", size=224)
     [face] = CenterFace(asset("centerface"))(read_image(portrait))
-    assert np.allclose(manifest.table["landmarks"][0], face.landmarks.ravel())
+    recorded = np.asarray(manifest.table["landmarks"][0])
+    assert np.abs(recorded - face.landmarks.ravel()).max() <= 0.005 + 1e-5
+    assert (recorded == recorded.round(2)).all()
     [again] = CenterFace(asset("centerface"))(manifest.crop(0))
     expected = ((np.asarray(TEMPLATE) - 0.5) / 1.3 + 0.5) * 224
     assert np.abs(again.landmarks - expected).max() < 15
