@@ -57,10 +57,7 @@ def demo(
         return show_json(record)
     _show_families([*record["families"], *record["groups"]])
     click.echo()
-    if quick:
-        click.echo("The quick form shows that all works; its numbers mean nothing.")
-    else:
-        click.echo(record["headline"])
+    click.echo(f"{record['headline']}.")
     click.echo(f"The page: {out / PAGE}")
     click.echo(f"To score files of yours: gendkit score FILE --adapter {out / 'run'}")
     return None

@@ -179,6 +179,7 @@ def run_demo(
         neighbourhood=neighbourhood,
         layers=run.layers,
         seconds=watch.seconds,
+        quick=quick,
     )
 
 

@@ -94,6 +94,8 @@ class DemoResult:
         L2 norm of its change over the L2 norm of what it was.
     seconds
         Wall time by stage.
+    quick
+        Whether this was the quick form, whose numbers mean nothing.
     """
 
     facts: Mapping[str, Any]
@@ -107,3 +109,4 @@ class DemoResult:
     neighbourhood: Neighbourhood
     layers: pd.DataFrame
     seconds: Mapping[str, float] = field(default_factory=dict)
+    quick: bool = False

@@ -104,9 +104,9 @@ def demo_json(result: DemoResult) -> dict[str, Any]:
     and one record a sample, with the sample's place on the map, but not its embedding.
     """
     near = result.neighbourhood
-    found = _effects(result)
     return {
-        "headline": findings.headline(found["seen"], found["unseen"]),
+        "headline": _headline(result),
+        "quick": result.quick,
         "facts": plain(result.facts),
         "families": records(result.families),
         "groups": records(result.groups),
@@ -132,6 +132,13 @@ def _effects(result: DemoResult) -> dict[str, findings.Effect | None]:
     return {g: findings.effect(result.families, result.groups, g) for g in figures.GROUPS}
 
 
+def _headline(result: DemoResult) -> str:
+    if result.quick:
+        return findings.QUICK
+    found = _effects(result)
+    return findings.headline(found["seen"], found["unseen"])
+
+
 def _lead(result: DemoResult) -> Html:
     found = _effects(result)
     said = [findings.comparison(e) for g in ("unseen", "seen") if (e := found[g]) is not None]
@@ -140,7 +147,7 @@ def _lead(result: DemoResult) -> Html:
             label,
             number(e.mean, sign=True),
             f"AUROC, tuned minus probe; 95 % interval {interval(e.low, e.high, sign=True)}",
-            tone=findings.tone(e),
+            tone="" if result.quick else findings.tone(e),
         )
         for group, label in (("unseen", "Forgeries never seen"), ("seen", "Forgeries seen"))
         if (e := found[group]) is not None
@@ -151,8 +158,8 @@ def _lead(result: DemoResult) -> Html:
         shown.append(tile("Changes that are no forgery", number(control.tuned), detail))
     return join(
         tag("p", "gendkit demo", class_="eyebrow"),
-        tag("h1", findings.headline(found["seen"], found["unseen"])),
-        tag("p", " ".join(said), class_="lede"),
+        tag("h1", _headline(result)),
+        None if result.quick else tag("p", " ".join(said), class_="lede"),
         tiles(*shown),
     )
 

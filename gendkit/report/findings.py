@@ -96,6 +96,10 @@ def headline(seen: Effect | None, unseen: Effect | None) -> str:
     }[unseen.direction]
 
 
+QUICK = "A quick run: it shows that all works, and its numbers mean nothing"
+"""The headline of a demo too small for any other."""
+
+
 def comparison(found: Effect) -> str:
     """Return what the run says about a group, with its numbers."""
     count = f"{found.families} " if found.families > 1 else ""

@@ -74,3 +74,23 @@ def test_a_folder_without_photos_is_one_line(gendkit: Run, cache: None, tmp_path
     assert len(said.err.splitlines()) == 1
     assert str(tmp_path / "photos") in said.err
     assert not (tmp_path / "demo").exists()
+
+
+def test_the_table_gives_each_family_and_then_the_mean_of_its_group(
+    gendkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from gendkit.testing.demo_result import fake_demo_result
+
+    made = fake_demo_result(samples=50)
+    monkeypatch.setattr("gendkit.evaluate.demo.run_demo", lambda folder, **options: made)
+    said = gendkit("demo", "--out", tmp_path / "demo")
+    assert said.code == 0, said.err
+    table, rest = said.out.split("\n\n")
+    rows = [line.split() for line in table.splitlines()[1:]]
+    for group in ("seen", "unseen", "control"):
+        members = made.families[made.families["group"] == group]
+        [mean] = made.groups.loc[made.groups["group"] == group, "difference"]
+        named = [row[1] for row in rows if row[0] == group]
+        assert named == [*members["family"], "mean"]
+        assert f"{mean:+.3f}" in next(row for row in rows if row[:2] == [group, "mean"])
+    assert json.loads((tmp_path / "demo" / "report.json").read_text())["headline"] in rest

@@ -168,6 +168,14 @@ def test_the_headline_follows_the_numbers(gain, word):
     assert demo_json(made)["headline"] == heading[1]
 
 
+def test_a_quick_run_claims_nothing(result):
+    made = replace(result, quick=True)
+    assert "a gain of" in render_demo(result)
+    assert "a gain of" not in render_demo(made)
+    assert "its numbers mean nothing" in render_demo(made)
+    assert demo_json(made)["headline"].endswith("its numbers mean nothing")
+
+
 def test_hostile_names_stay_text(broken):
     text = render_demo(broken)
     page = Reader(text)
