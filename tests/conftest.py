@@ -1,12 +1,16 @@
-"""What tests share: the folder beside the checkout, cached assets, and the need of a GPU."""
+"""What tests share: the folder beside the checkout, cached assets, a small detector, a GPU."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from gendkit.model.detector import Detector
 
 REQUIRE = "GENDKIT_REQUIRE_ASSETS"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -35,6 +39,29 @@ def asset() -> Callable[[str], Path]:
             pytest.skip(str(error))
 
     return path
+
+
+@pytest.fixture
+def detector() -> Iterator[Detector]:
+    """The small backbone with the layer norms of its base and a random head."""
+    import torch
+
+    from gendkit.model.adapter import Adapter, header_of
+    from gendkit.model.backbone import build_backbone, norms_of
+    from gendkit.model.detector import Detector
+    from gendkit.model.head import Head
+    from gendkit.model.tuning import copy_of
+    from gendkit.testing.small import DIM, registered, small_backbone
+
+    spec = small_backbone()
+    backbone = build_backbone(spec)
+    header = header_of(
+        backbone, spec, spec.preprocessing, source="gendkit.testing", recipe={"name": "by hand"}
+    )
+    head = Head(DIM, generator=torch.Generator().manual_seed(0)).folded()
+    adapter = Adapter(header=header, norms=copy_of(norms_of(backbone, spec)), head=head)
+    with registered(spec):
+        yield Detector(backbone, spec=spec, adapter=adapter)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,23 +1,17 @@
-"""Seeded points on the sphere, and a detector and crops that are small enough to embed at once."""
+"""Seeded points on the sphere, and crops that are few enough to embed at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 
 from gendkit.data.manifest import Manifest
 from gendkit.manifold.schema import validate
-from gendkit.model.adapter import Adapter, header_of
-from gendkit.model.backbone import build_backbone, norms_of
-from gendkit.model.detector import Detector
-from gendkit.model.head import Head
-from gendkit.model.tuning import copy_of
-from gendkit.testing.small import DIM, registered, small_backbone, small_crops
+from gendkit.testing.small import small_crops
 
 Points = Callable[..., xr.Dataset]
 
@@ -47,17 +41,3 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Eight crops of two people."""
     root = tmp_path_factory.mktemp("crops")
     return small_crops(root, identities=("ann", "bob"), frames=2, split="final")
-
-
-@pytest.fixture
-def detector() -> Iterator[Detector]:
-    """The small backbone with the layer norms of its base and a random head."""
-    spec = small_backbone()
-    backbone = build_backbone(spec)
-    header = header_of(
-        backbone, spec, spec.preprocessing, source="gendkit.testing", recipe={"name": "by hand"}
-    )
-    head = Head(DIM, generator=torch.Generator().manual_seed(0)).folded()
-    adapter = Adapter(header=header, norms=copy_of(norms_of(backbone, spec)), head=head)
-    with registered(spec):
-        yield Detector(backbone, spec=spec, adapter=adapter)
