@@ -230,7 +230,7 @@ def test_embeddings_off_the_sphere_are_refused(points: Points) -> None:
             gk.neighbours(*pair)
 
 
-@pytest.mark.parametrize("copies", [1, 4])
+@pytest.mark.parametrize("copies", [1, 4, 9])
 def test_the_graph_has_each_point_first_and_then_the_nearest(points: Points, copies: int) -> None:
     embedding = np.repeat(points(20)["embedding"].values, copies, axis=0)
     rows, distances = graph(embedding, 6)
