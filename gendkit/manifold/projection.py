@@ -67,13 +67,14 @@ def _pca(embedding: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _umap(embedding: NDArray[np.float32], *, seed: int, k: int) -> NDArray[np.float64]:
-    import umap
-
     k = min(k, len(embedding) - 1)
     rows, distances = graph(embedding, k)
     with warnings.catch_warnings():
-        # umap-learn says what is meant here: a given graph, and one thread for a given seed.
+        # umap-learn says what is meant here: a given graph, one thread for a given seed, and no
+        # Tensorflow.
         warnings.simplefilter("ignore")
+        import umap
+
         places: NDArray[np.float64] = umap.UMAP(
             n_neighbors=k,
             metric="cosine",

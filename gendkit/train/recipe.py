@@ -65,7 +65,7 @@ class Recipe(_Frozen):
     """Peak, for the layer norms."""
     head_learning_rate: Positive | None = None
     """Peak, for the head; None is the same as for the layer norms."""
-    min_learning_rate: NotNegative = 1e-5
+    min_learning_rate: Annotated[float, Field(ge=0, validate_default=True)] = 1e-5
     """Start of the warm-up and end of each cosine cycle; the head's is in proportion."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.9,
@@ -133,7 +133,7 @@ class Recipe(_Frozen):
                 f"{path} holds {type(fields).__name__}; expected fields of a recipe."
             )
         preset = fields.pop("preset", None)
-        if preset is not None and preset not in PRESETS:
+        if preset is not None and str(preset) not in PRESETS:
             raise InvalidRecipe(f"{path}: preset {preset!r}; there is {', '.join(PRESETS)}.")
         base = dict(PRESETS[preset]) if preset else {}
         return cls._checked({"name": path.stem, **base, **fields, **changes}, str(path))

@@ -14,7 +14,6 @@ from gendkit.errors import InvalidEmbeddings, MissingDependency
 
 from .conftest import Points
 
-IMPORT = pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 
 
 @pytest.fixture
@@ -86,7 +85,6 @@ def test_embeddings_off_the_sphere_are_refused(points: Points) -> None:
         gk.project(ds, method="pca")
 
 
-@IMPORT
 def test_without_faiss_a_umap_is_refused_in_one_line(
     points: Points, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +94,6 @@ def test_without_faiss_a_umap_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
-@IMPORT
 @pytest.mark.slow
 def test_one_seed_gives_one_umap_and_another_another(clusters: xr.Dataset) -> None:
     one, same, other = (gk.project(clusters, seed=s, k=8)["projection"].values for s in (0, 0, 1))
@@ -104,7 +101,6 @@ def test_one_seed_gives_one_umap_and_another_another(clusters: xr.Dataset) -> No
     assert not np.allclose(one, other, atol=0.1)
 
 
-@IMPORT
 @pytest.mark.slow
 def test_a_umap_keeps_neighbours_together(clusters: xr.Dataset) -> None:
     places = gk.project(clusters, k=8)["projection"].values
@@ -113,7 +109,6 @@ def test_a_umap_keeps_neighbours_together(clusters: xr.Dataset) -> None:
     assert (distance.argmin(axis=1) // 20 == np.arange(60) // 20).mean() == 1
 
 
-@IMPORT
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 4, 16])
 def test_a_umap_of_few_points_lowers_the_number_of_neighbours(points: Points, n: int) -> None:
