@@ -338,7 +338,7 @@ def _facts(
         "seed": recipe.seed,
         "face extractor": f"{manifest.meta.get('extractor')}, threshold "
         f"{manifest.meta.get('threshold')}, scale {manifest.meta.get('scale')}",
-        "final crops evaluated so far": f"{times_seen} times on this machine",
+        "evaluations of these final crops": f"{times_seen} on this machine, this one included",
         "device": run.record["device"],
         "versions": ", ".join(f"{k} {v}" for k, v in versions().items()),
     }

@@ -283,7 +283,8 @@ def _map(ds: xr.Dataset) -> Html:
 
 def _splits(ds: xr.Dataset) -> str:
     names = sorted(set(ds["split"].to_numpy()) - {""}) if "split" in ds else []
-    return f" of the split {' and '.join(names)}" if names else ""
+    kind = "split" if len(names) == 1 else "splits"
+    return f" of the {kind} {' and '.join(names)}" if names else ""
 
 
 def _neighbours(near: Neighbourhood) -> Html:
@@ -310,14 +311,14 @@ def _changes(result: DemoResult) -> Html:
             alt="Relative change of the layer norms’ biases by depth.",
         ),
     ]
-    columns = [c for c in result.curve.columns if c != "epoch"]
+    columns = {c: str(c).replace("_", " ") for c in _informative(result.curve)}
     training = [
         chart(
             figures.curve(result.curve, column=c, width=230),
-            title=str(c),
-            alt=f"Training: {c} by epoch.",
+            title=name,
+            alt=f"Training: {name} by epoch.",
         )
-        for c in columns
+        for c, name in columns.items()
     ]
     return join(
         prose(findings.movement(result.layers)),
@@ -328,11 +329,21 @@ def _changes(result: DemoResult) -> Html:
         ),
         figure(
             panels(*training, least=13),
-            caption="Training loss and its terms by epoch, each on its own scale.",
+            caption="Loss, its terms and the validation metrics by epoch, each on its own scale.",
         )
         if columns and len(result.curve)
         else None,
     )
+
+
+def _informative(curve: pd.DataFrame) -> list[str]:
+    """Return the columns that say something about learning, a single term of the loss not twice."""
+    columns = [c for c in curve.columns if c not in ("epoch", "learning_rate", "seconds")]
+    return [c for c in columns if c == "loss" or "loss" not in columns or _differ(curve, c)]
+
+
+def _differ(curve: pd.DataFrame, column: str) -> bool:
+    return not np.allclose(curve[column], curve["loss"], rtol=1e-6, equal_nan=True)
 
 
 def _made(result: DemoResult) -> Html:

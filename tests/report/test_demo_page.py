@@ -168,6 +168,17 @@ def test_the_headline_follows_the_numbers(gain, word):
     assert demo_json(made)["headline"] == heading[1]
 
 
+def test_the_training_panels_show_what_was_learnt_and_nothing_twice(result):
+    curve = result.curve.assign(learning_rate=0.1, seconds=9.0, validation_auroc=0.7)
+    said = render_demo(replace(result, curve=curve))
+    for name in ("loss", "cross-entropy", "uniformity", "alignment", "validation auroc"):
+        assert f"Training: {name} by epoch." in said
+    assert "Training: learning" not in said
+    assert "Training: seconds" not in said
+    alone = curve.assign(loss=curve["cross-entropy"])
+    assert "Training: cross-entropy" not in render_demo(replace(result, curve=alone))
+
+
 def test_a_quick_run_claims_nothing(result):
     made = replace(result, quick=True)
     assert "a gain of" in render_demo(result)
