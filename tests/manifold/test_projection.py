@@ -15,7 +15,6 @@ from gendkit.errors import InvalidEmbeddings, MissingDependency
 from .conftest import Points
 
 
-
 @pytest.fixture
 def clusters(points: Points) -> xr.Dataset:
     """Three groups of twenty points each, close together and far from each other."""
