@@ -79,3 +79,7 @@ class InvalidEmbeddings(GendkitError):
 
 class OutputExists(GendkitError):
     """An output that already holds something else."""
+
+
+class UnwritableOutput(GendkitError):
+    """An output that cannot be made where it is wanted."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from gendkit.errors import OutputExists
+from gendkit.errors import OutputExists, UnwritableOutput
 
 
 def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractContextManager[Path]:
@@ -33,10 +34,13 @@ def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractCon
     ------
     OutputExists
         If the folder holds something that may not be replaced.
+    UnwritableOutput
+        If it cannot be made where it is wanted.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise OutputExists(f"{path} is a file; give a folder.")
+    _check_parent(path)
     if path.is_dir() and any(path.iterdir()):
         if not (path / marker).exists():
             raise OutputExists(
@@ -49,14 +53,29 @@ def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractCon
     return _written(path.resolve())
 
 
+def _check_parent(path: Path) -> None:
+    """Find out before any work that a folder cannot be made."""
+    parent = next(p for p in path.absolute().parents if p.exists())
+    if not parent.is_dir():
+        raise UnwritableOutput(f"{path} cannot be made: {parent} is a file; give another folder.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UnwritableOutput(
+            f"{path} cannot be made: {parent} may not be written to; give another folder."
+        )
+
+
 @contextmanager
 def _written(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Both are beside the folder, so that moving them is a rename and no copy.
     part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     old = part.with_name(f"{part.name}-old")
     try:
-        part.mkdir()
+        try:
+            part.mkdir(parents=True)
+        except OSError as error:
+            raise UnwritableOutput(
+                f"{path} cannot be made: {error.strerror}; give another folder."
+            ) from None
         yield part
         if path.exists():
             path.rename(old)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gendkit.errors import OutputExists
+from gendkit.errors import OutputExists, UnwritableOutput
 from gendkit.output import new_folder
 
 MARKER = "run.json"
@@ -93,3 +93,17 @@ def test_the_place_is_that_of_the_check_wherever_the_process_goes(
     with target as folder:
         (folder / MARKER).write_text("one")
     assert (tmp_path / "out" / MARKER).exists()
+
+
+def test_a_folder_below_a_file_is_refused_before_any_work(tmp_path: Path):
+    (tmp_path / "file.txt").write_text("four years")
+    for out in (tmp_path / "file.txt" / "out", tmp_path / "file.txt" / "deep" / "out"):
+        with pytest.raises(UnwritableOutput, match=r"file\.txt is a file; give another folder"):
+            new_folder(out, overwrite=False, marker=MARKER)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a file system that cannot be written")
+def test_a_folder_that_the_system_does_not_make_is_one_error():
+    folder = new_folder("/proc/gendkit-out", overwrite=False, marker=MARKER)
+    with pytest.raises(UnwritableOutput, match="/proc/gendkit-out cannot be made"), folder:
+        raise AssertionError("the block must not be entered")

