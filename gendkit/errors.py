@@ -13,12 +13,20 @@ class PluginError(GendkitError):
     """A plugin breaks a rule: a clash of names, a misspelt hook, a wrong part."""
 
 
+class RefusedPlugin(PluginError):
+    """A plugin whose hook is misspelt, or that takes a name of another: going on would mislead."""
+
+
 class InvalidSpec(PluginError):
     """A part declares something that cannot be true."""
 
 
 class UnknownPart(GendkitError):
     """No installed plugin gives a part of that name."""
+
+
+class InvalidOption(GendkitError):
+    """An option that a part does not have, or a value that it cannot take."""
 
 
 class MissingDependency(GendkitError):
@@ -51,6 +59,14 @@ class InvalidManifest(GendkitError):
 
 class InvalidRecipe(GendkitError):
     """A recipe with an unknown field or an impossible value."""
+
+
+class InvalidArgument(GendkitError):
+    """An argument of a function that is impossible, or impossible on this computer."""
+
+
+class Diverged(GendkitError):
+    """A loss that is no longer a finite number."""
 
 
 class NothingToTune(GendkitError):

@@ -52,6 +52,9 @@ class CenterFace:
         If the weights cannot be read.
     """
 
+    name = "centerface"
+    """By which the plugin gives it; recorded with the crops."""
+
     def __init__(self, weights: str | Path, *, threshold: float = 0.5) -> None:
         if not 0 < threshold < 1:
             raise ValueError(f"a threshold is between 0 and 1, got {threshold}.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gendkit.errors import InvalidOption, MissingMedia
 from gendkit.plugin.specs import DatasetSpec
 
 
@@ -27,10 +29,32 @@ def datasets() -> Iterator[DatasetSpec]:
 def _synthetic(root: Any = None, **options: Any) -> Any:
     from gendkit.builtin.datasets import SyntheticFaces
 
+    if root is not None:
+        raise InvalidOption(
+            f"synthetic draws its faces and takes no folder, got {str(root)!r}; leave the folder "
+            "away, or for photos of your own use the dataset photos."
+        )
+    _check_names(SyntheticFaces, options)
     return SyntheticFaces(**options)
 
 
-def _photos(root: Any, **options: Any) -> Any:
+def _photos(root: Any = None, **options: Any) -> Any:
     from gendkit.builtin.datasets import Photos
 
+    if root is None:
+        raise MissingMedia(
+            "photos was given no folder, expected one with photos of one face each; write "
+            "photos:FOLDER, in Python dataset('photos', FOLDER)."
+        )
+    _check_names(Photos, options)
     return Photos(root, **options)
+
+
+def _check_names(dataset: Any, options: Mapping[str, Any]) -> None:
+    known = [
+        p.name for p in inspect.signature(dataset).parameters.values() if p.kind is p.KEYWORD_ONLY
+    ]
+    if unknown := [name for name in options if name not in known]:
+        raise InvalidOption(
+            f"{dataset.name} has no option {unknown[0]!r}; there is {', '.join(known)}."
+        )

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import numbers
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gendkit.builtin.renderings import Drawing, Pair, Photo, Source
 from gendkit.data.degrade import DEGRADATIONS
@@ -27,7 +28,13 @@ from gendkit.data.forge import (
 )
 from gendkit.data.forge.geometry import Floats, eye_distance
 from gendkit.data.splits import SPLITS, Split, rendered_families, split_of_identity
-from gendkit.errors import InvalidImage, MissingMedia, UnknownPart, UnreadableMedia
+from gendkit.errors import (
+    InvalidImage,
+    InvalidOption,
+    MissingMedia,
+    UnknownPart,
+    UnreadableMedia,
+)
 from gendkit.plugin.protocols import Clip
 
 if TYPE_CHECKING:
@@ -37,6 +44,8 @@ log = logging.getLogger(__name__)
 
 MIN_SIDE = 40.0
 """Least distance of the eyes, in pixels, of a photo that is used: its crop has 160 a side."""
+SIDES = (128, 4096)
+"""Least and largest side, in pixels, of a drawn picture."""
 FITTED_ON = 16
 """How many people of a split the upsampler of its fakes is fitted on."""
 
@@ -58,7 +67,12 @@ class SyntheticFaces:
         Add negative controls: for people of development and final, each degradation of their first
         real clip and of one of its fakes.
     splits
-        Which splits to give.
+        Which splits to give; a text names one, or several with commas in between.
+
+    Raises
+    ------
+    InvalidOption, UnknownPart
+        For an option that cannot be, and for a split that does not exist.
     """
 
     name = "synthetic"
@@ -72,14 +86,13 @@ class SyntheticFaces:
         size: int = 256,
         seed: int = 0,
         controls: bool = True,
-        splits: Sequence[Split] = SPLITS,
+        splits: str | Sequence[Split] = SPLITS,
     ) -> None:
-        _check_counts(identities=identities, clips=clips)
-        if size < 128:
-            raise ValueError(f"faces are drawn from a size of 128 px on, got {size}.")
-        self._identities, self._clips = identities, clips
-        self._size, self._seed = size, seed
-        self._controls = controls
+        self._identities = _whole("identities", identities, least=1)
+        self._clips = _whole("clips", clips, least=1)
+        self._size = _whole("size", size, least=SIDES[0], most=SIDES[1])
+        self._seed = _whole("seed", seed, least=0)
+        self._controls = _yes_or_no("controls", controls)
         self._splits = _checked_splits(splits)
 
     def clips(self) -> Iterator[Clip]:
@@ -119,6 +132,8 @@ class Photos:
     ------
     MissingMedia
         If the folder does not exist or holds no picture.
+    InvalidOption, UnknownPart
+        As for `SyntheticFaces`.
     """
 
     name = "photos"
@@ -131,12 +146,13 @@ class Photos:
         variants: int = 2,
         seed: int = 0,
         controls: bool = True,
-        splits: Sequence[Split] = SPLITS,
+        splits: str | Sequence[Split] = SPLITS,
     ) -> None:
-        _check_counts(variants=variants)
-        self._paths = _pictures(root)
-        self._variants, self._seed, self._controls = variants, seed, controls
+        self._variants = _whole("variants", variants, least=1)
+        self._seed = _whole("seed", seed, least=0)
+        self._controls = _yes_or_no("controls", controls)
         self._splits = _checked_splits(splits)
+        self._paths = _pictures(root)
 
     @property
     def excluded(self) -> Mapping[str, str]:
@@ -263,17 +279,33 @@ def _pictures(root: str | Path) -> list[Path]:
     return paths
 
 
-def _checked_splits(splits: Iterable[Split]) -> tuple[Split, ...]:
-    wanted = tuple(splits)
+def _checked_splits(splits: str | Iterable[Split]) -> tuple[Split, ...]:
+    there = f"there is {', '.join(SPLITS)}"
+    if isinstance(splits, str):
+        wanted: list[Any] = [name.strip() for name in splits.split(",") if name.strip()]
+    elif isinstance(splits, Iterable):
+        wanted = list(splits)
+    else:
+        raise InvalidOption(f"splits must be a name or a list of names, got {splits!r}; {there}.")
+    if not wanted:
+        raise InvalidOption(f"splits names none; {there}.")
     if unknown := [s for s in wanted if s not in SPLITS]:
-        raise UnknownPart(f"no split is named {unknown[0]!r}; there is {', '.join(SPLITS)}.")
+        raise UnknownPart(f"no split is named {unknown[0]!r}; {there}.")
     return tuple(s for s in SPLITS if s in wanted)
 
 
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} must be 1 or more, got {count}.")
+def _whole(name: str, value: Any, *, least: int, most: int | None = None) -> int:
+    number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if number and least <= value and (most is None or value <= most):
+        return int(value)
+    bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
+    raise InvalidOption(f"{name} must be a whole number {bounds}, got {value!r}.")
+
+
+def _yes_or_no(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidOption(f"{name} must be true or false, got {value!r}.")
+    return value
 
 
 def _seed(*parts: object) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,15 @@ from gendkit.cli.show import show_json
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import Dataset
+
+SCALE, SIDE = 10, 4096
+
+
+def _finite(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse NaN, which no range does."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not in the range 0<x<={SCALE}.")
+    return value
 
 
 @click.command()
@@ -29,27 +39,31 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
               help="Of the random order.")  # fmt: skip
 @click.option("--extractor", default="centerface", show_default=True, help="Face extractor.")
-@click.option("--scale", default=1.3, show_default=True, type=click.FloatRange(0, min_open=True),
+@click.option("--scale", default=1.3, show_default=True, callback=_finite,
+              type=click.FloatRange(0, SCALE, min_open=True),
               help="Size of the crop around the face.")  # fmt: skip
 @click.option(
-    "--size", type=click.IntRange(1), help="Side of the crops in pixels [default: native]."
+    "--size", type=click.IntRange(1, SIDE), help="Side of the crops in pixels [default: native]."
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads.")
 @OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with the counts.")
 def extract(
     source: str, out: Path, *, options: tuple[str, ...], as_json: bool, **settings: Any
-) -> None:
+) -> int:
     """Crop faces into a folder with a manifest.
 
     IN is a picture, a video, a folder of them, or a dataset: NAME, or NAME:FOLDER for one that is
     made from files. The name of a dataset comes first; for a folder of that name write ./NAME.
+    The exit code is 1 if any clip could not be read in full or gave no face; the others are
+    extracted all the same.
 
     \b
     Example: gendkit extract holiday.mp4 crops
              gendkit extract photos:portraits crops
              gendkit extract synthetic crops -o identities=20
     """
+    from gendkit.cli import FAILED
     from gendkit.data.extract import extract as run
     from gendkit.progress import Bars
 
@@ -60,30 +74,33 @@ def extract(
     finally:
         bars.close()
     table = manifest.table
-    no_face = table[table["path"] == ""]
+    # A clip that cannot be read has a row, but no frame.
+    no_face = table[(table["path"] == "") & (table["frame"] >= 0)]
     counts: dict[str, Any] = {
         "manifest": str(out / "manifest.parquet"),
         "clips": int(table[["dataset", "video"]].drop_duplicates().shape[0]),
         "crops": int((table["path"] != "").sum()),
         "without_face": len(no_face),
         "reasons": {str(k): int(v) for k, v in no_face["reason"].value_counts().items()},
-        "problems": dict(manifest.meta.get("problems", {})),
+        "problems": dict(manifest.meta["problems"]),
     }
+    code = FAILED if counts["problems"] else 0  # each of them is in the log, and so on stderr
     if as_json:
-        return show_json(counts)
+        show_json(counts)
+        return code
     click.echo(
         f"{counts['crops']} face crops of {counts['clips']} clips in {out}"
         f" ({counts['without_face']} frames without a face)"
     )
     for reason, n in counts["reasons"].items():
         click.echo(f"  {n} x {reason}", err=True)
-    for clip, problem in counts["problems"].items():
-        click.echo(f"  {clip}: {problem}", err=True)
-    return None
+    return code
 
 
 def _source(source: str, options: dict[str, Any]) -> Path | Dataset:
     """Return the path, or the dataset, that IN means."""
+    from gendkit.data.datasets import dataset
+    from gendkit.errors import InvalidOption
     from gendkit.plugin import plugins
 
     name, _, root = source.partition(":")
@@ -94,10 +111,11 @@ def _source(source: str, options: dict[str, Any]) -> Path | Dataset:
                 f"options are for datasets ({', '.join(sorted(names))}); {source!r} is a path."
             )
         return Path(source)
+    if taken := {"name", "root"} & set(options):
+        raise click.UsageError(
+            f"{min(taken)!r} is no option; name and folder are given as {name}:FOLDER."
+        )
     try:
-        return plugins().spec("dataset", name).build(Path(root) if root else None, **options)
-    except TypeError as error:
-        # Only the call itself: what goes wrong deeper inside is a mistake to be seen in full.
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise click.UsageError(f"dataset {name}: {str(error).partition(') ')[2]}.") from None
+        return dataset(name, root or None, **options)
+    except InvalidOption as error:
+        raise click.UsageError(str(error)) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gendkit.errors import InvalidOption
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Dataset
 
@@ -25,7 +26,17 @@ def dataset(name: str, root: str | Path | None = None, **options: Any) -> Datase
     ------
     UnknownPart
         If no plugin gives it.
+    InvalidOption
+        For an option that it does not have, or that cannot be.
     MissingMedia
         If the folder does not hold it.
     """
-    return plugins().spec("dataset", name).build(None if root is None else Path(root), **options)
+    build = plugins().spec("dataset", name).build
+    try:
+        return build(None if root is None else Path(root), **options)
+    except TypeError as error:
+        # Only the call itself: what goes wrong deeper inside is a mistake to be seen in full.
+        if "unexpected keyword argument" not in str(error):
+            raise
+        what = str(error).partition(") ")[2]
+        raise InvalidOption(f"dataset {name} {what}; see which options it has.") from None

@@ -9,32 +9,29 @@ frame after the other until there are enough faces.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from gendkit.data.faces import align_face, largest_face
+from gendkit.data.extractors import UNBUILT
+from gendkit.data.faces import align_face, largest_face, overlapping_face
 from gendkit.data.media import Facts, Order, frame_order, inspect, walk_frames
-from gendkit.errors import (
-    CorruptAsset,
-    InvalidImage,
-    MissingAsset,
-    MissingDependency,
-    UnreadableMedia,
-)
+from gendkit.errors import InvalidImage, UnreadableMedia
 from gendkit.plugin.protocols import Clip, Frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gendkit.plugin.protocols import FaceExtractor, Image
+    from gendkit.plugin.protocols import Face, FaceExtractor, Image
 
 HELD = 64
 LEAST = 16
 NO_FACE = "no face found"
+EMPTY_MASK = "the manipulation mask is empty"
+OFF_MASK = "no face overlaps the manipulation mask"
 DAMAGED = "the frame does not decode"
 
 Box = tuple[float, float, float, float]
@@ -49,7 +46,7 @@ class Crop:
     frame, time
         Number in order of display, and time stamp in seconds; None for a picture.
     image
-        RGB uint8 crop of the largest face, or None without a usable face.
+        RGB uint8 crop of the face that is meant, or None without a usable face.
     box, landmarks
         In pixels of the frame, to hundredths: left, top, right, bottom, and five x, y; None
         without a face.
@@ -114,7 +111,8 @@ def examine(
         A video, a picture, or a clip whose media is a file or a function that renders its frames.
         A rendered frame that brings landmarks is cropped by them.
     extractor
-        Finds the faces; the largest of a frame is taken.
+        Finds the faces; the largest of a frame is taken, or where the frame brings a manipulation
+        mask the one that overlaps it most.
     frames
         How many faces are wanted.
     order, seed
@@ -129,9 +127,9 @@ def examine(
     UnreadableMedia
         If nothing in it decodes. A file that is cut off or damaged in places is examined as far as
         it goes, and `Examined.problem` says so.
-    MissingAsset, CorruptAsset, MissingDependency
-        From an extractor that opens its weights when it is first asked. Any other error of an
-        extractor becomes the reason of that frame.
+    MissingAsset, CorruptAsset, MissingDependency, PluginError
+        From an extractor that is built when it is first asked. Any other error of an extractor
+        becomes the reason of that frame.
     """
     source = _source(media)
     look = functools.partial(_look, extractor=extractor, scale=scale, size=size)
@@ -272,19 +270,22 @@ def _search(
 
 def _look(frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | None) -> Crop:
     blank = Crop(frame=frame.index, time=frame.time, reason=NO_FACE)
+    if reason := _masked_out(frame):
+        return replace(blank, reason=reason)
     if frame.landmarks is not None:
         points = _pairs(frame.landmarks)
         known = replace(blank, landmarks=points, box=_bounds(points))
     else:
         try:
-            face = largest_face(extractor(frame.image))
-        except (MissingAsset, CorruptAsset, MissingDependency):
+            faces = extractor(frame.image)
+            face = _meant(faces, frame.mask)
+        except UNBUILT:
             raise
         except Exception as error:  # one frame of a batch, and code of a plugin
             text = (str(error) or type(error).__name__).splitlines()[0]
             return replace(blank, reason=f"the face extractor failed: {text}")
         if face is None:
-            return blank
+            return replace(blank, reason=OFF_MASK) if faces else blank
         points = _pairs(face.landmarks)
         left, top, right, bottom = (_rounded(edge) for edge in face.box)
         known = replace(
@@ -298,6 +299,20 @@ def _look(frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | N
     except InvalidImage as error:
         return replace(known, reason=str(error))
     return replace(known, image=image, reason="")
+
+
+def _masked_out(frame: Frame) -> str:
+    """Return why a frame's mask leaves it out before a face is sought; empty if it does not."""
+    if frame.mask is None:
+        return ""
+    got, expected = np.shape(frame.mask), frame.image.shape[:2]
+    if got != expected:
+        return f"the manipulation mask has the shape {got}, expected that of the image, {expected}"
+    return "" if np.any(frame.mask) else EMPTY_MASK
+
+
+def _meant(faces: Sequence[Face], mask: NDArray[np.bool_] | None) -> Face | None:
+    return largest_face(faces) if mask is None else overlapping_face(faces, mask)
 
 
 def _faces(found: dict[int, Crop], sequence: list[int]) -> int:

@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gendkit.data.examine import Crop, Examined, examine
+from gendkit.data.extractors import prepared
 from gendkit.data.manifest import FILE, Manifest
 from gendkit.data.media import Order, find_media
-from gendkit.errors import InvalidManifest, MissingMedia, OutputExists, UnreadableMedia
+from gendkit.errors import (
+    InvalidManifest,
+    MissingMedia,
+    NotExamined,
+    OutputExists,
+    UnreadableMedia,
+)
 from gendkit.output import new_folder
-from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Clip, Dataset
 
 if TYPE_CHECKING:
-    from gendkit.plugin.protocols import Face, FaceExtractor, Image
-    from gendkit.plugin.specs import FaceExtractorSpec
+    from gendkit.plugin.protocols import FaceExtractor, Image
     from gendkit.progress import Progress
 
 __all__ = ["Crop", "Examined", "clips_of", "examine", "extract"]
@@ -53,7 +59,8 @@ def extract(
 ) -> Manifest:
     """Crop the faces of many clips into a folder and write its manifest.
 
-    A frame without a usable face, and media that cannot be read, keep a row with the reason.
+    A frame without a usable face, and media that cannot be read, keep a row with the reason; each
+    clip that could not be read, not to its end, or that gave no face is logged as an error.
 
     Parameters
     ----------
@@ -76,8 +83,8 @@ def extract(
     Returns
     -------
     The manifest, its rows in the order of the clips and of time. `meta` holds the settings, the
-    extractor with its threshold, and under `problems` what is wrong with media that could be read
-    in part.
+    extractor with its threshold, and under `problems`, by dataset/video, what is wrong with the
+    clips that could not be read, not to their end, or that gave no face.
 
     Raises
     ------
@@ -87,15 +94,17 @@ def extract(
         If there is no clip.
     InvalidManifest
         If two clips have one id, or an id cannot be the name of a file.
-    UnknownPart
-        If there is no such extractor.
+    UnknownPart, PluginError, MissingAsset, CorruptAsset, MissingDependency
+        If there is no such extractor, or it cannot be built.
+    NotExamined, UnreadableMedia
+        If no clip gives a face, or none can be read. Nothing is then written.
     """
     out = Path(out)
     clips = clips_of(source)
     _check_ids(clips)
     folder = new_folder(out, overwrite=overwrite, marker=FILE)
     _check_replaceable(out, clips)
-    detector, made_by = _extractor(extractor)
+    detector, made_by = prepared(extractor)
     settings: dict[str, Any] = {
         "frames": frames,
         "order": order,
@@ -104,16 +113,13 @@ def extract(
         "size": size,
     }
 
-    def work(clip: Clip, folder: Path) -> tuple[Rows, str]:
+    def work(clip: Clip, folder: Path) -> _Done:
         return _extract_clip(clip, folder, extractor=detector, settings=settings)
 
     with folder as part:
         done = _run(work, clips, part, workers=workers, progress=progress)
-        problems = {
-            f"{clip.dataset}/{clip.video}": text
-            for clip, (_, text) in zip(clips, done, strict=True)
-            if text
-        }
+        _check_any_crop(done)
+        problems = {one.name: one.problem for one in done if one.problem}
         meta = {
             "made_by": MADE_BY,
             "gendkit": _version(),
@@ -122,9 +128,11 @@ def extract(
             **settings,
             "problems": problems,
         }
-        rows = (row for rows, _ in done for row in rows)
+        rows = (row for one in done for row in one.rows)
         manifest = Manifest.from_rows(rows, part, meta=meta)
         manifest.write()
+    for name, problem in problems.items():
+        _log.error("%s: %s", name, problem)
     return Manifest(table=manifest.table, root=out, meta=meta)
 
 
@@ -151,19 +159,64 @@ def clips_of(source: str | Path | Dataset | Iterable[Clip]) -> list[Clip]:
             clips.append(Clip(video=video, media=path, dataset=name, label=-1))
         return clips
     clips = list(source if isinstance(source, Iterable) else source.clips())
+    if not clips and isinstance(source, Iterable):
+        raise MissingMedia("no clip was given; give at least one, a path or a dataset.")
     if not clips:
-        raise MissingMedia(f"{type(source).__name__} gives no clip.")
+        name = getattr(source, "name", "")
+        raise MissingMedia(
+            f"the dataset{f' {name}' if name else ''} gives no clip, expected at least one; "
+            "see what its options and its folder leave."
+        )
     return clips
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Done:
+    """What came of a clip: its rows, what is wrong with its media, and why they are unreadable."""
+
+    name: str
+    rows: Rows
+    damage: str
+    error: MissingMedia | UnreadableMedia | None = None
+
+    @property
+    def has_crop(self) -> bool:
+        return any(row["path"] for row in self.rows)
+
+    @property
+    def problem(self) -> str:
+        """Why the clip counts as failed; empty if it does not."""
+        if self.error is not None or self.has_crop:
+            return self.damage
+        faceless = f"none of the {len(self.rows)} frames that were looked at has a usable face"
+        return "; ".join(filter(None, (self.damage, faceless)))
+
+
+def _check_any_crop(done: list[_Done]) -> None:
+    """Refuse an output without any crop, naming the first reason."""
+    if any(one.has_crop for one in done):
+        return
+    several = f"none of {len(done)} clips gives a face crop; the first: " if len(done) > 1 else ""
+    first = done[0]
+    if first.error is not None:
+        raise type(first.error)(f"{several}{first.error}")
+    counts = Counter(row["reason"] for row in first.rows)
+    reasons = [f"{n} x {reason}" for reason, n in counts.items()]
+    why = ", ".join(filter(None, (*reasons, first.damage)))
+    raise NotExamined(
+        f"{several}{first.name} shows no usable face: {why}; give media in which a face can be "
+        "seen, or another face extractor."
+    )
+
+
 def _run(
-    work: Callable[[Clip, Path], tuple[Rows, str]],
+    work: Callable[[Clip, Path], _Done],
     clips: list[Clip],
     folder: Path,
     *,
     workers: int,
     progress: Progress | None,
-) -> list[tuple[Rows, str]]:
+) -> list[_Done]:
     """Work on all clips in threads; return the results in the order of the clips."""
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         try:
@@ -180,15 +233,16 @@ def _run(
 
 def _extract_clip(
     clip: Clip, folder: Path, *, extractor: FaceExtractor, settings: Mapping[str, Any]
-) -> tuple[Rows, str]:
+) -> _Done:
     """Write the crops of a clip; return its rows and what is wrong with its media."""
     known = _known(clip)
+    name = f"{clip.dataset}/{clip.video}"
     try:
         examined = examine(clip, extractor=extractor, **settings)
     except (MissingMedia, UnreadableMedia) as error:
-        _log.warning("%s/%s: %s", clip.dataset, clip.video, error)
         reason = _reason(error, clip)
-        return [{**known, "sample": _sample(clip, -1), "path": "", "reason": reason}], ""
+        row = {**known, "sample": _sample(clip, -1), "path": "", "reason": reason}
+        return _Done(name=name, rows=[row], damage=reason, error=error)
     rows: Rows = []
     below = f"{clip.dataset}/{_method_folder(clip)}/{clip.video}"
     for crop in examined.crops:
@@ -197,9 +251,7 @@ def _extract_clip(
             path = f"{below}/{crop.frame:06d}.png"
             _write_png(folder / path, crop.image)
         rows.append({**known, **_facts(crop), "sample": _sample(clip, crop.frame), "path": path})
-    if examined.problem:
-        _log.warning("%s/%s: %s", clip.dataset, clip.video, examined.problem)
-    return rows, examined.problem
+    return _Done(name=name, rows=rows, damage=examined.problem)
 
 
 def _known(clip: Clip) -> dict[str, Any]:
@@ -242,36 +294,6 @@ def _write_png(path: Path, image: Image) -> None:
     _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), fast)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded.tobytes())
-
-
-class _PerThread:
-    """A face extractor that each thread builds for itself when it is first asked.
-
-    Frames that bring landmarks need none, and then no weights are opened or fetched.
-    """
-
-    def __init__(self, spec: FaceExtractorSpec) -> None:
-        self._spec = spec
-        self._local = threading.local()
-
-    @property
-    def threshold(self) -> float:
-        return self._spec.threshold
-
-    def __call__(self, image: Image, /) -> list[Face]:
-        if not hasattr(self._local, "built"):
-            self._local.built = self._spec.build()
-        faces: list[Face] = self._local.built(image)
-        return faces
-
-
-def _extractor(extractor: str | FaceExtractor) -> tuple[FaceExtractor, dict[str, str]]:
-    if not isinstance(extractor, str):
-        return extractor, {"extractor": type(extractor).__name__}
-    source = plugins().part("face-extractor", extractor).source
-    detector = _PerThread(plugins().spec("face-extractor", extractor))
-    origin = f"{source.distribution} {source.version}".strip()
-    return detector, {"extractor": extractor, "extractor_source": origin}
 
 
 def _check_ids(clips: list[Clip]) -> None:

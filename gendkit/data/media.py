@@ -129,7 +129,10 @@ def read_image(path: str | Path) -> Image:
         zlib.error,
         pillow.DecompressionBombError,
     ) as error:
-        raise UnreadableMedia(f"{path} cannot be read as a picture: {_line(error, path)}") from None
+        raise UnreadableMedia(
+            f"{path} cannot be read as a picture ({_line(error, path)}); expected is a whole "
+            "picture: copy or export it again."
+        ) from None
 
 
 def count_frames(path: str | Path) -> int:
@@ -177,10 +180,12 @@ def inspect(path: str | Path) -> Facts:
             if announced - end > max(1.0, 0.05 * announced):
                 problem = f"cut off: {announced:.1f} s are announced, the video ends at {end:.1f} s"
     if not shown:
+        why = f" ({problem})" if problem else ""
         raise UnreadableMedia(
-            f"{path} is a video without a frame{': ' if problem else ''}{problem}"
+            f"{path} is a video without a frame{why}; expected is at least one: copy or export it "
+            "again."
         )
-    return Facts(frames=shown, problem=problem)
+    return Facts(frames=shown, problem=f"{problem}, copy it again to have all" if problem else "")
 
 
 def read_frames(path: str | Path, wanted: Iterable[int]) -> list[Frame]:
@@ -246,7 +251,10 @@ def walk_frames(path: str | Path, wanted: Iterable[int], visit: Callable[[Frame]
                     visit(Frame(index=number, time=picture.time, image=_upright(picture)))
             number += 1
     if not number:
-        raise UnreadableMedia(f"no frame of {path} decodes: {_summary(problems) or 'it is empty'}")
+        raise UnreadableMedia(
+            f"no frame of {path} decodes ({_summary(problems) or 'it is empty'}); expected is at "
+            "least one: copy or export it again."
+        )
     return Facts(frames=number, problem=_summary(problems))
 
 
@@ -334,11 +342,14 @@ class _Opened:
             self._container = av.open(str(self._path))
         except (av.error.FFmpegError, OSError) as error:
             raise UnreadableMedia(
-                f"{self._path} cannot be read as a video: {_line(error, self._path)}"
+                f"{self._path} cannot be read as a video ({_line(error, self._path)}); expected is "
+                "a whole file that FFmpeg can decode: copy or export it again."
             ) from None
         if not self._container.streams.video:
             self._container.close()
-            raise UnreadableMedia(f"{self._path} holds no video stream.")
+            raise UnreadableMedia(
+                f"{self._path} holds no video stream; give a video or a picture, not sound alone."
+            )
         return self._container, self._container.streams.video[0]
 
     def __exit__(self, *error: object) -> None:

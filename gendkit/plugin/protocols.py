@@ -105,12 +105,17 @@ class Frame:
         RGB uint8 (H, W, 3).
     landmarks
         (5, 2) where the dataset knows them, so that no detector is asked; else None.
+    mask
+        (H, W) bool, true where the image was manipulated, if the dataset knows it; else None. The
+        face that overlaps it most is the one that is meant. A frame whose mask is empty, or that no
+        face overlaps, is left out; landmarks, if there are any, already say which face is meant.
     """
 
     index: int
     image: Image
     time: float | None = None
     landmarks: NDArray[np.float32] | None = None
+    mask: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

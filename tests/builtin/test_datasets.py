@@ -12,14 +12,16 @@ import cv2
 import numpy as np
 import pytest
 
+import gendkit as gk
 from gendkit.builtin.datasets import Photos, SyntheticFaces
 from gendkit.builtin.renderings import Rendering
 from gendkit.data.degrade import DEGRADATIONS
 from gendkit.data.drawn import draw_face
 from gendkit.data.manifest import Manifest
 from gendkit.data.splits import rendered_families, split_of_identity
-from gendkit.errors import MissingMedia, UnknownPart
-from gendkit.plugin import Clip, plugins
+from gendkit.errors import InvalidOption, MissingMedia, UnknownPart
+from gendkit.plugin import Clip, DatasetSpec, plugins
+from gendkit.testing.small import registered
 
 FIELDS = [
     *("video", "dataset", "label", "method", "family", "pair"),
@@ -176,17 +178,87 @@ def test_a_lone_person_has_no_swap_and_it_is_logged(caplog):
     assert "no donor for landmark-swap" in caplog.text
 
 
-@pytest.mark.parametrize("options", [{"identities": 0}, {"clips": 0}, {"size": 100}])
-def test_impossible_options_are_refused(options):
-    with pytest.raises(ValueError, match=r"must be 1 or more|from a size of 128"):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"identities": 0}, "identities must be a whole number of 1 or more, got 0"),
+        ({"identities": "1e1"}, "identities must be a whole number of 1 or more, got '1e1'"),
+        ({"identities": 2.5}, "identities must be a whole number of 1 or more, got 2.5"),
+        ({"clips": True}, "clips must be a whole number of 1 or more, got True"),
+        ({"clips": None}, "clips must be a whole number of 1 or more, got None"),
+        ({"size": 10}, "size must be a whole number from 128 to 4096, got 10"),
+        ({"size": 5000}, "size must be a whole number from 128 to 4096, got 5000"),
+        ({"seed": -1}, "seed must be a whole number of 0 or more, got -1"),
+        ({"controls": "maybe"}, "controls must be true or false, got 'maybe'"),
+        ({"splits": 3}, "splits must be a name or a list of names, got 3"),
+        ({"splits": ()}, "splits names none; there is train, development, final"),
+        ({"splits": " , "}, "splits names none"),
+    ],
+)
+def test_impossible_options_are_refused_in_one_line(options, words):
+    with pytest.raises(InvalidOption) as raised:
         SyntheticFaces(**options)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+    if not {"identities", "clips", "size"} & set(options):
+        with pytest.raises(InvalidOption):
+            Photos("nowhere", **options)
+
+
+def test_a_whole_number_of_numpy_is_one():
+    assert len(list(SyntheticFaces(identities=np.int64(1), clips=np.uint8(1)).clips())) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("train", ("train",)),
+        ("final, train", ("final", "train")),
+        (["development"], ("development",)),
+    ],
+)
+def test_splits_may_be_a_text_or_a_list(text, names):
+    options = {"identities": 10, "clips": 1, "controls": False}
+    given = [c.video for c in SyntheticFaces(**options, splits=text).clips()]
+    assert given == [c.video for c in SyntheticFaces(**options).clips() if c.split in names]
 
 
 def test_unknown_options_and_splits_are_refused():
-    with pytest.raises(TypeError, match="people"):
+    known = "there is identities, clips, size, seed, controls, splits"
+    with pytest.raises(InvalidOption, match=f"synthetic has no option 'people'; {known}"):
         plugins().spec("dataset", "synthetic").build(None, people=3)
-    with pytest.raises(UnknownPart, match="no split is named 'test'"):
-        SyntheticFaces(splits=("test",))  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption, match="photos has no option 'clips'; there is variants"):
+        gk.dataset("photos", "nowhere", clips=3)
+    for splits in (("test",), "test", "train,test"):
+        with pytest.raises(UnknownPart, match="no split is named 'test'"):
+            SyntheticFaces(splits=splits)  # type: ignore[arg-type]
+
+
+def test_photos_need_a_folder_and_drawn_faces_take_none():
+    with pytest.raises(MissingMedia, match=r"photos was given no folder.*photos:FOLDER"):
+        gk.dataset("photos")
+    with pytest.raises(InvalidOption, match="synthetic draws its faces and takes no folder, got"):
+        gk.dataset("synthetic", "portraits")
+
+
+def test_an_option_that_a_dataset_of_a_plugin_does_not_have_is_an_error_of_ours():
+    def build(root, *, people=1):
+        return SyntheticFaces(identities=people, clips=1)
+
+    spec = DatasetSpec(name="theirs", summary="for tests", licence="none", build=build)
+    with registered(spec):
+        assert list(gk.dataset("theirs", people=2).clips())
+        with pytest.raises(InvalidOption, match=r"dataset theirs got .* argument 'persons'"):
+            gk.dataset("theirs", persons=2)
+
+
+def test_a_mistake_inside_a_dataset_is_seen_in_full():
+    def build(root):
+        return len(5)  # type: ignore[arg-type]
+
+    spec = DatasetSpec(name="theirs", summary="for tests", licence="none", build=build)
+    with registered(spec), pytest.raises(TypeError, match="has no len"):
+        gk.dataset("theirs")
 
 
 def test_photos_are_used_by_name_and_unusable_ones_are_reported(photos, caplog):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from gendkit.data.manifest import Manifest
 
@@ -19,7 +21,7 @@ BRIGHT = ("--extractor", "bright")
 def test_a_folder_becomes_crops_with_a_manifest(gendkit: Run, videos: Path, tmp_path: Path):
     out = tmp_path / "crops"
     said = gendkit("extract", videos, out, *BRIGHT, "--frames", 4, "--json")
-    assert said.code == 0
+    assert said.code == 1, "one is dark, and one cut off"
     found = json.loads(said.out)
     manifest = Manifest.read(out)
     assert found["manifest"] == str(out / "manifest.parquet")
@@ -27,7 +29,44 @@ def test_a_folder_becomes_crops_with_a_manifest(gendkit: Run, videos: Path, tmp_
     assert found["crops"] == len(manifest.faces()) == 12
     assert found["without_face"] == len(manifest) - 12 >= 24
     assert found["reasons"]["no face found"] == found["without_face"]
-    assert [clip for clip in found["problems"] if "cut" in clip]
+    assert [Path(clip).name for clip in found["problems"]] == ["cut.mp4", "dark.mp4"]
+
+
+def test_what_failed_is_told_once_with_a_non_zero_code_and_the_rest_is_there(
+    gendkit: Run, videos: Path, tmp_path: Path
+):
+    root = tmp_path / "media"
+    shutil.copytree(videos, root)
+    (root / "text.mp4").write_text("this is no video\n" * 50)
+    said = gendkit("extract", root, tmp_path / "crops", *BRIGHT, "--frames", 4)
+    assert said.code == 1
+    assert len(Manifest.read(tmp_path / "crops").faces()) == 12
+    assert said.out.startswith("12 face crops of 5 clips in ")
+    assert [line.split(":")[2].strip() for line in said.complaints] == [
+        *("media/cut.mp4", "media/dark.mp4", "media/text.mp4"),
+    ]
+    for words in ("cut off", "cannot be read", "has a usable face", "x no face found"):
+        assert said.err.count(words) == 1
+    assert len(said.err.splitlines()) == 4
+
+
+@pytest.mark.parametrize("name", ["text.mp4", "dark.mp4", "pixel.png"])
+def test_without_any_face_there_is_one_line_and_no_folder(
+    gendkit: Run, videos: Path, tmp_path: Path, name: str
+):
+    source = tmp_path / name
+    if name == "text.mp4":
+        source.write_text("this is no video\n" * 50)
+    elif name == "dark.mp4":
+        shutil.copy(videos / name, source)
+    else:
+        Image.new("RGB", (1, 1), (255, 255, 255)).save(source)
+    said = gendkit("extract", source, tmp_path / "crops", *BRIGHT, "--json")
+    assert (said.code, said.out) == (1, "")
+    (line,) = said.err.splitlines()
+    assert line.startswith("gendkit: error: ")
+    assert name in line
+    assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
 def test_a_person_is_told_the_counts(gendkit: Run, picture: Path, tmp_path: Path):
@@ -42,7 +81,7 @@ def test_a_person_is_told_the_counts(gendkit: Run, picture: Path, tmp_path: Path
 def test_a_dataset_is_meant_by_its_name_with_options(gendkit: Run, tmp_path: Path):
     out = tmp_path / "crops"
     options = ("-o", "identities=10", "-o", "clips=1", "-o", "controls=false")
-    said = gendkit("extract", "synthetic", out, *options, "-o", "splits=[train]", "--json")
+    said = gendkit("extract", "synthetic", out, *options, "-o", "splits=train", "--json")
     assert said.code == 0, said.err
     table = Manifest.read(out).table
     assert set(table["dataset"]) == {"synthetic"}
@@ -76,7 +115,25 @@ def test_a_dataset_of_files_is_given_its_folder(gendkit: Run, tmp_path: Path):
     ("arguments", "code", "words"),
     [
         (("nowhere", "out"), 1, "there is no file or folder nowhere"),
-        (("synthetic", "out", "-o", "identity=3"), 2, "unexpected keyword argument 'identity'"),
+        (("synthetic", "out", "-o", "identity=3"), 2, "synthetic has no option 'identity'; there"),
+        (("synthetic", "out", "-o", "identities=1e1"), 2, "whole number of 1 or more, got '1e1'"),
+        (("synthetic", "out", "-o", "identities=2.5"), 2, "whole number of 1 or more, got 2.5"),
+        (("synthetic", "out", "-o", "identities=0"), 2, "whole number of 1 or more, got 0"),
+        (("synthetic", "out", "-o", "size=10"), 2, "size must be a whole number from 128 to 4096"),
+        (("synthetic", "out", "-o", "splits=tset"), 1, "no split is named 'tset'"),
+        (("synthetic", "out", "-o", "splits="), 2, "splits must be a name or a list of names"),
+        (("synthetic", "out", "-o", "root=a"), 2, "'root' is no option"),
+        (("synthetic:faces", "out"), 2, "synthetic draws its faces and takes no folder"),
+        (("photos", "out"), 1, "photos was given no folder, expected one"),
+        (("photos:", "out"), 1, "photos was given no folder, expected one"),
+        (
+            ("synthetic", "out", "-o", "identities=1", "-o", "splits=final"),
+            1,
+            "the dataset synthetic gives no clip",
+        ),
+        (("nowhere", "out", "--scale", "nan"), 2, "nan is not in the range"),
+        (("nowhere", "out", "--scale", "1e9"), 2, "is not in the range"),
+        (("nowhere", "out", "--size", "5000"), 2, "5000 is not in the range"),
         (("synthetic", "out", "-o", "identities"), 2, "expected NAME=VALUE, got 'identities'"),
         (("synthetic", "out", "-o", "identities=[1"), 2, "the value is no number"),
         (

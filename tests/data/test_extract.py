@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gendkit.data import examine as examine_module
-from gendkit.data.examine import DAMAGED, HELD, NO_FACE, Crop, examine
+from gendkit.data.examine import DAMAGED, EMPTY_MASK, HELD, NO_FACE, OFF_MASK, Crop, examine
 from gendkit.data.extract import clips_of, extract
 from gendkit.data.faces import TEMPLATE, align_face
 from gendkit.data.manifest import Manifest
@@ -19,12 +20,17 @@ from gendkit.data.media import frame_order, read_image
 from gendkit.errors import (
     InvalidManifest,
     MissingAsset,
+    MissingDependency,
     MissingMedia,
+    NotExamined,
     OutputExists,
+    PluginError,
     UnknownPart,
     UnreadableMedia,
 )
+from gendkit.plugin import FaceExtractorSpec
 from gendkit.plugin.protocols import Clip, Face, Frame
+from gendkit.testing.small import registered
 
 POINTS = np.asarray(TEMPLATE, dtype=np.float32) * 20 + 6
 FACE = Face(box=(6, 6, 26, 26), landmarks=POINTS, confidence=0.75)
@@ -201,6 +207,76 @@ def test_an_extractor_without_its_weights_stops_at_once() -> None:
 
     with pytest.raises(MissingAsset):
         examine(rendered(3), extractor=Lacking())
+
+
+class Pair(Finder):
+    """Sees a small face at the upper left and a large one at the lower right."""
+
+    small = Face(box=(0, 0, 10, 10), landmarks=POINTS / 4, confidence=0.99)
+    large = Face(box=(12, 12, 32, 32), landmarks=POINTS, confidence=0.9)
+
+    def __call__(self, image: np.ndarray, /) -> list[Face]:
+        super().__call__(image)
+        return [self.small, self.large] if image[0, 0, 0] > 100 else []
+
+
+def masked(mask: np.ndarray | None, **options: object) -> Clip:
+    frame = Frame(index=0, image=picture(0, **options), mask=mask)  # type: ignore[arg-type]
+    return Clip(video="masked", media=lambda: [frame], dataset="set", label=1)
+
+
+def region(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    mask = np.zeros((32, 32), dtype=bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "box"),
+    [
+        (None, Pair.large.box),
+        (region(2, 8, 2, 8), Pair.small.box),
+        (region(5, 20, 5, 20), Pair.large.box),  # 25 px of the small face, 64 of the large one
+        (region(0, 32, 0, 32), Pair.large.box),
+    ],
+)
+def test_the_face_that_overlaps_the_mask_most_is_cropped(
+    mask: np.ndarray | None, box: tuple[float, ...]
+) -> None:
+    [crop] = examine(masked(mask), extractor=Pair()).crops
+    assert crop.image is not None
+    assert (crop.box, crop.reason) == (box, "")
+
+
+def test_a_frame_whose_mask_is_empty_is_left_out_without_looking() -> None:
+    finder = Pair()
+    [crop] = examine(masked(region(0, 0, 0, 0)), extractor=finder).crops
+    assert crop == Crop(frame=0, time=None, reason=EMPTY_MASK)
+    assert finder.seen == []
+
+
+def test_a_frame_whose_mask_no_face_overlaps_is_left_out() -> None:
+    off = region(0, 8, 20, 30)
+    [crop] = examine(masked(off), extractor=Pair()).crops
+    assert crop == Crop(frame=0, time=None, reason=OFF_MASK)
+    [crop] = examine(masked(off, face=False), extractor=Pair()).crops
+    assert crop.reason == NO_FACE
+
+
+def test_with_known_landmarks_only_an_empty_mask_leaves_a_frame_out() -> None:
+    def media() -> Iterator[Frame]:
+        for index, mask in enumerate((region(0, 2, 0, 2), region(0, 0, 0, 0))):
+            yield Frame(index=index, image=picture(index), landmarks=POINTS, mask=mask)
+
+    clip = Clip(video="masked", media=media, dataset="set", label=1)
+    assert [c.reason for c in examine(clip, extractor=Pair()).crops] == ["", EMPTY_MASK]
+
+
+def test_a_mask_of_another_size_is_a_reason() -> None:
+    [crop] = examine(masked(np.ones((8, 9), dtype=bool)), extractor=Pair()).crops
+    assert crop.reason == (
+        "the manipulation mask has the shape (8, 9), expected that of the image, (32, 32)"
+    )
 
 
 def test_impossible_landmarks_are_a_reason() -> None:
@@ -385,7 +461,7 @@ def test_the_written_manifest_is_the_returned_one(tmp_path: Path) -> None:
     )
     assert read.root == manifest.root == tmp_path / "out"
     assert read.meta == manifest.meta
-    for name, value in {**options, "extractor": "Finder", "threshold": 0.5}.items():
+    for name, value in {**options, "extractor": "", "threshold": 0.5}.items():
         assert read.meta[name] == value
     assert read.meta["gendkit"]
 
@@ -430,6 +506,71 @@ def test_media_that_cannot_be_read_keep_a_row_with_the_reason(tmp_path: Path) ->
         assert "cannot be read" in reason
         assert str(tmp_path) not in reason
     assert len(manifest.faces()) == 1
+
+
+def test_each_clip_that_failed_is_told_once_and_stands_in_the_meta(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = write_video(tmp_path / "whole.mp4")
+    root = tmp_path / "in"
+    root.mkdir()
+    (root / "bad.mp4").write_text("text " * 99)
+    (root / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    Image.fromarray(picture(1)).save(root / "good.png")
+    Image.fromarray(picture(1, face=False)).save(root / "dark.png")
+
+    class Seeing(Finder):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            return [FACE] if image.std() > 50 else []  # noise, or red
+
+    with caplog.at_level(logging.INFO):
+        manifest = extract(root, tmp_path / "out", extractor=Seeing(), frames=4)
+    problems = manifest.meta["problems"]
+    assert list(problems) == ["in/bad.mp4", "in/cut.mp4", "in/dark.png"]
+    assert problems["in/bad.mp4"].startswith("the file cannot be read as a video")
+    assert problems["in/cut.mp4"].startswith("cut off: ")
+    assert "usable face" not in problems["in/cut.mp4"]
+    assert problems["in/dark.png"] == "none of the 1 frames that were looked at has a usable face"
+    assert [r.levelname for r in caplog.records] == ["ERROR"] * 3
+    assert [r.message for r in caplog.records] == [f"{k}: {v}" for k, v in problems.items()]
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_without_any_crop_there_is_an_error_with_the_first_reason_and_no_output(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, more: int
+) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    for i in range(1 + more):
+        Image.fromarray(picture(i, face=False)).save(root / f"{i}.png")
+    with pytest.raises(NotExamined, match=r"in/0.png shows no usable face: 1 x no face found; give"
+    ) as raised:  # fmt: skip
+        extract(root, tmp_path / "out", extractor=Finder())
+    assert ("none of 3 clips gives a face crop; the first: " in str(raised.value)) == bool(more)
+    assert "\n" not in str(raised.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+    assert caplog.records == [], "the error tells it already"
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_media_of_which_none_can_be_read_are_that_error(tmp_path: Path, more: int) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    for i in range(1 + more):
+        (root / f"{i}.mp4").write_text("text " * 99)
+    with pytest.raises(UnreadableMedia, match=r"0.mp4 cannot be read as a video") as raised:
+        extract(root, tmp_path / "out", extractor=Finder())
+    assert ("none of 3 clips gives a face crop; the first: " in str(raised.value)) == bool(more)
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_without_any_crop_the_earlier_output_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract(Clips(), out, extractor=Finder())
+    before = _tree(out)
+    with pytest.raises(NotExamined):
+        extract([rendered(3, {0, 1, 2})], out, extractor=Finder(), overwrite=True)
+    assert _tree(out) == before
 
 
 def test_what_is_wrong_with_a_file_stands_in_the_meta(tmp_path: Path) -> None:
@@ -528,6 +669,81 @@ def test_nothing_to_extract_is_missing_media(tmp_path: Path) -> None:
     for source in (tmp_path, tmp_path / "absent", []):
         with pytest.raises(MissingMedia):
             extract(source, tmp_path / "out", extractor=Finder())
+
+
+def test_a_source_without_clips_is_named(tmp_path: Path) -> None:
+    class Nothing:
+        name = "nothing"
+
+        def clips(self) -> list[Clip]:
+            return []
+
+    with pytest.raises(MissingMedia, match="the dataset nothing gives no clip, expected at least"):
+        clips_of(Nothing())
+    with pytest.raises(MissingMedia, match="no clip was given; give at least one"):
+        clips_of([])
+
+
+def failing(build: Callable[..., object]) -> FaceExtractorSpec:
+    return FaceExtractorSpec(
+        name="failing", summary="for tests", licence="none", threshold=0.5,
+        build=build,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no\nluck"), UnreadableMedia("no luck")])
+def test_an_extractor_that_cannot_be_built_stops_with_its_plugin_and_name(
+    tmp_path: Path, error: Exception
+) -> None:
+    def build(**options: object) -> object:
+        raise error
+
+    words = "'failing' of plugin 'gendkit.testing' .* cannot be built: .*: no luck; mend"
+    with registered(failing(build)):
+        with pytest.raises(PluginError, match=words) as raised:
+            extract(Clips(), tmp_path / "out", extractor="failing")
+        assert "\n" not in str(raised.value)
+        assert list(tmp_path.iterdir()) == []
+        # Frames that bring landmarks ask nobody.
+        manifest = extract(Clips().clips()[2:], tmp_path / "out", extractor="failing")
+    assert len(manifest.faces()) == 3
+
+
+def test_what_is_built_must_be_a_function(tmp_path: Path) -> None:
+    with (
+        registered(failing(lambda **options: None)),
+        pytest.raises(PluginError, match="built as NoneType; expected a function"),
+    ):
+        extract(Clips(), tmp_path / "out", extractor="failing")
+
+
+@pytest.mark.parametrize("error", [MissingAsset("fetch it"), MissingDependency("install it")])
+def test_what_an_extractor_lacks_is_told_as_it_is(tmp_path: Path, error: Exception) -> None:
+    def build(**options: object) -> object:
+        raise error
+
+    with registered(failing(build)), pytest.raises(type(error), match=r"it$"):
+        extract(Clips(), tmp_path / "out", extractor="failing")
+
+
+def test_a_built_extractor_is_recorded_by_the_name_of_its_part(tmp_path: Path) -> None:
+    class Named(Finder):
+        name = "failing"
+
+    with registered(failing(Named)):
+        meta = extract(Clips(), tmp_path / "known", extractor=Named()).meta
+    assert meta["extractor"] == "failing"
+    assert meta["extractor_source"].startswith("built by the caller: ")
+    assert meta["extractor_source"].endswith("Named")
+    meta = extract(Clips(), tmp_path / "unknown", extractor=Named()).meta
+    assert meta["extractor"] == "", "no installed part has that name"
+
+
+def test_the_built_in_extractor_carries_its_name() -> None:
+    from gendkit.builtin.centerface import CenterFace
+    from gendkit.plugin import plugins
+
+    assert plugins().spec("face-extractor", CenterFace.name).name == "centerface"
 
 
 def test_an_unknown_extractor_is_refused(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_a_text_file_is_no_picture(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(UnreadableMedia, match="cannot be read as a picture") as raised:
         read_image(path)
     assert "\n" not in str(raised.value)
+    assert str(raised.value).endswith("expected is a whole picture: copy or export it again.")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
@@ -330,6 +331,8 @@ def test_a_video_that_is_cut_off_gives_the_frames_that_are_there(
     assert facts.frames < FRAMES
     if suffix != ".ts":  # a transport stream announces nothing
         assert facts.problem.startswith("cut off: ")
+        assert facts.problem.endswith("copy it again to have all")
+        assert "; " not in facts.problem, "which stands between problems"
 
 
 def test_what_does_not_decode_is_told(video: Path, tmp_path: Path) -> None:
@@ -356,6 +359,7 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path: Path, content: bytes)
             read(path)
         assert "\n" not in str(raised.value)
         assert str(raised.value).count(str(path)) == 1
+        assert "expected is a whole file that FFmpeg can decode" in str(raised.value)
 
 
 def test_a_video_whose_index_is_cut_off_is_refused(video: Path, tmp_path: Path) -> None:
