@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FILE_COLUMNS = (
     *("path", "status", "score", "faces", "frames_looked_at", "frames_total"),
     *("frames_without_face", "reasons", "problem", "seconds", "adapter", "dtype"),
+    *("extractor", "threshold", "scale", "order", "frames_asked"),
 )
 FRAME_COLUMNS = ("path", "frame", "time", "score", "reason")
 _log = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ def score(
     built = detector.extractor(extractor)
 
     def score_one(path: Path) -> Score:
-        return detector.score(path, frames=frames, order=order, extractor=built)
+        found = detector.score(path, frames=frames, order=order, extractor=built)
+        return replace(found, extractor=extractor or detector.extractor_name)
 
     files, bars = list(_files(paths)), Bars()
     results = []
@@ -114,7 +116,10 @@ class _Result:
             return self.error
         if self.score.score is None:
             why = "; ".join(filter(None, (self.reasons, self.score.problem)))
-            return f"not examined, which is not the same as real: {why or 'no frame'}"
+            return (
+                f"not examined, which is not the same as real: {why or 'no frame'}; expected is a "
+                "face that can be seen: give other media, or another --extractor."
+            )
         return self.score.problem
 
     def record(self, *, per_frame: bool = False) -> dict[str, Any]:
@@ -175,9 +180,10 @@ def _show_files(results: list[_Result]) -> None:
 
 def _show_frames(results: list[_Result], *, as_csv: bool) -> None:
     rows = [
-        {**vars(frame), "path": result.path}
+        {**frame, "path": result.path}
         for result in results
-        for frame in (result.score.frames if result.score else ())
+        for frame in ([vars(f) for f in result.score.frames] if result.score else [])
+        or [{**dict.fromkeys(FRAME_COLUMNS), "reason": result.problem}]
     ]
     if as_csv:
         return show_csv(rows, FRAME_COLUMNS)

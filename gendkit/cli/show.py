@@ -15,17 +15,25 @@ NOTHING = "-"
 
 
 def show_json(value: Any) -> None:
-    """Write one JSON document (RFC 8259: numbers that are not finite become null)."""
-    click.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str))
+    """Write one JSON document (RFC 8259: numbers that are not finite become null).
+
+    Bytes of a file's name that are no text are escaped, such as \\udcff.
+    """
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str)
+    # Only lone surrogates cannot be encoded, and their Python escape is that of JSON.
+    click.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def show_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows as CSV with a header (RFC 4180, lines end with a newline alone)."""
+    """Write rows as CSV with a header (RFC 4180, lines end with a newline alone).
+
+    Bytes of a file's name that are no text become question marks.
+    """
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([["" if row[c] is None else row[c] for c in columns] for row in rows])
+    writer.writerows([[_cell(row[c]) for c in columns] for row in rows])
 
 
 def show_table(
@@ -64,6 +72,12 @@ def printable(text: str) -> str:
 def megabytes(count: float) -> str:
     """Return a number of bytes, such as `97.4 MB`."""
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return "" if value is None else value
 
 
 def _width(text: str) -> int:

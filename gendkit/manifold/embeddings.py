@@ -16,7 +16,7 @@ import xarray as xr
 from gendkit.data.manifest import COLUMNS, Manifest
 from gendkit.errors import InvalidEmbeddings, InvalidManifest, MissingMedia
 from gendkit.manifold.schema import attributed, validate
-from gendkit.model.detector import Detector, Outputs
+from gendkit.model.detector import Detector, Outputs, check_positive, load
 from gendkit.model.head import CLASSES
 from gendkit.output import new_folder
 from gendkit.progress import Bars, Progress
@@ -24,12 +24,12 @@ from gendkit.train.engine import run_over
 
 CHUNK, SHARD = 1024, 16_384
 MARKER = "zarr.json"
-ROOT = "crops"
+ROOT, ADAPTER = "crops", "adapter_hash"
 
 
 def embed(
-    manifest: Manifest,
-    detector: Detector,
+    manifest: Manifest | str | Path,
+    detector: Detector | str | Path,
     out: str | Path | None = None,
     *,
     overwrite: bool = False,
@@ -41,13 +41,16 @@ def embed(
     Parameters
     ----------
     manifest
-        Rows without a crop are left out.
+        Or its folder. Rows without a crop are left out.
     detector
-        Gives embeddings (sample, feature), logits (sample, class) and scores (sample).
+        Gives embeddings (sample, feature), logits (sample, class) and scores (sample); or its
+        adapter's file or folder, for `gk.load`.
     out
         A new zarr store to write.
     overwrite
         Replace `out` if it is a store.
+    batch_size
+        Crops that are run at once.
     progress
         Told after each batch; by default a progress bar.
 
@@ -60,13 +63,20 @@ def embed(
     ------
     InvalidManifest
         If there is no crop.
+    InvalidArgument
+        If `batch_size` is less than 1.
     OutputExists
         If `out` holds something else.
     """
+    check_positive("batch_size", batch_size)
+    if not isinstance(manifest, Manifest):
+        manifest = Manifest.read(manifest)
     manifest = manifest.faces()
     if not len(manifest):
         raise InvalidManifest("the manifest has no face crop to embed.")
     target = new_folder(out, overwrite=overwrite, marker=MARKER) if out is not None else None
+    if not isinstance(detector, Detector):
+        detector = load(detector)
     outputs = run_over(detector, manifest, batch_size=batch_size, progress=progress or Bars())
     ds = from_outputs(manifest, outputs, detector)
     if target is not None:
@@ -148,7 +158,7 @@ def custody(manifest: Manifest, detector: Detector) -> dict[str, Any]:
         "gendkit": __version__,
         "backbone": header.backbone,
         "backbone_hash": header.backbone_hash,
-        "adapter_hash": detector.adapter.hash,
+        ADAPTER: detector.adapter.hash,
         "preprocessing": _json(vars(header.preprocessing)),
         "preprocessing_digest": header.preprocessing.digest,
         "recipe": _json(header.recipe),

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.embeddings import store_hash
+from gendkit.manifold.embeddings import ADAPTER, store_hash
 from gendkit.manifold.schema import attributed, check_unit
 from gendkit.optional import require
 
@@ -66,7 +66,8 @@ def neighbours(
     Raises
     ------
     InvalidEmbeddings
-        If lengths differ, a vector is not of unit length, or `k` or `index` is impossible.
+        If lengths or adapters differ, a vector is not of unit length, or `k` or `index` is
+        impossible.
     MissingDependency
         If faiss is not installed.
     """
@@ -82,6 +83,7 @@ def neighbours(
             f"embeddings of length {queries.shape[1]} cannot be searched among those of length "
             f"{points.shape[1]}; embed both with one backbone."
         )
+    _check_adapters(ds, reference)
     flat = faiss.IndexFlatIP(points.shape[1])
     flat.add(points)
     alike = _ALIKE[:1] if related else _ALIKE
@@ -196,6 +198,16 @@ def _fill(
     # A crop beyond the last candidate may tie with it and come first in the reference's order.
     done: NDArray[np.bool_] = (n == k) & (~left & (best > last)).all(axis=1)
     return done
+
+
+def _check_adapters(ds: xr.Dataset, reference: xr.Dataset) -> None:
+    """Refuse places on two spheres: each adapter turns its own. Without the attribute, trust."""
+    one, other = (str(part.attrs.get(ADAPTER, "")) for part in (ds, reference))
+    if one and other and one != other:
+        raise InvalidEmbeddings(
+            f"embeddings by the adapter {one[:12]} cannot be searched among those by "
+            f"{other[:12]}; embed both with one adapter."
+        )
 
 
 def _vectors(ds: xr.Dataset) -> NDArray[np.float32]:

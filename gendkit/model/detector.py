@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gendkit.data.examine import Examined, examine
-from gendkit.data.media import Order
+from gendkit.data.extractors import build_extractor
+from gendkit.data.media import ORDERS, Order
 from gendkit.data.pixels import to_pixels
-from gendkit.errors import WrongBackbone
+from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBackbone
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone
-from gendkit.model.device import Dtype, best_device, compute
+from gendkit.model.device import Dtype, compute, usable
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
 from gendkit.model.score import FrameScore, Score
@@ -112,28 +114,38 @@ class Detector:
             score=logit.softmax(dim=1)[:, 1].cpu().numpy(),
         )
 
-    def outputs(self, crops: Sequence[NDArray[np.uint8]], *, batch_size: int = BATCH) -> Outputs:
-        """Run RGB uint8 crops (H, W, 3) of any sizes.
+    def outputs(self, crops: Iterable[NDArray[np.uint8]], *, batch_size: int = BATCH) -> Outputs:
+        """Run RGB uint8 crops (H, W, 3) of any sizes; of a generator, a batch at a time is held.
 
         Raises
         ------
         InvalidImage
-            For a crop of another dtype or shape.
+            For a crop of another dtype or shape, or one crop where a list of them is expected.
+        InvalidArgument
+            If `batch_size` is less than 1.
         """
-        parts = [
-            self.forward(to_pixels(crops[i : i + batch_size], self.preprocessing))
-            for i in range(0, len(crops), batch_size)
-        ]
+        check_positive("batch_size", batch_size)
+        if not isinstance(crops, Iterable) or (
+            isinstance(crops, np.ndarray) and crops.ndim in (2, 3)
+        ):
+            shape = f" {crops.shape}" if isinstance(crops, np.ndarray) else ""
+            raise InvalidImage(
+                f"crops are a list of RGB uint8 arrays (H, W, 3), got one "
+                f"{type(crops).__name__}{shape}; give a list of crops, such as [crop]."
+            )
+        waiting, parts = iter(crops), []
+        while batch := list(islice(waiting, batch_size)):
+            parts.append(self.forward(to_pixels(batch, self.preprocessing)))
         return join(parts, dim=self.spec.dim)
 
     def predict(
-        self, crops: Sequence[NDArray[np.uint8]], *, batch_size: int = BATCH
+        self, crops: Iterable[NDArray[np.uint8]], *, batch_size: int = BATCH
     ) -> NDArray[np.float32]:
         """Return P(fake) (N,) of N RGB uint8 crops (H, W, 3) of any sizes."""
         return self.outputs(crops, batch_size=batch_size).score
 
     def embed(
-        self, crops: Sequence[NDArray[np.uint8]], *, batch_size: int = BATCH
+        self, crops: Iterable[NDArray[np.uint8]], *, batch_size: int = BATCH
     ) -> NDArray[np.float32]:
         """Return unit embeddings (N, D) of N RGB uint8 crops (H, W, 3) of any sizes."""
         return self.outputs(crops, batch_size=batch_size).embedding
@@ -168,8 +180,15 @@ class Detector:
         ------
         MissingMedia, UnreadableMedia
             If there is no file, or nothing in it can be decoded.
+        InvalidArgument
+            If `frames` is less than 1, or the order is unknown.
         """
         start = time.perf_counter()
+        _check_frames(frames, order)
+        if extractor is None or isinstance(extractor, str):
+            name, extractor = extractor or self.extractor_name, self.extractor(extractor)
+        else:
+            name = getattr(extractor, "name", "") or type(extractor).__qualname__
         examined = self.examine(media, frames=frames, order=order, extractor=extractor)
         faces = [c.image for c in examined.crops if c.image is not None]
         scores = iter(self.predict(faces).tolist())
@@ -190,6 +209,11 @@ class Detector:
             seconds=time.perf_counter() - start,
             adapter=self.adapter.hash,
             dtype=self.dtype,
+            extractor=str(name),
+            threshold=getattr(extractor, "threshold", None),
+            scale=self._scale,
+            order=order,
+            frames_asked=frames,
         )
 
     def examine(
@@ -201,7 +225,7 @@ class Detector:
         extractor: str | FaceExtractor | None = None,
     ) -> Examined:
         """Crop the faces of a file as those of the training data were; as for `score`."""
-        extraction = self.adapter.header.extraction
+        _check_frames(frames, order)
         if extractor is None or isinstance(extractor, str):
             extractor = self.extractor(extractor)
         return examine(
@@ -209,18 +233,40 @@ class Detector:
             extractor=extractor,
             frames=frames,
             order=order,
-            scale=float(extraction.get("scale") or SCALE),
-            size=extraction.get("size"),
+            scale=self._scale,
+            size=self.adapter.header.extraction.get("size"),
         )
 
+    @property
+    def extractor_name(self) -> str:
+        """Of the face extractor of the training data; empty if that has none."""
+        recorded = self.adapter.header.extraction.get("extractor")
+        return EXTRACTOR if recorded is None else str(recorded)
+
+    @property
+    def _scale(self) -> float:
+        return float(self.adapter.header.extraction.get("scale") or SCALE)
+
     def extractor(self, name: str | None = None) -> FaceExtractor:
-        """Build the named face extractor, or that of the training data with its threshold."""
+        """Build the named face extractor, or that of the training data with its threshold.
+
+        Raises
+        ------
+        UnknownPart
+            If no plugin gives it, or that of the training data has no name.
+        PluginError, MissingAsset, CorruptAsset, MissingDependency
+            If it cannot be built.
+        """
         extraction = self.adapter.header.extraction
-        default = str(extraction.get("extractor") or EXTRACTOR)
+        default = self.extractor_name
+        if name is None and not default:
+            raise UnknownPart(
+                "the face extractor of the training data has no name, so it cannot be built again; "
+                "give it as extractor=, or another one by its name."
+            )
         threshold = extraction.get("threshold") if name in (None, default) else None
-        spec = plugins().spec("face-extractor", name or default)
         options: dict[str, Any] = {} if threshold is None else {"threshold": float(threshold)}
-        return spec.build(**options)
+        return build_extractor(default if name is None else name, **options)
 
 
 def load(
@@ -251,7 +297,10 @@ def load(
         If the backbone's weights are not those that it was trained on.
     MissingAsset
         If the backbone's weights are not to be had.
+    InvalidArgument
+        If the device is not there.
     """
+    device = usable(device)
     if not isinstance(adapter, Adapter):
         path = Path(adapter)
         adapter = Adapter.read(path / "adapter.safetensors" if path.is_dir() else path)
@@ -266,9 +315,25 @@ def load(
         backbone = build_backbone(spec, image_size=header.preprocessing.size)
     adapter.apply(backbone, spec)
     chosen: Any = dtype or header.dtype
-    return Detector(
-        backbone, spec=spec, adapter=adapter, device=device or best_device(), dtype=chosen
-    )
+    return Detector(backbone, spec=spec, adapter=adapter, device=device, dtype=chosen)
+
+
+def check_positive(name: str, value: int) -> None:
+    """Refuse an argument that is less than 1.
+
+    Raises
+    ------
+    InvalidArgument
+        Saying which.
+    """
+    if value < 1:
+        raise InvalidArgument(f"{name} is {value}; give 1 or more.")
+
+
+def _check_frames(frames: int, order: str) -> None:
+    check_positive("frames", frames)
+    if order not in ORDERS:
+        raise InvalidArgument(f"no frame order is named {order!r}; there is {', '.join(ORDERS)}.")
 
 
 def join(parts: Sequence[Outputs], *, dim: int) -> Outputs:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import torch
 
-from gendkit.errors import InvalidRecipe
+from gendkit.errors import InvalidArgument, InvalidRecipe
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -17,6 +17,26 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def usable(device: str | None) -> str:
+    """Return the device if this computer has it; the best there is for None.
+
+    Raises
+    ------
+    InvalidArgument
+        If it is unknown or not there.
+    """
+    if device is None:
+        return best_device()
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the second
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise InvalidArgument(
+            f"device {device!r} cannot be used here: {reason}; leave it out for {best_device()!r}."
+        ) from None
+    return device
 
 
 def compute(dtype: Dtype, device: torch.device | str) -> AbstractContextManager[object]:

@@ -7,19 +7,24 @@ bfloat16 product turns a mean squared distance of .001 into 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from gendkit.errors import InvalidLabels
+from gendkit.errors import InvalidEmbeddings, InvalidLabels
 from gendkit.plugin.protocols import LossInputs
 
 UNIFORMITY_T = 2.0
+
+Points = Tensor | NDArray[Any]
+Labels = Tensor | NDArray[Any] | Sequence[int]
 
 
 def normalise(features: Tensor) -> Tensor:
@@ -31,7 +36,7 @@ def normalise(features: Tensor) -> Tensor:
         return F.normalize(_full(features), dim=-1)
 
 
-def alignment(z: Tensor, labels: Tensor) -> Tensor:
+def alignment(z: Points, labels: Labels) -> Tensor:
     """Mean squared distance over all pairs of one class.
 
     0 if no class has two samples; the gradient is then 0.
@@ -43,15 +48,21 @@ def alignment(z: Tensor, labels: Tensor) -> Tensor:
     labels
         (B,) class of each.
 
+    Raises
+    ------
+    InvalidEmbeddings, InvalidLabels
+        If these are not numbers of such shapes.
+
     References
     ----------
     Wang and Isola, Understanding Contrastive Representation Learning through Alignment and
     Uniformity on the Hypersphere, ICML 2020.
     """
-    return _alignment(_gram(z), labels)
+    gram = _gram(_points(z))
+    return _alignment(gram, _labels(labels, len(gram)).to(gram.device))
 
 
-def uniformity(z: Tensor) -> Tensor:
+def uniformity(z: Points) -> Tensor:
     """Logarithm of the mean of exp(-2 |zi - zj|^2) over all pairs; from -8 (poles) to 0 (a point).
 
     0 for a single sample; the gradient is then 0.
@@ -61,11 +72,16 @@ def uniformity(z: Tensor) -> Tensor:
     z
         (B, D) unit vectors.
 
+    Raises
+    ------
+    InvalidEmbeddings
+        If these are not numbers of that shape.
+
     References
     ----------
     Wang and Isola, ICML 2020, as for `alignment`.
     """
-    return _uniformity(_gram(z))
+    return _uniformity(_gram(_points(z)))
 
 
 class CrossEntropy:
@@ -131,13 +147,40 @@ def _gram(z: Tensor) -> Tensor:
     return product
 
 
+def _points(z: Points) -> Tensor:
+    try:
+        points = z if isinstance(z, Tensor) else torch.as_tensor(np.array(z))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidEmbeddings(
+            f"embeddings are a tensor or array (B, D), got {type(z).__name__}: {error}"
+        ) from None
+    if points.ndim != 2 or points.is_complex():
+        raise InvalidEmbeddings(
+            f"embeddings are real numbers of shape (B, D), got {points.dtype} of shape "
+            f"{tuple(points.shape)}."
+        )
+    return points
+
+
+def _labels(labels: Labels, count: int) -> Tensor:
+    try:
+        classes = labels if isinstance(labels, Tensor) else torch.as_tensor(np.array(labels))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidLabels(
+            f"labels are a list, array or tensor (B,) of integers, got {type(labels).__name__}: "
+            f"{error}"
+        ) from None
+    if classes.shape != (count,):
+        got = f"{len(classes)}" if classes.ndim == 1 else f"shape {tuple(classes.shape)} of"
+        raise InvalidLabels(f"{got} labels for {count} embeddings; give one each.")
+    return classes
+
+
 def _squared_distances(gram: Tensor) -> Tensor:
     return (2 - 2 * gram).clamp_min(0)
 
 
 def _alignment(gram: Tensor, labels: Tensor) -> Tensor:
-    if labels.shape != gram.shape[:1]:
-        raise InvalidLabels(f"{len(labels)} labels for {len(gram)} embeddings.")
     with torch.autocast(gram.device.type, enabled=False):
         same = (labels[:, None] == labels[None, :]).to(gram.dtype).triu(1)
         return (_squared_distances(gram) * same).sum() / same.sum().clamp_min(1)
@@ -163,14 +206,23 @@ def _full(x: Tensor) -> Tensor:
 @contextmanager
 def _exact_products(z: Tensor) -> Iterator[None]:
     """Switch autocast and, on CUDA, TF32 off."""
-    with torch.autocast(z.device.type, enabled=False):
-        if z.device.type != "cuda":
-            yield
-            return
-        matmul = torch.backends.cuda.matmul
-        before = matmul.allow_tf32
-        matmul.allow_tf32 = False
-        try:
-            yield
-        finally:
-            matmul.allow_tf32 = before
+    tf32 = _no_tf32() if z.device.type == "cuda" else nullcontext()
+    with torch.autocast(z.device.type, enabled=False), tf32:
+        yield
+
+
+@contextmanager
+def _no_tf32() -> Iterator[None]:
+    """Switch TF32 off, by the newer setting where torch has it.
+
+    Once that is in use, torch refuses to read the older one.
+    """
+    matmul = torch.backends.cuda.matmul
+    newer = hasattr(matmul, "fp32_precision")
+    name, off = ("fp32_precision", "ieee") if newer else ("allow_tf32", False)
+    before = getattr(matmul, name)
+    setattr(matmul, name, off)
+    try:
+        yield
+    finally:
+        setattr(matmul, name, before)

@@ -54,6 +54,13 @@ class Score:
         Wall time.
     adapter, dtype
         Hash of the adapter and compute dtype of the encoder.
+    extractor, threshold
+        Name of the face extractor, or its class if it has none, and its least confidence; None if
+        it does not say.
+    scale
+        Of the crop; see `gendkit.data.faces.align_face`.
+    order, frames_asked
+        Which frames were looked at first, and how many faces were sought.
     """
 
     path: str
@@ -63,6 +70,11 @@ class Score:
     seconds: float
     adapter: str
     dtype: str
+    extractor: str
+    threshold: float | None
+    scale: float
+    order: str
+    frames_asked: int
 
     @property
     def score(self) -> float | None:
@@ -105,6 +117,11 @@ class Score:
             "seconds": round(self.seconds, 3),
             "adapter": self.adapter,
             "dtype": self.dtype,
+            "extractor": self.extractor,
+            "threshold": self.threshold,
+            "scale": self.scale,
+            "order": self.order,
+            "frames_asked": self.frames_asked,
         }
 
     def to_frame(self) -> pd.DataFrame:

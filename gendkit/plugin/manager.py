@@ -1,8 +1,8 @@
 """Finds plugins, keeps their parts apart and says where each part comes from.
 
-Built-in parts come through the same hooks as everybody's. A plugin that fails is set aside with its
-reason; a misspelt hook or a name given twice is an error, because going on would change what a name
-means.
+Built-in parts come through the same hooks as everybody's. A plugin that fails, or that would end
+the process, is set aside with its reason; a misspelt hook or a name given twice is an error,
+because going on would change what a name means.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Literal, overload
 
 import pluggy
 
-from gendkit.errors import InvalidSpec, PluginError, UnknownPart
+from gendkit.errors import InvalidSpec, RefusedPlugin, UnknownPart
 from gendkit.plugin import hooks
 from gendkit.plugin.specs import (
     BackboneFamily,
@@ -94,7 +94,7 @@ class Plugins:
 
     Raises
     ------
-    PluginError
+    RefusedPlugin
         For a misspelt hook, or if two plugins give one name.
     """
 
@@ -124,43 +124,52 @@ class Plugins:
         return tuple(self._broken)
 
     def register(self, plugin: object, *, name: str | None = None) -> None:
-        """Add a plugin, or parts, that were written on the spot; the same name replaces.
+        """Add a plugin, or parts, that were written on the spot.
+
+        A part replaces the part of its kind and name that was registered before. A plugin, and
+        specs with a name, also replace whatever else was registered under their own name.
 
         Parameters
         ----------
         plugin
             A module or object with hook implementations, a spec, or a list of specs.
         name
-            By default the object's own name, or that of the first spec.
+            Of the plugin; by default the object's own. Specs need none.
 
         Raises
         ------
         PluginError
-            For a misspelt hook, a part that is no spec, or a name that another plugin gives. What
-            was registered before is then still there.
+            For a misspelt hook, a part that is no spec, or a name that an installed plugin gives.
+            What was registered before is then still there.
         """
         if isinstance(plugin, Spec):
             plugin = [plugin]
         if isinstance(plugin, list | tuple):
             plugin = _Given(plugin)
-            name = name or plugin.name
+            if name is None:
+                source = Source(plugin=plugin.name, distribution=HERE, version="")
+                parts = _parts(plugin.pairs, source)
+                self._check_clashes(parts)
+                self._parts.update(parts)
+                return
         if inspect.isclass(plugin):
             plugin = plugin()
         name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
-        source = Source(plugin=name, distribution=HERE, version="")
         old = self._sources.get(name)
         if old is not None and old.distribution != HERE:
-            raise PluginError(
+            raise RefusedPlugin(
                 f"{name!r} is the name of an installed plugin ({old.distribution}); "
                 "register yours under another name."
             )
-        replaced = self._remove(name) if old is not None else None
+        replaced = self._manager.unregister(name=name) if old is not None else None
         try:
-            self._add(plugin, source)
-        except Exception:
+            self._add(plugin, Source(plugin=name, distribution=HERE, version=""))
+        except BaseException:
             if replaced is not None:
-                self._add(replaced, source)
+                self._manager.register(replaced, name=name)
             raise
+        # By identity: what was registered without a name may have a source that is equal.
+        self._parts = {k: p for k, p in self._parts.items() if p.source is not old}
 
     def part(self, kind: Kind, name: str) -> Part:
         """Return a part by kind and name; a family's member is resolved.
@@ -206,17 +215,15 @@ class Plugins:
             self._set_aside(source, error)
             return
         if (other := self._sources.get(entry.name)) is not None:
-            raise PluginError(
+            raise RefusedPlugin(
                 f"two plugins are named {entry.name!r}: {_where(other)} and {_where(source)}; "
                 f"uninstall one, or leave both out with {BLOCK}={entry.name}"
             )
         try:
             self._add(plugin, source)
-        except InvalidSpec as error:
-            self._set_aside(source, error)
-        except PluginError:
+        except RefusedPlugin:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._set_aside(source, error)
 
     def _set_aside(self, source: Source, error: BaseException) -> None:
@@ -228,21 +235,17 @@ class Plugins:
     def _add(self, plugin: Any, source: Source) -> None:
         if source.plugin in self._blocked:
             return
-        self._manager.register(plugin, name=source.plugin)
         try:
+            self._manager.register(plugin, name=source.plugin)
             self._check_hooks(source)
             parts = self._collect(plugin, source)
             self._check_clashes(parts)
         except BaseException:
-            self._manager.unregister(name=source.plugin)
+            if self._manager.get_plugin(source.plugin) is not None:
+                self._manager.unregister(name=source.plugin)
             raise
         self._sources[source.plugin] = source
         self._parts.update(parts)
-
-    def _remove(self, name: str) -> Any:
-        self._parts = {k: p for k, p in self._parts.items() if p.source.plugin != name}
-        del self._sources[name]
-        return self._manager.unregister(name=name)
 
     def _check_hooks(self, source: Source) -> None:
         """Refuse a plugin with a hook that does not exist; gendkit would never call it."""
@@ -256,46 +259,40 @@ class Plugins:
             hint = f"was {meant[0]} meant?" if meant else f"the hooks are {', '.join(known)}."
             if source.distribution != HERE:
                 hint += f" To leave the plugin out: {BLOCK}={source.plugin}"
-            raise PluginError(
+            raise RefusedPlugin(
                 f"plugin {source.plugin!r} ({_where(source)}) implements an unknown hook "
                 f"{', '.join(wrong)}; {hint}"
             ) from None
 
     def _collect(self, plugin: Any, source: Source) -> dict[tuple[Kind, str], Part]:
         """Call the hooks of one plugin and return its parts."""
-        parts: dict[tuple[Kind, str], Part] = {}
+        pairs: list[tuple[Kind, Spec]] = []
         implemented = False
         for kind, (hook, types) in KINDS.items():
             # Each plugin is asked by itself, so that every part has its source.
             caller = getattr(self._manager.hook, hook)
             for call in [i.function for i in caller.get_hookimpls() if i.plugin is plugin]:
                 implemented = True
-                for spec in _specs(call(), f"{hook} of plugin {source.plugin!r}", types):
-                    if (kind, spec.name) in parts:
-                        raise InvalidSpec(
-                            f"plugin {source.plugin!r} gives the {kind} {spec.name!r} twice."
-                        )
-                    parts[kind, spec.name] = Part(kind=kind, spec=spec, source=source)
+                what = f"{hook} of plugin {source.plugin!r}"
+                pairs += [(kind, spec) for spec in _specs(call(), what, types)]
         if not implemented:
             raise InvalidSpec(
                 f"plugin {source.plugin!r} implements no hook; mark one of "
                 f"{', '.join(hook for hook, _ in KINDS.values())} with @gendkit.plugin.hookimpl."
             )
-        return parts
+        return _parts(pairs, source)
 
     def _check_clashes(self, parts: dict[tuple[Kind, str], Part]) -> None:
         for key, part in parts.items():
             other = self._parts.get(key)
-            if other is None:
-                continue
-            if part.source.distribution == HERE == other.source.distribution:
-                way = f"to replace the first, register with name={other.source.plugin!r}."
-            elif part.source.distribution == HERE:
+            if other is None or other.source.distribution == HERE:
+                continue  # what was registered on the spot is replaced, part by part
+            if part.source.distribution == HERE:
                 way = "give yours another name."
             else:
                 way = f"uninstall one, or leave one out with {BLOCK}={part.source.plugin}"
             first, second = other.source, part.source
-            raise PluginError(
+            raise RefusedPlugin(
                 f"two plugins give the {part.kind} {part.spec.name!r}: {first.plugin!r} "
                 f"({_where(first)}) and {second.plugin!r} ({_where(second)}); {way}"
             )
@@ -314,6 +311,11 @@ class _Given:
     def name(self) -> str:
         """That of the first spec."""
         return str(self._specs[0].name)
+
+    @property
+    def pairs(self) -> list[tuple[Kind, Spec]]:
+        """Each spec with its kind."""
+        return [(kind, spec) for kind in KINDS for spec in self._of(kind)]
 
     @hooks.hookimpl
     def gendkit_backbones(self) -> list[Any]:
@@ -349,6 +351,16 @@ def _specs(given: Any, what: str, types: tuple[type, ...]) -> list[Any]:
                 f"{' or '.join(t.__name__ for t in types)}."
             )
     return specs
+
+
+def _parts(pairs: Iterable[tuple[Kind, Spec]], source: Source) -> dict[tuple[Kind, str], Part]:
+    """Return what a plugin gives, if nothing is given twice."""
+    parts: dict[tuple[Kind, str], Part] = {}
+    for kind, spec in pairs:
+        if (kind, spec.name) in parts:
+            raise InvalidSpec(f"plugin {source.plugin!r} gives the {kind} {spec.name!r} twice.")
+        parts[kind, spec.name] = Part(kind=kind, spec=spec, source=source)
+    return parts
 
 
 def _source(entry: metadata.EntryPoint) -> Source:

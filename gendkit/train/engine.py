@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gendkit.data.loader import Loader
 from gendkit.data.manifest import Manifest
-from gendkit.errors import GendkitError, InvalidManifest, InvalidRecipe
+from gendkit.errors import Diverged, InvalidManifest, InvalidRecipe
 from gendkit.measure.metrics import METRICS, auroc, video_level
 from gendkit.model.adapter import Adapter, Header, header_of, movement
 from gendkit.model.backbone import build_backbone, norms_of
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 ADAPTER, RUN = "adapter.safetensors", "run.json"
 EXTRACTION = ("extractor", "threshold", "scale", "size")
-
-
-class Diverged(GendkitError):
-    """A loss that is no longer a finite number."""
 
 
 @dataclass(frozen=True, kw_only=True)

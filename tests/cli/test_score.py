@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,7 @@ def test_bad_media_end_in_one_line_and_a_non_zero_code(
     assert line.startswith("gendkit: error: ")
     assert words in line
     assert name in line
+    assert any(step in line for step in (" give ", " copy ", "known: ", "there is no "))
 
 
 def test_without_a_face_the_table_never_shows_a_number(gendkit: Run, adapter: Path, media: Path):
@@ -135,6 +137,31 @@ def test_each_frame_can_be_had_in_every_form(gendkit: Run, adapter: Path, videos
     table = gendkit(*options).out.splitlines()
     assert len(table) == 25
     assert table[-1].endswith("no face found")
+
+
+def test_a_file_without_frames_has_a_row_with_its_reason(gendkit: Run, adapter: Path, media: Path):
+    options = ("score", media, media / "missing.mp4", "--adapter", adapter, "--per-frame")
+    rows = list(csv.DictReader(io.StringIO(gendkit(*options, "--csv").out)))
+    by_name = {Path(r["path"]).name: r for r in rows}
+    assert {"bright.png", "dark.mp4", "text.mp4", "missing.mp4"} <= set(by_name)
+    assert "cannot be read as a video" in by_name["text.mp4"]["reason"]
+    assert "there is no file or folder" in by_name["missing.mp4"]["reason"]
+    assert [by_name["text.mp4"][c] for c in ("frame", "time", "score")] == ["", "", ""]
+    table = gendkit(*options).out.splitlines()
+    assert sum("text.mp4" in line.split()[0] for line in table) == 1
+    assert sum("missing.mp4" in line.split()[0] for line in table) == 1
+
+
+def test_the_record_says_how_faces_were_sought(gendkit: Run, adapter: Path, picture: Path):
+    options = ("score", picture, "--adapter", adapter, "--frames", 3, "--order", "uniform")
+    for more in ((), ("--extractor", "bright")):
+        (record,) = json.loads(gendkit(*options, *more, "--json").out)
+        (row,) = csv.DictReader(io.StringIO(gendkit(*options, *more, "--csv").out))
+        assert {k: record[k] for k in ("extractor", "threshold", "scale")} == {
+            "extractor": "bright", "threshold": 0.5, "scale": 1.3,
+        }  # fmt: skip
+        assert (record["order"], record["frames_asked"]) == ("uniform", 3)
+        assert (row["extractor"], row["threshold"], row["frames_asked"]) == ("bright", "0.5", "3")
 
 
 def test_frames_and_order_are_passed_on(gendkit: Run, adapter: Path, videos: Path):
@@ -267,3 +294,32 @@ def test_control_characters_in_a_name_do_not_reach_the_terminal(
     assert json.loads(gendkit("score", path, "--adapter", adapter, "--json").out)[0]["path"] == str(
         path
     )
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_name_that_is_no_text_still_gives_text_in_every_form(
+    gendkit: Run,
+    adapter: Path,
+    picture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    errors: str,
+):
+    try:
+        shutil.copy(picture, tmp_path / os.fsdecode(b"bad\xff\xc3\xa9.png"))
+    except OSError:
+        pytest.skip("this file system takes only text as names")
+    shutil.copy(picture, tmp_path / "caf\u00e9.png")
+
+    def written(*form: str) -> str:
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors)
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdout", stream)
+            assert gendkit("score", tmp_path, "--adapter", adapter, *form).code == 0
+        return stream.buffer.getvalue().decode("utf-8", "strict")
+
+    names = {Path(r["path"]).name for r in json.loads(written("--json"))}
+    assert names == {p.name for p in tmp_path.iterdir()}
+    for form in ((), ("--csv",), ("--per-frame",), ("--per-frame", "--csv")):
+        assert "bad?\u00e9.png" in written(*form)
+        assert "caf\u00e9.png" in written(*form)

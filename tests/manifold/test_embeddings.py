@@ -14,7 +14,13 @@ import zarr
 
 import gendkit as gk
 from gendkit.data.manifest import COLUMNS, Manifest
-from gendkit.errors import InvalidEmbeddings, InvalidManifest, MissingMedia, OutputExists
+from gendkit.errors import (
+    InvalidArgument,
+    InvalidEmbeddings,
+    InvalidManifest,
+    MissingMedia,
+    OutputExists,
+)
 from gendkit.manifold.embeddings import store_hash, write_embeddings
 from gendkit.model.detector import Detector
 
@@ -64,6 +70,36 @@ def test_the_batch_size_does_not_matter(
 ) -> None:
     ds = gk.embed(manifest, detector, batch_size=batch_size, progress=quiet)
     np.testing.assert_allclose(ds["embedding"], embedded["embedding"], rtol=0, atol=1e-6)
+
+
+def test_a_manifest_and_a_detector_may_be_given_by_their_folders(
+    embedded: xr.Dataset, manifest: Manifest, detector: Detector, tmp_path: Path
+) -> None:
+    detector.adapter.write(tmp_path / "adapter.safetensors")
+    for folder, adapter in (
+        (manifest.root, tmp_path),
+        (str(manifest.root), str(tmp_path / "adapter.safetensors")),
+    ):
+        ds = gk.embed(folder, adapter, progress=quiet)
+        np.testing.assert_allclose(ds["score"], embedded["score"], rtol=0, atol=1e-2)
+        assert ds.attrs["adapter_hash"] == detector.adapter.hash
+
+
+def test_a_folder_without_a_manifest_or_an_adapter_is_told_so(
+    manifest: Manifest, detector: Detector, tmp_path: Path
+) -> None:
+    with pytest.raises(MissingMedia, match="manifest"):
+        gk.embed(tmp_path, detector)
+    with pytest.raises(MissingMedia, match="adapter"):
+        gk.embed(manifest, tmp_path)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_has_at_least_one_crop(
+    manifest: Manifest, detector: Detector, batch_size: int
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"batch_size is {batch_size}; give 1 or more"):
+        gk.embed(manifest, detector, batch_size=batch_size)
 
 
 def test_frames_without_a_crop_are_left_out(manifest: Manifest, detector: Detector) -> None:

@@ -222,6 +222,16 @@ def test_embeddings_of_two_lengths_are_refused(points: Points) -> None:
         gk.neighbours(points(4), points(4, dim=9))
 
 
+def test_stores_of_two_adapters_are_not_searched(points: Points) -> None:
+    one = points(4).assign_attrs(adapter_hash="a" * 64)
+    other = points(4, seed=1, name="r").assign_attrs(adapter_hash="b" * 64)
+    with pytest.raises(InvalidEmbeddings, match=r"adapter a{12} .* by b{12}; embed both with one"):
+        gk.neighbours(one, other)
+    for reference in (other.assign_attrs(adapter_hash="a" * 64), other.drop_attrs(), None):
+        assert gk.neighbours(one, reference, k=1).sizes["rank"] == 1
+    assert gk.neighbours(one.drop_attrs(), other, k=1).sizes["rank"] == 1
+
+
 def test_embeddings_off_the_sphere_are_refused(points: Points) -> None:
     ds = points(4)
     ds["embedding"].values[2] *= 3

@@ -14,7 +14,14 @@ import torch
 from PIL import Image
 
 import gendkit as gk
-from gendkit.errors import InvalidImage, InvalidRecipe, MissingMedia, UnknownPart, WrongBackbone
+from gendkit.errors import (
+    InvalidArgument,
+    InvalidImage,
+    InvalidRecipe,
+    MissingMedia,
+    UnknownPart,
+    WrongBackbone,
+)
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone
 from gendkit.model.detector import Detector, load
@@ -86,6 +93,46 @@ def test_outputs_belong_together(detector: Detector) -> None:
     assert np.array_equal(detector.embed(crops(5)), outputs.embedding)
 
 
+def test_crops_may_come_from_a_generator_a_batch_at_a_time(detector: Detector) -> None:
+    given = crops(5)
+    expected = detector.predict(given, batch_size=2)
+    lazily = detector.predict((crop for crop in given), batch_size=2)
+    np.testing.assert_allclose(lazily, expected, atol=1e-6)
+    stack = np.stack([crop[:20, :20] for crop in given])
+    np.testing.assert_allclose(detector.predict(stack), detector.predict(list(stack)), atol=1e-6)
+    for few in (iter(()), np.empty(0, np.uint8), ()):
+        assert detector.predict(few).shape == (0,)
+
+
+@pytest.mark.parametrize("one", [np.zeros((40, 30, 3), np.uint8), np.zeros((40, 30), np.uint8), 7])
+def test_one_crop_is_no_list_of_crops(detector: Detector, one: Any) -> None:
+    with pytest.raises(InvalidImage, match=r"got one (ndarray \(40, 30|int).*give a list of crops"):
+        detector.predict(one)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_has_at_least_one_crop(detector: Detector, batch_size: int) -> None:
+    for run in (detector.predict, detector.embed, detector.outputs):
+        with pytest.raises(InvalidArgument, match=f"batch_size is {batch_size}; give 1 or more"):
+            run(crops(2), batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"order": "foo"}, "no frame order is named 'foo'; there is spread, uniform, stride"),
+        ({"frames": 0}, "frames is 0; give 1 or more"),
+        ({"frames": -3}, "frames is -3; give 1 or more"),
+    ],
+)
+def test_impossible_frames_are_refused_before_any_work(
+    detector: Detector, tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    for look in (detector.score, detector.examine):
+        with pytest.raises(InvalidArgument, match=words):
+            look(tmp_path / "missing.mp4", **options)
+
+
 def test_no_crops_give_empty_arrays(detector: Detector) -> None:
     outputs = detector.outputs([])
     assert outputs.embedding.shape == (0, DIM)
@@ -155,6 +202,14 @@ def test_the_best_device_is_one_that_works() -> None:
     assert torch.empty(1, device=best_device()).numel() == 1
 
 
+@pytest.mark.parametrize("device", ["toaster", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused_before_weights_are_loaded(device: str) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^device '{device}' cannot be used") as error:
+        load("there is no such file", device=device)
+    assert "\n" not in str(error.value)
+    assert f"leave it out for {best_device()!r}" in str(error.value)
+
+
 def test_a_head_of_another_length_is_refused(adapter: Adapter) -> None:
     wide = {"weight": torch.ones(2, DIM + 1), "bias": torch.ones(2)}
     with pytest.raises(WrongBackbone, match=f"takes {DIM + 1} features, small gives {DIM}"):
@@ -184,6 +239,45 @@ def test_a_picture_is_scored_by_its_largest_face(
     assert score.frames[0].box == (10.0, 10.0, 54.0, 54.0)
     assert score.adapter == detector.adapter.hash
     assert score.dtype == "float32"
+
+
+def test_a_score_records_how_the_faces_were_found(
+    detector: Detector, picture: Callable[[int], Path]
+) -> None:
+    class Named(Bright):
+        name = "brightest"
+
+    def recorded(**options: Any) -> tuple[Any, ...]:
+        record = detector.score(picture(120), **options).to_dict()
+        keys = ("extractor", "threshold", "scale", "order", "frames_asked")
+        return tuple(record[key] for key in keys)
+
+    assert recorded(extractor=Named(0.7)) == ("brightest", 0.7, 1.3, "spread", 32)
+    assert recorded(extractor=Bright(0.4), order="uniform", frames=5) == (
+        *("Bright", 0.4, 1.3, "uniform", 5),
+    )
+    assert recorded(extractor=lambda image: [])[:2] == ("function", None)
+
+
+def test_the_score_of_a_named_extractor_records_that_name_and_the_threshold_of_the_training(
+    adapter: Adapter, picture: Callable[[int], Path]
+) -> None:
+    bright = FaceExtractorSpec(
+        name="bright",
+        summary="for tests",
+        licence="MIT",
+        build=lambda *, threshold=0.5: Bright(threshold),
+        threshold=0.5,
+    )
+    header = replace(
+        adapter.header, extraction={"extractor": "bright", "threshold": 0.7, "scale": 1.5}
+    )
+    with registered(small_backbone(), bright):
+        trained = load(replace(adapter, header=header), device="cpu")
+        scores = [trained.score(picture(120), extractor=name) for name in (None, "bright")]
+    assert trained.extractor_name == "bright"
+    for score in scores:
+        assert (score.extractor, score.threshold, score.scale) == ("bright", 0.7, 1.5)
 
 
 def test_a_picture_without_a_face_is_not_examined(

@@ -6,6 +6,8 @@ import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gendkit.errors import InvalidLabels
+from gendkit.errors import InvalidEmbeddings, InvalidLabels
 from gendkit.model.losses import (
     Alignment,
     CrossEntropy,
     Uniformity,
+    _no_tf32,
     alignment,
     normalise,
     shared_gram,
@@ -204,6 +207,78 @@ def test_a_shared_gram_matrix_is_that_of_the_embeddings_asked_about() -> None:
         both = uniformity(one).item(), uniformity(other).item()
     assert both == (uniformity(one).item(), uniformity(other).item())
     assert both[0] != both[1]
+
+
+def test_lists_and_arrays_are_taken_too() -> None:
+    z, labels = sphere(6, 4), [0, 1, 1, 0, 1, 0]
+    near, even = alignment(z, torch.tensor(labels)), uniformity(z)
+    array = z.numpy()[::-1].copy()[::-1]
+    array.setflags(write=False)
+    for points in (z, array, z.tolist()):
+        assert alignment(points, labels).item() == pytest.approx(near.item(), abs=1e-6)
+        assert alignment(points, np.array(labels)).item() == pytest.approx(near.item(), abs=1e-6)
+        assert uniformity(points).item() == pytest.approx(even.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "points",
+    ["abc", [["a", "b"]], [[1.0], [1.0, 2.0]], np.zeros(3), torch.zeros(2, 2, 2), None],
+    ids=["text", "texts", "ragged", "flat", "deep", "none"],
+)
+def test_what_is_no_matrix_of_numbers_is_refused_in_one_line(points: Any) -> None:
+    for measure in (uniformity, lambda z: alignment(z, [0, 1])):
+        with pytest.raises(InvalidEmbeddings, match=r"^embeddings are .*\(B, D\), got") as error:
+            measure(points)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("labels", [["real", "fake"], [[0], [1]], [0, [1]], None, 1])
+def test_what_are_no_labels_is_refused_in_one_line(labels: Any) -> None:
+    with pytest.raises(InvalidLabels, match="labels") as error:
+        alignment(sphere(2, 3), labels)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch has no fp32_precision"
+)
+@pytest.mark.parametrize("before", ["tf32", "ieee", "none"])
+def test_tf32_is_off_only_inside_by_the_newer_setting(before: str) -> None:
+    matmul = torch.backends.cuda.matmul
+    found = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = before
+        with _no_tf32():
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == before
+    finally:
+        matmul.fp32_precision = found
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_tf32_is_off_only_inside_by_the_older_setting(
+    monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    older = SimpleNamespace(allow_tf32=before)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", older)
+    with _no_tf32():
+        assert vars(older) == {"allow_tf32": False}
+    assert vars(older) == {"allow_tf32": before}
+
+
+@pytest.mark.gpu
+def test_metric_terms_are_exact_whatever_the_process_says_of_tf32() -> None:
+    z = sphere(64, 512).float()
+    labels = torch.arange(64) % 2
+    matmul = torch.backends.cuda.matmul
+    found = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32"
+        near, even = alignment(z.cuda(), labels), uniformity(z.cuda())
+    finally:
+        matmul.fp32_precision = found
+    assert near.item() == pytest.approx(alignment(z, labels).item(), abs=1e-5)
+    assert even.item() == pytest.approx(uniformity(z).item(), abs=1e-5)
 
 
 def test_labels_must_be_as_many_as_embeddings() -> None:

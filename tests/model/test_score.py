@@ -22,6 +22,11 @@ SCORE = Score(
     seconds=1.23456,
     adapter="abc",
     dtype="bfloat16",
+    extractor="centerface",
+    threshold=0.5,
+    scale=1.3,
+    order="spread",
+    frames_asked=32,
 )
 EMPTY = replace(SCORE, frames=(frame(0, None, "no face found"),))
 
@@ -55,6 +60,11 @@ def test_the_record_is_flat_json() -> None:
         "seconds": 1.235,
         "adapter": "abc",
         "dtype": "bfloat16",
+        "extractor": "centerface",
+        "threshold": 0.5,
+        "scale": 1.3,
+        "order": "spread",
+        "frames_asked": 32,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gendkit.errors import PluginError, UnknownPart
+from gendkit.errors import PluginError, RefusedPlugin, UnknownPart
 from gendkit.plugin import Plugins
 
 Code = Callable[[str], str]
@@ -52,6 +52,27 @@ BROKEN = {
             yield
         """,
         "OSError: no disk at all?[31m",
+    ),
+    "leaves in its hook": (
+        """
+        import sys
+        from gendkit.plugin import hookimpl
+        @hookimpl
+        def gendkit_losses():
+            sys.exit("no licence key")
+        """,
+        "SystemExit: no licence key",
+    ),
+    "raises gendkit's own error in its hook": (
+        """
+        from gendkit.errors import PluginError
+        from gendkit.plugin import hookimpl
+        @hookimpl
+        def gendkit_losses():
+            raise PluginError("not on this machine")
+            yield
+        """,
+        "PluginError: not on this machine",
     ),
     "gives no spec": (
         """
@@ -184,6 +205,28 @@ def test_a_misspelt_hook_is_an_error_with_the_hook_that_was_meant(install: Calla
         match=r"'gendkit-typo' \(gendkit-typo 1\.2\) implements an unknown hook gendkit_backbone; "
         "was gendkit_backbones meant",
     ):
+        Plugins()
+
+
+def test_what_stops_every_command_is_an_error_of_its_own_kind(
+    install: Callable[..., None], loss_plugin: Code
+):
+    install("gendkit-thief", loss_plugin("cross-entropy"))
+    with pytest.raises(RefusedPlugin, match="GENDKIT_BLOCK_PLUGINS=gendkit-thief"):
+        Plugins()
+
+
+def test_an_interrupted_hook_is_no_broken_plugin(install: Callable[..., None]):
+    install(
+        "gendkit-slow",
+        """
+        from gendkit.plugin import hookimpl
+        @hookimpl
+        def gendkit_losses():
+            raise KeyboardInterrupt
+        """,
+    )
+    with pytest.raises(KeyboardInterrupt):
         Plugins()
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pluggy import PluginValidationError
 
 import gendkit
 from gendkit.errors import InvalidSpec, PluginError, UnknownPart
-from gendkit.plugin import LossSpec, Plugins, hookimpl, plugins
+from gendkit.plugin import FaceExtractorSpec, LossSpec, Plugins, hookimpl, plugins
 
 
 def loss(name: str, value: Any = None) -> LossSpec:
     return LossSpec(name=name, summary="a loss", build=lambda: value)
+
+
+def extractor(name: str) -> FaceExtractorSpec:
+    return FaceExtractorSpec(name=name, summary="faces", licence="MIT", build=print, threshold=0.5)
 
 
 @pytest.fixture
@@ -82,12 +88,82 @@ def test_an_error_in_a_hook_of_a_cell_is_raised_as_it_is(found: Plugins):
     assert found.broken == ()
 
 
-def test_a_clash_of_two_cells_tells_how_to_replace(found: Plugins):
-    found.register([loss("a"), loss("b")])
-    with pytest.raises(PluginError, match=r"to replace the first, register with name='a'"):
-        found.register(loss("b"))
-    found.register([loss("b"), loss("c")], name="a")
-    assert {"b", "c"} <= {p.name for p in found.parts}
+def values(found: Plugins) -> dict[str, Any]:
+    here = [p for p in found.parts if p.source.distribution == "registered here"]
+    return {p.name: p.spec.build() for p in here}
+
+
+def test_parts_of_two_kinds_may_have_one_name(found: Plugins):
+    found.register(loss("a-b", 1))
+    found.register(extractor("a-b"))
+    assert found.spec("loss", "a-b").build() == 1
+    assert found.spec("face-extractor", "a-b").licence == "MIT"
+
+
+def test_a_list_in_another_order_replaces_its_parts(found: Plugins):
+    found.register([loss("a", 1), loss("b", 1)])
+    found.register([loss("b", 2), loss("a", 2)])
+    assert values(found) == {"a": 2, "b": 2}
+
+
+def test_one_part_of_a_list_can_be_replaced_alone(found: Plugins):
+    found.register([loss("a", 1), loss("b", 1)])
+    found.register(loss("a", 2))
+    assert values(found) == {"a": 2, "b": 1}
+    assert found.part("loss", "a").source.distribution == "registered here"
+
+
+def test_specs_with_a_name_replace_all_that_the_name_gave(found: Plugins):
+    found.register([loss("a", 1), loss("b", 1)], name="mine")
+    found.register([loss("c", 2), loss("b", 2)], name="mine")
+    assert values(found) == {"b": 2, "c": 2}
+    assert found.part("loss", "c").source.plugin == "mine"
+
+
+def test_a_named_plugin_takes_nothing_with_it_that_was_registered_beside_it(found: Plugins):
+    found.register([loss("mine", 1), loss("a", 1)])
+    for value in (2, 3):
+        found.register(loss("b", value), name="mine")
+    assert values(found) == {"mine": 1, "a": 1, "b": 3}
+
+
+def test_a_part_of_a_plugin_can_be_replaced_by_a_spec_and_comes_back_with_the_plugin(
+    found: Plugins,
+):
+    class Mine:
+        @hookimpl
+        def gendkit_losses(self):
+            return [loss("a", 1), loss("b", 1)]
+
+    found.register(Mine)
+    found.register(loss("a", 2))
+    assert values(found) == {"a": 2, "b": 1}
+    found.register(Mine)
+    assert values(found) == {"a": 1, "b": 1}
+
+
+def test_a_plugin_with_a_faulty_hook_can_be_mended_and_registered_again(found: Plugins):
+    def cell(hook: Any) -> type:
+        return type("Mine", (), {"gendkit_losses": hookimpl(hook)})
+
+    found.register(cell(lambda self: [loss("a", 1)]))
+    with pytest.raises(PluginValidationError):
+        found.register(cell(lambda self, config: [loss("a", 2)]))
+    assert values(found) == {"a": 1}
+    found.register(cell(lambda self: [loss("a", 3)]))
+    assert values(found) == {"a": 3}
+
+
+def test_a_hook_that_leaves_does_not_take_the_earlier_plugin_with_it(found: Plugins):
+    def cell(hook: Any) -> type:
+        return type("Mine", (), {"gendkit_losses": hookimpl(hook)})
+
+    found.register(cell(lambda self: [loss("a", 1)]))
+    with pytest.raises(SystemExit):
+        found.register(cell(lambda self: sys.exit(2)))
+    assert values(found) == {"a": 1}
+    found.register(cell(lambda self: [loss("a", 3)]))
+    assert values(found) == {"a": 3}
 
 
 def test_a_cell_cannot_take_the_name_of_an_installed_part_or_plugin(found: Plugins):
