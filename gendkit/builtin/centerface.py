@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gendkit.errors import InvalidImage, UnreadableMedia
+from gendkit.errors import InvalidArgument, InvalidImage, UnreadableMedia
 from gendkit.plugin.protocols import Face
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class CenterFace:
 
     def __init__(self, weights: str | Path, *, threshold: float = 0.5) -> None:
         if not 0 < threshold < 1:
-            raise ValueError(f"a threshold is between 0 and 1, got {threshold}.")
+            raise InvalidArgument(f"a threshold is between 0 and 1, got {threshold}.")
         self._weights = str(weights)
         self._threshold = float(threshold)
         self._local = threading.local()

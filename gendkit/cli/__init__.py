@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        complain(f"{error.filename or 'a file'}: {error.strerror or error}.")
+        complain(f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}.")
         return FAILED
     return result if isinstance(result, int) else 0
 
@@ -115,7 +115,8 @@ def _quiet(*, verbose: bool) -> None:
 
     Their warnings are meant for programmers, and retries of a hub out of reach for nobody.
     """
-    os.environ.setdefault("HF_HUB_VERBOSITY", "info" if verbose else "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "info" if verbose else "error")  # at its import
+    logging.getLogger("huggingface_hub").setLevel(logging.INFO if verbose else logging.ERROR)
     if not verbose and not sys.warnoptions:
         warnings.simplefilter("ignore")
     handler = logging.StreamHandler()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from gendkit.errors import MissingMedia, UnreadableMedia
+from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
 from gendkit.plugin.protocols import Frame
 
 if TYPE_CHECKING:
@@ -279,9 +279,14 @@ def frame_order(
     Returns
     -------
     Numbers of frames (M,), each once, M <= n.
+
+    Raises
+    ------
+    InvalidArgument
+        If n is negative, count is not positive, or the kind is unknown.
     """
     if n < 0 or count < 1:
-        raise ValueError(f"n must not be negative and count must be positive, got {n} and {count}.")
+        raise InvalidArgument(f"n is 0 or more and count 1 or more, got {n} and {count}.")
     match kind:
         case "spread":
             return spread_order(n)
@@ -291,7 +296,7 @@ def frame_order(
             return np.arange(0, n, max(1, n // count), dtype=np.int64)[:count]
         case "random":
             return np.random.default_rng(seed).permutation(n).astype(np.int64)
-    raise ValueError(f"frame order {kind!r} is not one of {', '.join(ORDERS)}.")
+    raise InvalidArgument(f"frame order {kind!r} is not one of {', '.join(ORDERS)}.")
 
 
 def spread_order(n: int) -> NDArray[np.int64]:

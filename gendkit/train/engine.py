@@ -22,7 +22,7 @@ from gendkit.measure.metrics import METRICS, auroc, video_level
 from gendkit.model.adapter import Adapter, Header, header_of, movement
 from gendkit.model.backbone import build_backbone, norms_of
 from gendkit.model.detector import Detector, Outputs, join
-from gendkit.model.device import best_device, compute
+from gendkit.model.device import compute, usable
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise, shared_gram
 from gendkit.model.tuning import copy_of, norm_types, tune_layer_norms
@@ -74,8 +74,8 @@ class Run:
 
 def fit(
     recipe: str | Path | Recipe,
-    train: Manifest,
-    validation: Manifest,
+    train: str | Path | Manifest,
+    validation: str | Path | Manifest,
     *,
     out: str | Path | None = None,
     device: str | None = None,
@@ -89,7 +89,8 @@ def fit(
     recipe
         A preset's name, a YAML file or a `Recipe`.
     train, validation
-        Labelled face crops. Their clips must share neither targets, donors nor identities.
+        Labelled face crops, or the folder that holds them with their manifest. Their clips must
+        share neither targets, donors nor identities.
     out
         A new folder for `adapter.safetensors` and `run.json`.
     device
@@ -109,8 +110,8 @@ def fit(
         If the loss stops being finite; it names the step and the samples.
     """
     recipe = Recipe.of(recipe)
-    device = device or best_device()
-    train, validation = train.faces(), validation.faces()
+    device = usable(device)
+    train, validation = _faces_of(train), _faces_of(validation)
     _check_data(train, validation)
     folder = new_folder(out, overwrite=overwrite, marker=RUN) if out is not None else None
     progress = progress or Bars()
@@ -362,6 +363,10 @@ def build_losses(weights: Mapping[str, float]) -> dict[str, tuple[float, Loss]]:
     if not weights:
         raise InvalidRecipe("the recipe names no loss.")
     return {name: (w, plugins().spec("loss", name).build()) for name, w in weights.items()}
+
+
+def _faces_of(source: str | Path | Manifest) -> Manifest:
+    return (source if isinstance(source, Manifest) else Manifest.read(source)).faces()
 
 
 def _check_data(train: Manifest, validation: Manifest) -> None:

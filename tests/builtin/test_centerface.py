@@ -10,7 +10,7 @@ import pytest
 from gendkit.builtin.centerface import CenterFace
 from gendkit.builtin.face_extractor_specs import face_extractors
 from gendkit.data.media import read_frames, read_image
-from gendkit.errors import InvalidImage, UnreadableMedia
+from gendkit.errors import InvalidArgument, InvalidImage, UnreadableMedia
 from gendkit.plugin.protocols import Face
 
 
@@ -140,7 +140,7 @@ def test_the_threshold_is_the_least_confidence(centerface: CenterFace, frame: np
     above = CenterFace(centerface._weights, threshold=confidence + 0.01)
     assert above.threshold == pytest.approx(confidence + 0.01)
     assert above(frame) == []
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(InvalidArgument, match="between 0 and 1"):
         CenterFace(centerface._weights, threshold=50)
 
 

@@ -37,8 +37,9 @@ def gendkit(
 ) -> Iterator[Callable[..., Said]]:
     """A function that runs the command line in this process."""
     monkeypatch.setenv("HF_HUB_VERBOSITY", "error")
-    root, own = logging.getLogger(), logging.getLogger("gendkit")
-    before = root.handlers[:], root.level, own.level
+    root = logging.getLogger()
+    loggers = [root, logging.getLogger("gendkit"), logging.getLogger("huggingface_hub")]
+    handlers, levels = root.handlers[:], [logger.level for logger in loggers]
 
     def run(*arguments: object) -> Said:
         capfd.readouterr()
@@ -47,9 +48,9 @@ def gendkit(
         return Said(code=code, out=captured.out, err=captured.err)
 
     yield run
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    own.setLevel(before[2])
+    root.handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def build_backbone(*, pretrained: bool = True, image_size: int = SIZE) -> Any:

@@ -23,7 +23,7 @@ from gendkit.data.media import (
     spread_order,
     walk_frames,
 )
-from gendkit.errors import MissingMedia, UnreadableMedia
+from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
 
 FRAMES = 40
 
@@ -246,7 +246,7 @@ def test_random_order_is_that_of_its_seed() -> None:
 
 
 def test_an_unknown_order_is_refused() -> None:
-    with pytest.raises(ValueError, match="spread, uniform, stride, random"):
+    with pytest.raises(InvalidArgument, match="spread, uniform, stride, random"):
         frame_order(5, "first")  # type: ignore[arg-type]
 
 

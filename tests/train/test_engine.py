@@ -19,6 +19,7 @@ from gendkit.model.tuning import norm_parameters
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import LossSpec
+from gendkit.progress import silent
 from gendkit.testing.small import DIM
 from gendkit.train.engine import Run, run_over
 from gendkit.train.recipe import Recipe
@@ -254,3 +255,9 @@ def test_the_detector_that_comes_back_is_the_chosen_one(fit: Fit, sets: Sets) ->
     row = run.history.iloc[run.record["chosen_epoch"]]
     assert gk.auroc(sets.validation.labels(), found.score) == row["validation_frame-auroc"]
     assert run.detector.adapter is run.adapter
+
+
+def test_manifests_may_be_given_by_their_folders(recipe: Recipe, sets: Sets, fit: Fit) -> None:
+    folders = sets.train.root, str(sets.validation.root)
+    by_path = gk.fit(recipe, *folders, device="cpu", progress=silent)
+    assert by_path.adapter.hash == fit().adapter.hash
