@@ -65,8 +65,8 @@ def explore(ds: xr.Dataset, *, colour: str = "family", height: int = 520) -> Any
             scatter.filter(table.index[shown])
     else:
         scatter.color(by=colour, map={look.name: look.colour for look in meaning.looks})
-    scatter.opacity(0.8)
-    scatter.size(5 if len(points) <= 5_000 else 3)
+    # The opacity stays by density: a fixed one of jupyter-scatter 1.0 leaves the points invisible.
+    scatter.size(8 if len(points) <= 500 else 5 if len(points) <= 5_000 else 3)
     scatter.axes(False)
     scatter.legend(True)
     told = [c for c in dict.fromkeys((colour, *TOLD)) if c in table.columns]

@@ -42,6 +42,12 @@ def test_a_category_has_the_colour_it_has_in_pictures(ds):
     assert scatter.widget.legend
 
 
+def test_points_are_not_drawn_with_the_first_opacity_of_a_table(ds):
+    """What jupyter-scatter 1.0 does with a fixed opacity, and then nothing is to be seen."""
+    widget = explore(ds).widget
+    assert widget.opacity_by == "density" or np.min(widget.opacity) > 0.5
+
+
 def test_hovering_tells_method_score_and_video(ds):
     widget = explore(ds, colour="label").widget
     assert widget.tooltip_enable
