@@ -15,10 +15,10 @@ import pytest
 
 import gendkit as gk
 from gendkit.data.manifest import Manifest
-from gendkit.errors import InvalidLabels, InvalidManifest, OutputExists, UnknownPart
+from gendkit.errors import Diverged, InvalidLabels, InvalidManifest, OutputExists, UnknownPart
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec
-from gendkit.train.engine import ADAPTER, RUN, Diverged, run_over, versions
+from gendkit.train.engine import ADAPTER, RUN, run_over, versions
 from gendkit.train.recipe import Recipe
 
 from .conftest import Fit, Sets

@@ -1,0 +1,189 @@
+"""One run's moving parts: backbone, head, losses and optimiser, and the step that moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gendkit.data.loader import Loader
+from gendkit.data.manifest import Manifest
+from gendkit.errors import InvalidRecipe
+from gendkit.measure.metrics import METRICS, auroc, video_level
+from gendkit.model.adapter import Adapter, Header
+from gendkit.model.backbone import norms_of
+from gendkit.model.detector import Detector, Outputs
+from gendkit.model.device import compute
+from gendkit.model.head import Head
+from gendkit.model.losses import normalise, shared_gram
+from gendkit.model.tuning import copy_of
+from gendkit.plugin.manager import plugins
+from gendkit.plugin.protocols import Loss, LossInputs
+from gendkit.plugin.specs import BackboneSpec
+from gendkit.train.outputs import run_over
+from gendkit.train.probe import fit_probe
+from gendkit.train.recipe import Recipe
+
+
+class Trainer:
+    """A backbone on its way from the base weights to an adapter.
+
+    Parameters
+    ----------
+    recipe
+        Which losses, rates and head.
+    spec
+        Of the backbone.
+    backbone
+        On the device, in evaluation mode, with gradients where it is to be tuned.
+    header
+        Of the adapters that come out.
+    device
+        Where it runs.
+
+    Raises
+    ------
+    UnknownPart, InvalidRecipe
+        If a loss is not known, or none is named.
+    """
+
+    def __init__(
+        self, recipe: Recipe, spec: BackboneSpec, backbone: nn.Module, header: Header, device: str
+    ) -> None:
+        self.recipe, self.spec, self.header, self.device = recipe, spec, header, device
+        self.backbone = backbone
+        self.norms = norms_of(backbone, spec)
+        self.base_norms = copy_of(self.norms)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        self.head = Head(spec.dim, scale=recipe.logit_scale, generator=generator).to(device)
+        self.losses = build_losses(recipe.losses)
+        peak = recipe.learning_rate
+        self.head_factor = (recipe.head_learning_rate or peak) / peak
+        self.optimiser = torch.optim.AdamW(
+            [{"params": list(self.norms.values())}, {"params": list(self.head.parameters())}],
+            lr=peak,
+            betas=recipe.betas,
+            weight_decay=recipe.weight_decay,
+        )
+
+    def adapter(self) -> Adapter:
+        """Return the tuned numbers as they stand."""
+        head = {name: t.cpu().float() for name, t in self.head.folded().items()}
+        return Adapter(header=self.header, norms=copy_of(self.norms), head=head)
+
+    def start_from_probe(self, train: Manifest) -> Adapter:
+        """Begin with a head fitted on the frozen embeddings of the training crops; return it."""
+        outputs = self.outputs(train)
+        head = fit_probe(outputs.embedding, train.labels(), c=self.recipe.probe_c)
+        with torch.no_grad():
+            self.head.weight.copy_(head["weight"] / self.head.scale)
+            self.head.bias.copy_(head["bias"] / self.head.scale)
+        return self.adapter()
+
+    def set_rate(self, step: int, steps_per_epoch: int) -> float:
+        """Set the learning rates for a step counted from 0; return that of the layer norms."""
+        rate = self.recipe.rate(step, steps_per_epoch)
+        norms, head = self.optimiser.param_groups
+        norms["lr"], head["lr"] = rate, rate * self.head_factor
+        return rate
+
+    def step(
+        self, pixels: Tensor, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]
+    ) -> dict[str, float]:
+        """Take one optimiser step, or none where the loss is not finite.
+
+        Parameters
+        ----------
+        pixels
+            (B, 3, S, S) normalised.
+        columns
+            (N,) values of the whole manifest; see `columns_of`.
+        rows
+            (B,) the batch's rows in them.
+
+        Returns
+        -------
+        dict
+            The `loss`, and each term by its name before weighting.
+        """
+        with compute(self.recipe.dtype, self.device):
+            features = self.backbone(pixels.to(self.device))
+        z = normalise(features)
+        inputs = LossInputs(
+            logits=self.head(z),
+            embeddings=z,
+            labels=torch.from_numpy(columns["label"][rows]).to(self.device),
+            pair=tuple(columns["pair"][rows]),
+            target_identity=tuple(columns["target_identity"][rows]),
+            donor_identity=tuple(columns["donor_identity"][rows]),
+        )
+        with shared_gram():
+            terms = {name: loss(inputs) for name, (_, loss) in self.losses.items()}
+        total = torch.stack([w * terms[name] for name, (w, _) in self.losses.items()]).sum()
+        values = {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in terms.items()}}
+        if np.isfinite(values["loss"]):
+            self.optimiser.zero_grad(set_to_none=True)
+            total.backward()  # type: ignore[no-untyped-call]
+            self.optimiser.step()
+        return values
+
+    def validate(self, validation: Manifest) -> dict[str, float]:
+        """Return the metrics of the detector as it stands, by `validation_` and their names."""
+        scores = self.outputs(validation).score
+        frame_labels = validation.labels()
+        videos = (validation.table["dataset"] + "/" + validation.table["video"]).tolist()
+        labels, means = video_level(videos, frame_labels, scores)
+        values = {f"validation_{name}": metric(labels, means) for name, metric in METRICS.items()}
+        return {**values, "validation_frame-auroc": auroc(frame_labels, scores)}
+
+    def outputs(self, manifest: Manifest) -> Outputs:
+        """Run the detector as it stands over a manifest's crops."""
+        return run_over(
+            Detector(
+                self.backbone,
+                spec=self.spec,
+                adapter=self.adapter(),
+                device=self.device,
+                dtype=self.recipe.dtype,
+            ),
+            manifest,
+        )
+
+    def loader(self, train: Manifest) -> Loader:
+        """Return the recipe's batches of a manifest."""
+        return Loader(
+            train,
+            self.header.preprocessing,
+            batch_size=self.recipe.batch_size,
+            augmentation=self.recipe.augmentation,
+            paired=self.recipe.batches == "paired",
+            seed=self.recipe.seed,
+        )
+
+
+def build_losses(weights: Mapping[str, float]) -> dict[str, tuple[float, Loss]]:
+    """Build losses by plugin name, with their weights.
+
+    Raises
+    ------
+    InvalidRecipe
+        If there is none.
+    UnknownPart
+        If no plugin gives one.
+    """
+    if not weights:
+        raise InvalidRecipe("the recipe names no loss.")
+    return {name: (w, plugins().spec("loss", name).build()) for name, w in weights.items()}
+
+
+def columns_of(manifest: Manifest) -> dict[str, NDArray[Any]]:
+    """Return what a loss may know of each crop: `label`, `pair` and identities, (N,) each."""
+    names = ("pair", "target_identity", "donor_identity")
+    return {
+        "label": manifest.labels(),
+        **{n: manifest.table[n].to_numpy(dtype=object) for n in names},
+    }
