@@ -77,6 +77,10 @@ class InvalidAdapter(GendkitError):
     """A file that is no adapter, or a damaged one."""
 
 
+class InvalidCheckpoint(InvalidAdapter):
+    """A model of another layout that does not fit what it says of itself."""
+
+
 class WrongBackbone(InvalidAdapter):
     """An adapter that was trained on other frozen weights."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidSpec, MissingAsset, UnknownPart
+from gendkit.model.towers import OpenClipVisual
 from gendkit.plugin.specs import Interpolation, Resize, ResolvedBackbone
 
 CLIP = ("ViT-L-14-quickgelu", "openai")
@@ -114,20 +115,6 @@ def open_clip_member(key: str) -> ResolvedBackbone:
         norm_classes=_norm_classes(visual),
         build=build,
     )
-
-
-class OpenClipVisual(nn.Module):
-    """The image tower of an open_clip model without its projection."""
-
-    def __init__(self, visual: nn.Module) -> None:
-        super().__init__()
-        self.visual = visual
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """From normalised pixels (B, 3, H, W) to pooled features (B, D)."""
-        out = self.visual(pixels)
-        pooled: Tensor = out[0] if isinstance(out, tuple) else out
-        return pooled
 
 
 def _open_clip_visual(

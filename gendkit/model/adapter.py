@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from gendkit.errors import InvalidAdapter, MissingMedia, WrongBackbone
+from gendkit.errors import InvalidAdapter, InvalidArgument, MissingMedia, WrongBackbone
+from gendkit.model import algebra
+from gendkit.model.algebra import Difference
 from gendkit.model.backbone import frozen_hash, norms_hash, norms_of, tensors_hash
 from gendkit.model.head import CLASSES
 from gendkit.plugin.specs import BackboneSpec, Preprocessing
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+UNKNOWN = "unknown"
+"""The hash of base layer norms that nobody has seen: those of an imported checkpoint."""
 NORM, HEAD = "backbone.", "head."
 
 
@@ -49,6 +53,8 @@ class Header:
         All fields of the recipe.
     dtype
         Compute dtype of the encoder.
+    normalised
+        Whether the head takes unit vectors, as in the method, or features as they are.
     classes
         Meaning of the columns of the logits.
     gendkit
@@ -63,6 +69,7 @@ class Header:
     extraction: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
+    normalised: bool = True
     classes: tuple[str, ...] = CLASSES
     gendkit: str = ""
 
@@ -164,8 +171,102 @@ class Adapter:
             part.unlink(missing_ok=True)
         return path
 
+    def __sub__(self, other: Adapter) -> Difference:
+        """Compare with another adapter of the same base; the heads are subtracted too.
+
+        `(a - b).by_layer()` says how far apart the layers are; `b + (a - b)` is a, to the rounding
+        of float32.
+
+        Raises
+        ------
+        WrongBackbone
+            If the two start from other frozen weights or layer norms, or if that is unknown.
+        InvalidAdapter
+            If their tensors have other names or shapes.
+        """
+        return algebra.subtract(self, other) if isinstance(other, Adapter) else NotImplemented
+
+    def __add__(self, difference: Difference) -> Adapter:
+        """Move by a difference, layer norms and head; everything else stays this adapter's.
+
+        Raises
+        ------
+        WrongBackbone, InvalidAdapter
+            As for a difference.
+        InvalidArgument
+            If the result is not finite.
+        """
+        if not isinstance(difference, Difference):
+            return NotImplemented
+        return algebra.add(self, difference)
+
+    @staticmethod
+    def average(adapters: Sequence[Adapter]) -> Adapter:
+        """Return the mean of adapters, layer norms and heads: a soup of seeds.
+
+        After Wortsman et al., Model soups, ICML 2022. The heads can be averaged because they are
+        linear; that the mean is any good is only known once it is measured.
+
+        Raises
+        ------
+        WrongBackbone, InvalidAdapter
+            As for a difference.
+        InvalidArgument
+            If there are none, or they differ in preprocessing, extraction or compute dtype.
+        """
+        adapters = list(adapters)
+        for adapter in adapters:
+            if not isinstance(adapter, Adapter):
+                raise InvalidArgument(
+                    f"{type(adapter).__name__} is no adapter of layer norms; other kinds of "
+                    "checkpoint cannot be averaged. Open a file with Adapter.read."
+                )
+        return algebra.average(adapters)
+
+    def interpolate(self, base: Mapping[str, Tensor], t: float) -> Adapter:
+        """Return the adapter whose layer norms lie between the base's (0) and the tuned (1).
+
+        Both ends are exact; other finite `t` go beyond them. The head stays the tuned one, as the
+        base has none.
+
+        Parameters
+        ----------
+        base
+            The layer norms before tuning, by canonical names: `SharedBackbone.base_norms`, or
+            `norms_of` a backbone to which no adapter is applied.
+        t
+            Where between them.
+
+        Raises
+        ------
+        WrongBackbone
+            If these are not the layer norms that it was tuned from, or if those are unknown.
+        InvalidAdapter
+            If they have other names or shapes.
+        InvalidArgument
+            If `t` is not finite.
+        """
+        return algebra.interpolate(self, base, t)
+
+    def with_base(self, base: Mapping[str, Tensor]) -> Adapter:
+        """Name the layer norms that an imported adapter was tuned from.
+
+        Nothing can prove them; the name and shape of each are checked. An adapter that knows its
+        base is returned as it is.
+
+        Raises
+        ------
+        WrongBackbone
+            If it knows its base, and that is another.
+        InvalidAdapter
+            If they have other names or shapes.
+        """
+        return algebra.claim_base(self, base)
+
     def apply(self, backbone: nn.Module, spec: BackboneSpec) -> None:
         """Put the tuned layer norms into a live backbone with the base weights.
+
+        All of its weights are hashed each time; `SharedBackbone` does that once.
 
         Raises
         ------

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBack
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone
 from gendkit.model.device import Dtype, compute, usable
+from gendkit.model.gend import gend_folder, read_gend, write_gend
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
 from gendkit.model.score import FrameScore, Score
@@ -107,7 +108,7 @@ class Detector:
         with compute(self.dtype, self.device):
             features = self.backbone(pixels.to(self.device))
         z = normalise(features)
-        logit = self.head(z)
+        logit = self.head(z if self.adapter.header.normalised else features.float())
         return Outputs(
             embedding=z.cpu().numpy(),
             logit=logit.cpu().numpy(),
@@ -216,6 +217,33 @@ class Detector:
             frames_asked=frames,
         )
 
+    def export(
+        self, folder: str | Path, *, layout: Literal["gend"] = "gend", overwrite: bool = False
+    ) -> Path:
+        """Write the whole model, all weights in float32, as other programs read it.
+
+        Parameters
+        ----------
+        folder
+            A new folder.
+        layout
+            `gend`: that of the released GenD models; see `gendkit.model.gend`.
+        overwrite
+            Replace an earlier export.
+
+        Raises
+        ------
+        InvalidCheckpoint
+            If the layout has no such encoder.
+        InvalidArgument
+            If the layout is unknown.
+        OutputExists
+            If the folder holds something else.
+        """
+        if layout != "gend":
+            raise InvalidArgument(f"no layout is named {layout!r}; there is gend.")
+        return write_gend(folder, self.backbone, self.adapter, overwrite=overwrite)
+
     def examine(
         self,
         media: str | Path,
@@ -276,12 +304,13 @@ def load(
     dtype: Dtype | None = None,
     backbone: nn.Module | None = None,
 ) -> Detector:
-    """Load a detector from an adapter file.
+    """Load a detector from an adapter file, or from a model in the layout of the released GenD.
 
     Parameters
     ----------
     adapter
-        A file written by `gendkit train`, the folder that holds it, or an `Adapter`.
+        A file written by `gendkit train`, the folder that holds it, an `Adapter`, or a folder or
+        hub id (`owner/name`) with `config.json` and `model.safetensors` as GenD's models have them.
     device
         Such as `cuda`; by default the best there is.
     dtype
@@ -295,14 +324,22 @@ def load(
         If the file is damaged or no adapter.
     WrongBackbone
         If the backbone's weights are not those that it was trained on.
+    InvalidCheckpoint
+        If a model in GenD's layout does not fit what it says of itself.
     MissingAsset
-        If the backbone's weights are not to be had.
+        If the backbone's weights, or a model of the hub, are not to be had.
     InvalidArgument
         If the device is not there.
     """
     device = usable(device)
     if not isinstance(adapter, Adapter):
         path = Path(adapter)
+        if (folder := gend_folder(adapter)) is not None:
+            found = read_gend(folder)
+            return Detector(
+                found.backbone, spec=found.spec, adapter=found.adapter, device=device,
+                dtype=dtype or "float32",
+            )  # fmt: skip
         adapter = Adapter.read(path / "adapter.safetensors" if path.is_dir() else path)
     header = adapter.header
     spec = plugins().spec("backbone", header.backbone)

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gendkit.builtin.encoders import OpenClipVisual
 from gendkit.model.adapter import Adapter, header_of
 from gendkit.model.backbone import norms_of
 from gendkit.model.detector import Detector
+from gendkit.model.towers import OpenClipVisual
 from gendkit.model.tuning import copy_of, tune_layer_norms
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec

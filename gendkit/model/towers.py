@@ -1,0 +1,68 @@
+"""Image towers of open_clip models, without the projection to the text space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from gendkit.errors import InvalidCheckpoint
+
+ACTIVATIONS = ("quick_gelu", "gelu")
+
+
+class OpenClipVisual(nn.Module):
+    """The image tower of an open_clip model without its projection."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """From normalised pixels (B, 3, H, W) to pooled features (B, D)."""
+        out = self.visual(pixels)
+        pooled: Tensor = out[0] if isinstance(out, tuple) else out
+        return pooled
+
+
+def clip_tower(sizes: Mapping[str, Any]) -> OpenClipVisual:
+    """Build a CLIP image tower with random weights.
+
+    Parameters
+    ----------
+    sizes
+        As Hugging Face names them in a CLIP vision configuration: `hidden_size`,
+        `intermediate_size`, `num_hidden_layers`, `num_attention_heads`, `patch_size`, `image_size`,
+        and, where they differ from OpenAI's, `hidden_act` and `layer_norm_eps`.
+
+    Raises
+    ------
+    InvalidCheckpoint
+        If a size is missing or an activation is unknown.
+    """
+    from open_clip.transformer import LayerNorm, QuickGELU, VisionTransformer
+
+    activation = sizes.get("hidden_act", "quick_gelu")
+    if activation not in ACTIVATIONS:
+        raise InvalidCheckpoint(
+            f"activation {activation!r} is not known here; there is {', '.join(ACTIVATIONS)}."
+        )
+    try:
+        width, hidden = int(sizes["hidden_size"]), int(sizes["intermediate_size"])
+        visual = VisionTransformer(
+            image_size=int(sizes["image_size"]),
+            patch_size=int(sizes["patch_size"]),
+            width=width,
+            layers=int(sizes["num_hidden_layers"]),
+            heads=int(sizes["num_attention_heads"]),
+            mlp_ratio=hidden / width,
+            output_dim=width,
+            act_layer=QuickGELU if activation == "quick_gelu" else nn.GELU,
+            norm_layer=partial(LayerNorm, eps=float(sizes.get("layer_norm_eps", 1e-5))),
+        )
+    except KeyError as error:
+        raise InvalidCheckpoint(f"the sizes of a CLIP tower lack {error.args[0]!r}.") from None
+    visual.proj = None
+    return OpenClipVisual(visual).eval()
