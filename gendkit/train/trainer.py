@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,8 +110,47 @@ class Trainer:
         dict
             The `loss`, and each term by its name before weighting.
         """
+        parts = torch.split(pixels, self.recipe.micro_batch or len(pixels))
+        whole = len(parts) == 1
+        features = self._features(pixels) if whole else self._features_without_graph(parts)
+        total, values = self._loss(features, columns, rows)
+        if np.isfinite(values["loss"]):
+            self.optimiser.zero_grad(set_to_none=True)
+            total.backward()  # type: ignore[no-untyped-call]
+            if not whole:
+                self._embed_again(parts, features)
+            self.optimiser.step()
+        return values
+
+    def _features(self, pixels: Tensor) -> Tensor:
         with compute(self.recipe.dtype, self.device):
-            features = self.backbone(pixels.to(self.device))
+            features: Tensor = self.backbone(pixels.to(self.device))
+        return features
+
+    def _features_without_graph(self, parts: Sequence[Tensor]) -> Tensor:
+        with torch.no_grad():
+            features = torch.cat([self._features(part) for part in parts])
+        return features.requires_grad_()
+
+    def _embed_again(self, parts: Sequence[Tensor], features: Tensor) -> None:
+        """Carry the gradient of features (B, D) into the layer norms, a micro-batch at a time.
+
+        The loss needs all features at once, but the gradient of the weights is a sum over crops.
+
+        References
+        ----------
+        Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup,
+        RepL4NLP 2021.
+        """
+        if features.grad is None:
+            return
+        grads = torch.split(features.grad, [len(p) for p in parts])
+        for part, grad in zip(parts, grads, strict=True):
+            self._features(part).backward(grad)  # type: ignore[no-untyped-call]
+
+    def _loss(
+        self, features: Tensor, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]
+    ) -> tuple[Tensor, dict[str, float]]:
         z = normalise(features)
         inputs = LossInputs(
             logits=self.head(z),
@@ -125,11 +164,7 @@ class Trainer:
             terms = {name: loss(inputs) for name, (_, loss) in self.losses.items()}
         total = torch.stack([w * terms[name] for name, (w, _) in self.losses.items()]).sum()
         values = {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in terms.items()}}
-        if np.isfinite(values["loss"]):
-            self.optimiser.zero_grad(set_to_none=True)
-            total.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
-        return values
+        return total, values
 
     def validate(self, validation: Manifest) -> dict[str, float]:
         """Return the metrics of the detector as it stands, by `validation_` and their names."""
