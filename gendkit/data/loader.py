@@ -35,10 +35,13 @@ class Batch:
         (B,) their rows in the manifest.
     pixels
         (B, 3, S, S) normalised.
+    pairs
+        How many are fakes whose target clip's real has a crop here too.
     """
 
     rows: NDArray[np.int64]
     pixels: Tensor
+    pairs: int
 
 
 class Loader:
@@ -84,6 +87,7 @@ class Loader:
         self.paired = paired
         self.seed = seed
         self.workers = workers
+        self._targets = _targets(manifest)
         self._cache: dict[int, NDArray[np.uint8]] = {}
         self._cached = 0
         self._lock = threading.Lock()
@@ -97,25 +101,33 @@ class Loader:
         """Return the number of batches of a training epoch; at least 1."""
         return max(1, len(self.manifest) // self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
         """Yield shuffled, augmented batches; the last partial one is dropped.
 
         A manifest smaller than one batch gives one batch of all its rows.
+
+        Parameters
+        ----------
+        number
+            Of the epoch, from 0.
+        start
+            How many batches are left out at the beginning; the others are the same.
         """
         order = self._shuffled(np.random.default_rng([self.seed, number, 0]))
         size = min(self.batch_size, len(order))
-        batches = [order[i * size : (i + 1) * size] for i in range(self.steps())]
+        batches = [order[i * size : (i + 1) * size] for i in range(start, self.steps())]
         yield from self._batches(batches, epoch=number)
 
     def _shuffled(self, rng: np.random.Generator) -> NDArray[np.int64]:
         order = rng.permutation(len(self.manifest))
         if not self.paired:
             return order
-        table = self.manifest.table
-        target = table["pair"].where(table["pair"] != "", table["video"])
-        pairs = (table["dataset"] + "\n" + target).to_numpy(dtype=object)[order]
-        _, first, group = np.unique(pairs, return_index=True, return_inverse=True)
+        _, first, group = np.unique(self._targets[order], return_index=True, return_inverse=True)
         return order[np.argsort(first[group], kind="stable")]
+
+    def _pairs(self, rows: NDArray[np.int64]) -> int:
+        labels, targets = self.manifest.table["label"].to_numpy()[rows], self._targets[rows]
+        return int(np.isin(targets[labels == 1], targets[labels == 0]).sum())
 
     def _batches(
         self, batches: list[NDArray[np.int64]], *, epoch: int | None = None
@@ -135,7 +147,11 @@ class Loader:
                     if not len(rows):
                         continue
                     stacked = torch.stack([image.result() for image in images])
-                    yield Batch(rows=rows, pixels=normalise_pixels(stacked, self.preprocessing))
+                    yield Batch(
+                        rows=rows,
+                        pixels=normalise_pixels(stacked, self.preprocessing),
+                        pairs=self._pairs(rows),
+                    )
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
@@ -155,3 +171,11 @@ class Loader:
                     self._cache[row] = crop
                     self._cached += crop.nbytes
         return crop
+
+
+def _targets(manifest: Manifest) -> NDArray[np.int64]:
+    """Number the target clips (N,): those of a pair, and each other clip by itself."""
+    table = manifest.table
+    target = table["pair"].where(table["pair"] != "", table["video"])
+    names = (table["dataset"] + "\n" + target).to_numpy(dtype=object)
+    return np.unique(names, return_inverse=True)[1].reshape(-1)

@@ -49,8 +49,9 @@ class Run:
     probe
         The frozen probe as an adapter (base layer norms), where the recipe starts from it.
     history
-        One row an epoch: `epoch`, `loss`, each loss's own value, `learning_rate`, the validation
-        metrics (NaN where the recipe keeps the last epoch and this is another), `seconds`.
+        One row an epoch: `epoch`, `loss`, each loss's own value, `pairs` (fakes with their real in
+        the same batch, mean over batches), `learning_rate`, the validation metrics (NaN where the
+        recipe keeps the last epoch and this is another), `seconds`.
     layers
         How far each layer norm moved; see `gendkit.model.adapter.movement`.
     record
@@ -145,6 +146,7 @@ def fit(
         "batches": {
             "crops": min(recipe.batch_size, len(train)),
             "an_epoch": trainer.loader(train).steps(),
+            "pairs": round(float(history["pairs"].mean()), 3),
         },
         "data": {"train": describe(train), "validation": describe(validation)},
         "history": [

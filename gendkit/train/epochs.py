@@ -50,6 +50,7 @@ def run_epochs(
     for epoch in range(recipe.epochs):
         start = time.perf_counter()
         sums: dict[str, float] = {}
+        pairs = 0
         for i, batch in enumerate(loader.epoch(epoch)):
             step = epoch * steps + i
             rate = trainer.set_rate(step, steps)
@@ -58,9 +59,10 @@ def run_epochs(
                 raise _diverged(step, terms, train, batch)
             for key, value in terms.items():
                 sums[key] = sums.get(key, 0.0) + value / steps
+            pairs += batch.pairs
             progress(step + 1, recipe.epochs * steps, f"train {recipe.name}")
         metric = recipe.selection.metric
-        row = {"epoch": epoch, **sums, "learning_rate": rate}
+        row = {"epoch": epoch, **sums, "pairs": pairs / steps, "learning_rate": rate}
         if metric != "last" or epoch == recipe.epochs - 1:
             row |= trainer.validate(validation)
         rows.append({**row, "seconds": time.perf_counter() - start})

@@ -98,6 +98,38 @@ def test_paired_batches_keep_the_crops_of_a_target_clip_together(manifest: Manif
     assert len(set(map(tuple, orders))) > 1
 
 
+def test_a_batch_says_how_many_fakes_have_their_real_in_it(manifest: Manifest) -> None:
+    table = manifest.table
+    for size in (1, 2, 5, 32):
+        for batch in Loader(manifest, PREPROCESSING, batch_size=size).epoch(0):
+            part = table.iloc[batch.rows]
+            reals = set(part.loc[part["label"] == 0, "pair"])
+            expected = sum(pair in reals for pair in part.loc[part["label"] == 1, "pair"])
+            assert batch.pairs == expected
+    [whole] = Loader(manifest, PREPROCESSING, batch_size=32)
+    assert whole.pairs == 16
+    alone = replace(manifest, table=table.assign(pair=""))
+    [whole] = Loader(alone, PREPROCESSING, batch_size=32)
+    assert whole.pairs == 0
+
+
+def test_pairs_of_two_datasets_are_not_mixed(manifest: Manifest) -> None:
+    table = manifest.table
+    other = table["dataset"].where(table["label"] == 0, "other")
+    [whole] = Loader(
+        replace(manifest, table=table.assign(dataset=other)), PREPROCESSING, batch_size=32
+    )
+    assert whole.pairs == 0
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_an_epoch_can_be_taken_up_at_any_batch(manifest: Manifest, paired: bool) -> None:
+    loader = Loader(manifest, PREPROCESSING, batch_size=5, augmentation="gend", paired=paired)
+    whole = list(loader.epoch(2))
+    for start in range(7):
+        assert same(list(loader.epoch(2, start=start)), whole[start:])
+
+
 def test_clips_without_a_pair_are_not_one_group(manifest: Manifest) -> None:
     table = manifest.table.assign(pair="")
     loader = Loader(replace(manifest, table=table), PREPROCESSING, batch_size=32, paired=True)

@@ -160,10 +160,18 @@ def test_the_seed_draws_the_order_of_the_crops(fit: Fit, seen: list[LossInputs])
 def test_paired_batches_hold_a_target_clip_with_its_fake(
     fit: Fit, seen: list[LossInputs], batches: str
 ) -> None:
-    fit(losses={"cross-entropy": 1, "spy": 1}, batches=batches)
+    run = fit(losses={"cross-entropy": 1, "spy": 1}, batches=batches)
     assert len(seen) == 8
+    pairs = [
+        sum(label and (0, pair) in zip(given.labels.tolist(), given.pair, strict=True)
+            for label, pair in zip(given.labels.tolist(), given.pair, strict=True))
+        for given in seen
+    ]  # fmt: skip
+    assert run.history["pairs"].tolist() == [sum(pairs[:4]) / 4, sum(pairs[4:]) / 4]
+    assert run.record["batches"]["pairs"] == sum(pairs) / 8
     targets = [len(set(inputs.pair)) for inputs in seen]
     if batches == "paired":
+        assert pairs == [4] * 8
         assert targets == [1] * 8
         assert all(sorted(inputs.labels.tolist()) == [0] * 4 + [1] * 4 for inputs in seen)
     else:

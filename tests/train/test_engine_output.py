@@ -60,7 +60,9 @@ def test_the_record_says_what_the_run_rests_on(
     assert record["backbone"]["hash"] == run.adapter.header.backbone_hash
     assert record["tuned"] == {"layer_norms": NORMS, "head": HEAD, "of": 32_224}
     assert record["chosen_by"] == {"data": "eve and fay", "metric": "auroc"}
-    assert record["batches"] == {"crops": 8, "an_epoch": 4}
+    pairs = run.history["pairs"].mean()
+    assert 0 < pairs < 4
+    assert record["batches"] == {"crops": 8, "an_epoch": 4, "pairs": pairs}
     assert record["versions"] == versions()
     assert record["versions"]["gendkit"] == gk.__version__
     assert (record["device"], record["dtype"]) == ("cpu", "float32")
