@@ -13,8 +13,10 @@ __version__ = "0.1.0"
 _PUBLIC: dict[str, str] = {
     "Adapter": "gendkit.model.adapter",
     "Detector": "gendkit.model.detector",
+    "Ensemble": "gendkit.model.ensemble",
     "Manifest": "gendkit.data.manifest",
     "Recipe": "gendkit.train.recipe",
+    "SharedBackbone": "gendkit.model.shared",
     "asset_path": "gendkit.data.assets",
     "auroc": "gendkit.measure.metrics",
     "dataset": "gendkit.data.datasets",
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
     from gendkit.model.adapter import Adapter as Adapter
     from gendkit.model.detector import Detector as Detector
     from gendkit.model.detector import load as load
+    from gendkit.model.ensemble import Ensemble as Ensemble
+    from gendkit.model.shared import SharedBackbone as SharedBackbone
     from gendkit.notebook.explorer import explore as explore
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces

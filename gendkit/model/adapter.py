@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+FILE = "adapter.safetensors"
 UNKNOWN = "unknown"
 """The hash of base layer norms that nobody has seen: those of an imported checkpoint."""
 NORM, HEAD = "backbone.", "head."
@@ -99,7 +100,7 @@ class Adapter:
 
     @classmethod
     def read(cls, path: str | Path) -> Adapter:
-        """Read an adapter file.
+        """Read an adapter file, or the one in a folder that `gendkit train` wrote.
 
         Raises
         ------
@@ -109,8 +110,9 @@ class Adapter:
             If it is no adapter, is of a later format, or is damaged.
         """
         path = Path(path)
+        path = path / FILE if path.is_dir() else path
         if not path.is_file():
-            raise MissingMedia(f"no adapter at {path}; `gendkit train` writes adapter.safetensors.")
+            raise MissingMedia(f"no adapter at {path}; `gendkit train` writes {FILE}.")
         try:
             with safe_open(path, framework="pt", device="cpu") as file:
                 metadata = file.metadata() or {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from gendkit.model.gend import gend_folder, read_gend, write_gend
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
 from gendkit.model.score import FrameScore, Score
+from gendkit.model.shared import Adapted, SharedBackbone
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec, Preprocessing
 
@@ -125,18 +126,7 @@ class Detector:
         InvalidArgument
             If `batch_size` is less than 1.
         """
-        check_positive("batch_size", batch_size)
-        if not isinstance(crops, Iterable) or (
-            isinstance(crops, np.ndarray) and crops.ndim in (2, 3)
-        ):
-            shape = f" {crops.shape}" if isinstance(crops, np.ndarray) else ""
-            raise InvalidImage(
-                f"crops are a list of RGB uint8 arrays (H, W, 3), got one "
-                f"{type(crops).__name__}{shape}; give a list of crops, such as [crop]."
-            )
-        waiting, parts = iter(crops), []
-        while batch := list(islice(waiting, batch_size)):
-            parts.append(self.forward(to_pixels(batch, self.preprocessing)))
+        parts = [self.forward(pixels) for pixels in batches(crops, self.preprocessing, batch_size)]
         return join(parts, dim=self.spec.dim)
 
     def predict(
@@ -242,6 +232,9 @@ class Detector:
         """
         if layout != "gend":
             raise InvalidArgument(f"no layout is named {layout!r}; there is gend.")
+        if isinstance(self.backbone, Adapted):
+            with self.backbone.shared.applied(self.adapter) as module:
+                return write_gend(folder, module, self.adapter, overwrite=overwrite)
         return write_gend(folder, self.backbone, self.adapter, overwrite=overwrite)
 
     def examine(
@@ -302,7 +295,7 @@ def load(
     *,
     device: str | None = None,
     dtype: Dtype | None = None,
-    backbone: nn.Module | None = None,
+    backbone: nn.Module | SharedBackbone | None = None,
 ) -> Detector:
     """Load a detector from an adapter file, or from a model in the layout of the released GenD.
 
@@ -316,7 +309,8 @@ def load(
     dtype
         Compute dtype of the encoder; by default the one that the adapter was trained in.
     backbone
-        The base backbone, if it is already in memory; its layer norms are overwritten.
+        The base backbone, if it is already in memory. The layer norms of a module are overwritten;
+        of a `SharedBackbone` there can be many detectors.
 
     Raises
     ------
@@ -333,14 +327,13 @@ def load(
     """
     device = usable(device)
     if not isinstance(adapter, Adapter):
-        path = Path(adapter)
         if (folder := gend_folder(adapter)) is not None:
             found = read_gend(folder)
             return Detector(
                 found.backbone, spec=found.spec, adapter=found.adapter, device=device,
                 dtype=dtype or "float32",
             )  # fmt: skip
-        adapter = Adapter.read(path / "adapter.safetensors" if path.is_dir() else path)
+        adapter = Adapter.read(adapter)
     header = adapter.header
     spec = plugins().spec("backbone", header.backbone)
     if spec.dim != adapter.head["weight"].shape[1]:
@@ -348,11 +341,31 @@ def load(
             f"the adapter's head takes {adapter.head['weight'].shape[1]} features, "
             f"{spec.name} gives {spec.dim}."
         )
-    if backbone is None:
-        backbone = build_backbone(spec, image_size=header.preprocessing.size)
-    adapter.apply(backbone, spec)
+    module: nn.Module
+    if isinstance(backbone, SharedBackbone):
+        spec, module = backbone.spec, backbone.wearing(adapter)
+    else:
+        size = header.preprocessing.size
+        module = build_backbone(spec, image_size=size) if backbone is None else backbone
+        adapter.apply(module, spec)
     chosen: Any = dtype or header.dtype
-    return Detector(backbone, spec=spec, adapter=adapter, device=device, dtype=chosen)
+    return Detector(module, spec=spec, adapter=adapter, device=device, dtype=chosen)
+
+
+def batches(
+    crops: Iterable[NDArray[np.uint8]], preprocessing: Preprocessing, batch_size: int
+) -> Iterator[Tensor]:
+    """Yield crops as normalised batches (B, 3, S, S); errors as for `Detector.outputs`."""
+    check_positive("batch_size", batch_size)
+    if not isinstance(crops, Iterable) or (isinstance(crops, np.ndarray) and crops.ndim in (2, 3)):
+        shape = f" {crops.shape}" if isinstance(crops, np.ndarray) else ""
+        raise InvalidImage(
+            f"crops are a list of RGB uint8 arrays (H, W, 3), got one "
+            f"{type(crops).__name__}{shape}; give a list of crops, such as [crop]."
+        )
+    waiting = iter(crops)
+    while batch := list(islice(waiting, batch_size)):
+        yield to_pixels(batch, preprocessing)
 
 
 def check_positive(name: str, value: int) -> None:
