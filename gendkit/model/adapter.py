@@ -185,6 +185,8 @@ class Adapter:
             If the two start from other frozen weights or layer norms, or if that is unknown.
         InvalidAdapter
             If their tensors have other names or shapes.
+        InvalidArgument
+            If only one of the heads takes unit vectors.
         """
         return algebra.subtract(self, other) if isinstance(other, Adapter) else NotImplemented
 
@@ -196,7 +198,7 @@ class Adapter:
         WrongBackbone, InvalidAdapter
             As for a difference.
         InvalidArgument
-            If the result is not finite.
+            As for a difference, or if the result is not finite.
         """
         if not isinstance(difference, Difference):
             return NotImplemented

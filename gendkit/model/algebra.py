@@ -34,7 +34,7 @@ class Difference:
 
     Attributes
     ----------
-    backbone, backbone_hash, norms_hash
+    backbone, backbone_hash, norms_hash, normalised
         What both adapters belong to; see `Header`.
     norms, head
         The numbers of the one less those of the other, float64, by the adapters' names.
@@ -47,6 +47,7 @@ class Difference:
     backbone: str
     backbone_hash: str
     norms_hash: str
+    normalised: bool
     norms: Mapping[str, Tensor]
     head: Mapping[str, Tensor]
     reference: Mapping[str, Tensor]
@@ -120,6 +121,7 @@ def subtract(one: Adapter, other: Adapter) -> Difference:
         backbone=one.header.backbone,
         backbone_hash=one.header.backbone_hash,
         norms_hash=one.header.norms_hash,
+        normalised=one.header.normalised,
         norms={name: t.double() - other.norms[name].double() for name, t in one.norms.items()},
         head={name: t.double() - other.head[name].double() for name, t in one.head.items()},
         reference=dict(other.norms),
@@ -224,6 +226,11 @@ def _check_same_base(parts: Sequence[Adapter | Difference]) -> None:
                 f"adapters of {mark.backbone} were tuned from different layer norms "
                 f"({first.norms_hash[:12]}, {mark.norms_hash[:12]}); only those of the same base "
                 "can be combined."
+            )
+        if mark.normalised != first.normalised:
+            raise InvalidArgument(
+                f"one head of {mark.backbone} takes unit vectors, the other features as they are; "
+                "only heads of one kind can be combined."
             )
         _check_layers(parts[0].norms, part.norms, "the other")
         _check_layers(parts[0].head, part.head, "the other head")

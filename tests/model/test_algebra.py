@@ -192,6 +192,17 @@ def test_another_head_is_refused(adapter: Adapter):
         adapter - other
 
 
+def test_heads_of_two_kinds_are_not_combined(adapter: Adapter):
+    other = replace(adapter, header=replace(adapter.header, normalised=False))
+    for operation in (
+        lambda: adapter - other,
+        lambda: adapter + (other - other),
+        lambda: Adapter.average([adapter, other]),
+    ):
+        with pytest.raises(InvalidArgument, match="only heads of one kind"):
+            operation()
+
+
 def test_adapters_of_other_preprocessing_are_compared_but_not_averaged(adapter: Adapter):
     larger = replace(adapter.header, preprocessing=adapter.header.preprocessing.at(64))
     other = replace(adapter, header=larger)
