@@ -69,6 +69,10 @@ class Diverged(GendkitError):
     """A loss that is no longer a finite number."""
 
 
+class CorruptCheckpoint(GendkitError):
+    """A file that is no checkpoint of an interrupted run, or a damaged one."""
+
+
 class NothingToTune(GendkitError):
     """A backbone without the normalisation layers it declared."""
 

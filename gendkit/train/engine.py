@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from gendkit.data.manifest import Manifest
-from gendkit.errors import InvalidManifest
+from gendkit.errors import InvalidArgument, InvalidManifest, OutputExists, UnwritableOutput
 from gendkit.model.adapter import Adapter, header_of, movement
 from gendkit.model.backbone import build_backbone
-from gendkit.model.detector import Detector
+from gendkit.model.detector import Detector, check_positive
 from gendkit.model.device import usable
 from gendkit.model.tuning import norm_types, tune_layer_norms
 from gendkit.output import new_folder
 from gendkit.plugin.manager import plugins
 from gendkit.progress import Bars, Progress
+from gendkit.train.checkpoint import Checkpoint, Keeper, Origin, Standing, checkpoint_path
 from gendkit.train.epochs import run_epochs
 from gendkit.train.outputs import run_over
 from gendkit.train.recipe import Recipe
-from gendkit.train.record import describe, versions
+from gendkit.train.record import describe, digest, extraction, versions
 from gendkit.train.trainer import Trainer, build_losses
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["ADAPTER", "RUN", "Run", "describe", "fit", "run_over", "versions"]
 
 ADAPTER, RUN = "adapter.safetensors", "run.json"
-EXTRACTION = ("extractor", "threshold", "scale", "size")
 _Trainer = Trainer
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,8 @@ def fit(
     out: str | Path | None = None,
     device: str | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    checkpoint_every: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Tune the layer norms of a recipe's backbone and its head.
@@ -94,7 +96,13 @@ def fit(
     device
         Such as `cuda`; by default the best there is.
     overwrite
-        Replace `out` if it holds another run.
+        Replace `out` if it holds another run, and its checkpoint.
+    resume
+        Go on from the checkpoint of a run to `out` that was interrupted; without one, begin. On
+        the CPU the numbers are those of a run that was not, to the bit.
+    checkpoint_every
+        Steps between checkpoints; None is an epoch. Only a run with `out` has checkpoints; the
+        newest is `.NAME-checkpoint.safetensors` beside it until `out` is written.
     progress
         Told after each step; by default a progress bar.
 
@@ -102,8 +110,14 @@ def fit(
     ------
     InvalidLabels, InvalidManifest
         If a label is unknown, a class is missing, or the two manifests are linked.
+    InvalidRecipe, WrongBackbone
+        If a run is resumed with another recipe or other weights; with other crops it is
+        `InvalidManifest`, and `CorruptCheckpoint` if its checkpoint is damaged.
     OutputExists
-        If `out` holds something else.
+        If `out` holds something else, or there is a checkpoint that neither `resume` nor
+        `overwrite` asks for.
+    UnwritableOutput
+        If the output or a checkpoint cannot be written; the earlier checkpoint is still there.
     Diverged
         If the loss stops being finite; it names the step and the samples.
     """
@@ -111,7 +125,16 @@ def fit(
     device = usable(device)
     train, validation = _faces_of(train), _faces_of(validation)
     _check_data(train, validation)
+    if resume and out is None:
+        raise InvalidArgument("a run is resumed by the folder it was to write; give out.")
+    if checkpoint_every is not None:
+        check_positive("checkpoint_every", checkpoint_every)
     folder = new_folder(out, overwrite=overwrite, marker=RUN) if out is not None else None
+    place = checkpoint_path(out) if out is not None else None
+    origin = Origin(
+        recipe=recipe.model_dump(mode="json"), train=digest(train), validation=digest(validation)
+    )
+    earlier = _earlier(place, origin, resume=resume, overwrite=overwrite) if place else None
     progress = progress or Bars()
     started = time.perf_counter()
 
@@ -126,14 +149,36 @@ def fit(
         spec.preprocessing.at(recipe.image_size or spec.image_size),
         source=f"{part.source.distribution} {part.source.version}".strip(),
         recipe=recipe.model_dump(mode="json"),
-        extraction={k: train.meta[k] for k in EXTRACTION if train.meta.get(k) is not None},
+        extraction=extraction(train),
         dtype=recipe.dtype,
     )
+    hashes = header.backbone_hash, header.norms_hash
     trainer = Trainer(recipe, spec, backbone.to(device), header, device)
-    probe = trainer.start_from_probe(train) if recipe.head_init == "probe" else None
-    history, chosen = run_epochs(trainer, train, validation, progress=progress)
+    probe: Adapter | None = None
+    if earlier is not None and place is not None:
+        earlier.check_backbone(hashes, place)
+        trainer.restore(earlier.state)
+        if earlier.probe:
+            probe = Adapter(header=header, norms=trainer.base_norms, head=earlier.probe)
+    elif recipe.head_init == "probe":
+        probe = trainer.start_from_probe(train)
+    begun = Checkpoint(
+        origin=origin,
+        backbone=hashes,
+        standing=earlier.standing if earlier else Standing(),
+        state={},
+        probe=probe.head if probe else {},
+        resumed=(*earlier.resumed, earlier.standing.step) if earlier else (),
+        seconds=earlier.seconds if earlier else 0.0,
+    )
+    keeper = Keeper(place, begun, every=checkpoint_every) if place else None
+    standing = run_epochs(
+        trainer, train, validation, begin=begun.standing, keeper=keeper, progress=progress
+    )
+    history, chosen = pd.DataFrame(list(standing.history)), standing.chosen
+    assert chosen is not None  # epochs >= 1
 
-    adapter = chosen.adapter
+    adapter = Adapter(header=header, norms=chosen.norms, head=chosen.head)
     adapter.apply(trainer.backbone, spec)
     detector = Detector(backbone, spec=spec, adapter=adapter, device=device, dtype=recipe.dtype)
     record = {
@@ -156,12 +201,20 @@ def fit(
         "versions": versions(),
         "device": device,
         "dtype": recipe.dtype,
-        "seconds": round(time.perf_counter() - started, 1),
+        "resumed": list(begun.resumed),
+        "seconds": round(begun.seconds + time.perf_counter() - started, 1),
     }
-    if folder is not None:
-        with folder as path:
-            adapter.write(path / ADAPTER)
-            (path / RUN).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    if folder is not None and keeper is not None:
+        try:
+            with folder as path:
+                adapter.write(path / ADAPTER)
+                (path / RUN).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise UnwritableOutput(
+                f"{out} cannot be written: {error.strerror or error}; {keeper.kept()}. "
+                "Make room or let it be written, then --resume."
+            ) from None
+        keeper.remove()
     return Run(
         detector=detector,
         probe=probe,
@@ -171,13 +224,30 @@ def fit(
     )
 
 
+def _earlier(place: Path, origin: Origin, *, resume: bool, overwrite: bool) -> Checkpoint | None:
+    """Return the checkpoint to go on from; remove or refuse one that is not."""
+    if not place.exists():
+        if resume:
+            logger.info("there is no checkpoint at %s; the run begins.", place)
+        return None
+    if resume:
+        earlier = Checkpoint.read(place)
+        earlier.check_origin(origin, place)
+        return earlier
+    if not overwrite:
+        raise OutputExists(
+            f"{place} holds a run that was interrupted; go on with --resume, or begin anew with "
+            "--overwrite."
+        )
+    place.unlink()
+    return None
+
+
 def _faces_of(source: str | Path | Manifest) -> Manifest:
     return (source if isinstance(source, Manifest) else Manifest.read(source)).faces()
 
 
 def _check_data(train: Manifest, validation: Manifest) -> None:
-    import pandas as pd
-
     for name, manifest in (("train", train), ("validation", validation)):
         if not len(manifest):
             raise InvalidManifest(f"the {name} manifest has no face crop.")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from importlib import metadata
 from typing import Any
 
 from gendkit.data.manifest import Manifest
+
+EXTRACTION = ("extractor", "threshold", "scale", "size")
+READ = ("sample", "label", "dataset", "video", "pair", "target_identity", "donor_identity")
 
 
 def describe(manifest: Manifest) -> dict[str, Any]:
@@ -25,6 +29,25 @@ def describe(manifest: Manifest) -> dict[str, Any]:
         "families": sorted(set(table["family"]) - {""}),
         "digest": digest.hexdigest(),
     }
+
+
+def digest(manifest: Manifest) -> str:
+    """Return a digest of all that training reads of a manifest, in its order.
+
+    Of the crops themselves only the files' sizes are looked at, so that no file is read.
+    """
+    table = manifest.table
+    whole = hashlib.sha256(json.dumps(extraction(manifest), sort_keys=True, default=str).encode())
+    for path, *values in table[["path", *READ]].itertuples(index=False, name=None):
+        file = manifest.root / path
+        size = file.stat().st_size if file.is_file() else None
+        whole.update(json.dumps([size, *values], default=str).encode())
+    return whole.hexdigest()
+
+
+def extraction(manifest: Manifest) -> dict[str, Any]:
+    """Return how a manifest's crops were made, as far as is known."""
+    return {k: manifest.meta[k] for k in EXTRACTION if manifest.meta.get(k) is not None}
 
 
 def versions() -> dict[str, str]:

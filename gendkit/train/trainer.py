@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gendkit.data.loader import Loader
 from gendkit.data.manifest import Manifest
-from gendkit.errors import InvalidRecipe
+from gendkit.errors import CorruptCheckpoint, Diverged, InvalidRecipe
 from gendkit.measure.metrics import METRICS, auroc, video_level
 from gendkit.model.adapter import Adapter, Header
 from gendkit.model.backbone import norms_of
@@ -75,6 +75,43 @@ class Trainer:
         head = {name: t.cpu().float() for name, t in self.head.folded().items()}
         return Adapter(header=self.header, norms=copy_of(self.norms), head=head)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of all that steps change, on the CPU and as they are: no cast."""
+        moments = self.optimiser.state_dict()["state"]
+        tensors = {
+            **{f"norms/{name}": p for name, p in self.norms.items()},
+            **{f"head/{name}": p for name, p in self.head.named_parameters()},
+            **{f"optimiser/{i}/{k}": t for i, of in moments.items() for k, t in of.items()},
+        }
+        return {name: t.detach().to("cpu", copy=True) for name, t in tensors.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` gave, in a trainer of the same recipe and backbone.
+
+        Raises
+        ------
+        CorruptCheckpoint
+            If tensors are missing, unknown or of another shape.
+        """
+        own = {f"norms/{name}": p for name, p in self.norms.items()}
+        own |= {f"head/{name}": p for name, p in self.head.named_parameters()}
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in state.items():
+            kind, _, rest = name.partition("/")
+            if kind == "optimiser":
+                number, _, key = rest.partition("/")
+                moments.setdefault(int(number), {})[key] = tensor
+        found = {n: t.shape for n, t in state.items() if not n.startswith("optimiser/")}
+        if found != {n: p.shape for n, p in own.items()}:
+            raise CorruptCheckpoint(
+                "the checkpoint's tensors are not those of this backbone and head; "
+                "begin anew with --overwrite."
+            )
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+
     def start_from_probe(self, train: Manifest) -> Adapter:
         """Begin with a head fitted on the frozen embeddings of the training crops; return it."""
         outputs = self.outputs(train)
@@ -94,7 +131,7 @@ class Trainer:
     def step(
         self, pixels: Tensor, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]
     ) -> dict[str, float]:
-        """Take one optimiser step, or none where the loss is not finite.
+        """Take one optimiser step, or none where the loss or its gradient is not finite.
 
         Parameters
         ----------
@@ -108,7 +145,8 @@ class Trainer:
         Returns
         -------
         dict
-            The `loss`, and each term by its name before weighting.
+            The `loss`, and each term by its name before weighting; with a `gradient` of NaN where
+            that is not finite.
         """
         parts = torch.split(pixels, self.recipe.micro_batch or len(pixels))
         whole = len(parts) == 1
@@ -119,6 +157,8 @@ class Trainer:
             total.backward()  # type: ignore[no-untyped-call]
             if not whole:
                 self._embed_again(parts, features)
+            if not self._gradient_is_finite():
+                return {**values, "gradient": float("nan")}
             self.optimiser.step()
         return values
 
@@ -148,6 +188,11 @@ class Trainer:
         for part, grad in zip(parts, grads, strict=True):
             self._features(part).backward(grad)  # type: ignore[no-untyped-call]
 
+    def _gradient_is_finite(self) -> bool:
+        every = (p.grad for group in self.optimiser.param_groups for p in group["params"])
+        finite = [grad.isfinite().all() for grad in every if grad is not None]
+        return not finite or bool(torch.stack(finite).all())
+
     def _loss(
         self, features: Tensor, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]
     ) -> tuple[Tensor, dict[str, float]]:
@@ -167,8 +212,17 @@ class Trainer:
         return total, values
 
     def validate(self, validation: Manifest) -> dict[str, float]:
-        """Return the metrics of the detector as it stands, by `validation_` and their names."""
+        """Return the metrics of the detector as it stands, by `validation_` and their names.
+
+        Raises
+        ------
+        Diverged
+            If a score is not finite.
+        """
         scores = self.outputs(validation).score
+        if not np.isfinite(scores).all():
+            bad = validation.table["sample"].iloc[int(np.argmin(np.isfinite(scores)))]
+            raise Diverged(f"the score of validation crop {bad} is not finite; lower learning_rate")
         frame_labels = validation.labels()
         videos = (validation.table["dataset"] + "/" + validation.table["video"]).tolist()
         labels, means = video_level(videos, frame_labels, scores)
