@@ -5,10 +5,10 @@ from __future__ import annotations
 import open_clip
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gendkit.builtin.encoders import clip_vitl14
-from gendkit.model.towers import OpenClipVisual, PackedAttention, clip_tower
+from gendkit.model.towers import LeanQuickGelu, OpenClipVisual, PackedAttention, clip_tower
 from gendkit.model.tuning import tune_layer_norms
 
 SIZES = {
@@ -77,3 +77,14 @@ def test_an_unusual_attention_stays_as_it_is(options: dict[str, object]) -> None
     holder.attn = nn.MultiheadAttention(16, 2, batch_first=True, **options)
     OpenClipVisual(holder)
     assert type(holder.attn) is nn.MultiheadAttention
+
+
+def test_the_activation_has_the_numbers_of_quick_gelu_and_keeps_its_input_alone() -> None:
+    x = torch.linspace(-6, 6, 101, dtype=torch.float64, requires_grad=True)
+    ours, theirs = LeanQuickGelu()(x), open_clip.transformer.QuickGELU()(x)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    assert torch.autograd.gradcheck(LeanQuickGelu(), x)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        LeanQuickGelu()(x)
+    assert [t.shape for t in kept] == [x.shape]

@@ -1,0 +1,265 @@
+"""Prints how fast and how small gendkit is, each figure a ratio of two things in one run.
+
+    python tests/benchmarks/run.py            all of it, some minutes on two cores
+    python tests/benchmarks/run.py losses     only what has `losses` in its name
+
+Nothing is asserted: machines differ, and a ratio says more than seconds. The two things are timed
+in turns, and the median of each counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+BASE = {
+    "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+    "num_attention_heads": 12, "patch_size": 16, "image_size": 224,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One figure: what it is, what it should reach, and what was found."""
+
+    work: str
+    reach: str
+    found: str
+
+
+def paired(first: Callable[[], object], second: Callable[[], object], *, rounds: int = 5) -> float:
+    """Return the median time of the first over that of the second, after one round of each."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds + 1):
+        for call, taken in zip((first, second), times, strict=True):
+            start = time.perf_counter()
+            call()
+            if number:
+                taken.append(time.perf_counter() - start)
+    return statistics.median(times[0]) / statistics.median(times[1])
+
+
+def losses() -> Iterator[Row]:
+    """Alignment and uniformity, forward and backward, against their formulas pair by pair."""
+    from gendkit.model.losses import alignment, shared_gram, uniformity
+
+    def direct(z: Tensor, labels: Tensor) -> Tensor:
+        squared = (z[:, None] - z[None]).pow(2).sum(-1)
+        rows, columns = torch.triu_indices(len(z), len(z), 1)
+        pairs = squared[rows, columns]
+        same = labels[rows] == labels[columns]
+        return pairs[same].mean() + pairs.mul(-2).exp().mean().log()
+
+    def ours(z: Tensor, labels: Tensor) -> Tensor:
+        with shared_gram():
+            return alignment(z, labels) + uniformity(z)
+
+    for count, reach, rounds in ((512, 40, 5), (2048, 60, 1)):
+        z = nn.functional.normalize(torch.randn(count, 1024), dim=1).requires_grad_()
+        labels = torch.arange(count) % 2
+
+        def once(
+            loss: Callable[[Tensor, Tensor], Tensor], z: Tensor = z, y: Tensor = labels
+        ) -> None:
+            torch.autograd.grad(loss(z, y), z)
+
+        ratio = paired(lambda: once(direct), lambda: once(ours), rounds=rounds)
+        yield Row(
+            work=f"alignment + uniformity, {count} x 1024: formulas ÷ ours",
+            reach=f"≥ {reach}",
+            found=f"{ratio:.0f}",
+        )
+
+
+def tower() -> nn.Module:
+    """CLIP ViT-B/16 with QuickGELU as gendkit builds it, layer norms tuned."""
+    from gendkit.model.towers import clip_tower
+    from gendkit.model.tuning import tune_layer_norms
+
+    torch.manual_seed(0)
+    module = clip_tower(BASE)
+    tune_layer_norms(module)
+    return module
+
+
+def plain_tower() -> nn.Module:
+    """The same in open_clip's own modules."""
+    from open_clip.transformer import QuickGELU, VisionTransformer
+
+    from gendkit.model.tuning import tune_layer_norms
+
+    module = VisionTransformer(
+        image_size=224, patch_size=16, width=768, layers=12, heads=12, mlp_ratio=4,
+        output_dim=768, act_layer=QuickGELU,
+    ).eval()  # fmt: skip
+    module.proj = None
+    tune_layer_norms(module)
+    return module
+
+
+def step(module: nn.Module, pixels: Tensor, *, bf16: bool) -> None:
+    """Go forward and backward once."""
+    module.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        features = module(pixels)
+    features.float().sum(1).mean().backward()
+
+
+def steps() -> Iterator[Row]:
+    """A training step over two forward passes of the same backbone, and over open_clip's step."""
+    ours, plain, pixels = tower(), plain_tower(), torch.randn(16, 3, 224, 224)
+
+    def forwards(*, bf16: bool) -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            ours(pixels)
+            ours(pixels)
+
+    for name, bf16 in (("fp32", False), ("bf16", True)):
+        ratio = paired(
+            lambda: step(ours, pixels, bf16=bf16),
+            lambda: forwards(bf16=bf16),
+            rounds=3,
+        )
+        yield Row(
+            work=f"training step ÷ (2 x forward), ViT-B/16, batch 16, {name}",
+            reach="≤ 1.10",
+            found=f"{ratio:.2f}",
+        )
+        few = pixels[:4]
+        ratio = paired(
+            lambda: step(plain, few, bf16=bf16),
+            lambda: step(ours, few, bf16=bf16),
+            rounds=2,
+        )
+        yield Row(
+            work=f"step of open_clip's own modules ÷ ours, batch 4, {name}",
+            reach="",
+            found=f"{ratio:.2f}",
+        )
+
+
+def kept(module: nn.Module, pixels: Tensor, *, bf16: bool) -> int:
+    """Count the bytes that a forward pass keeps for the backward pass, parameters left out."""
+    parameters = {p.untyped_storage().data_ptr() for p in module.parameters()}
+    sizes: dict[int, int] = {}
+    held: list[Tensor] = []  # a freed storage's address could come again
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            sizes[storage.data_ptr()] = storage.nbytes()
+            held.append(tensor)
+        return tensor
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=bf16),
+    ):
+        features = module(pixels)
+    del features
+    return sum(sizes.values())
+
+
+def memory() -> Iterator[Row]:
+    """Bytes kept for backward per image, and bytes of resident weights."""
+    pixels = torch.randn(2, 3, 224, 224)
+    for name, bf16 in (("fp32", False), ("bf16", True)):
+        ours, plain = (kept(m(), pixels, bf16=bf16) for m in (tower, plain_tower))
+        yield Row(
+            work=f"bytes kept for backward ÷ open_clip's own modules, ViT-B/16, {name}",
+            reach="≤ 60 %",
+            found=f"{ours / plain:.0%} ({ours / 2e6:.0f} of {plain / 2e6:.0f} MB an image)",
+        )
+
+
+def scoring() -> Iterator[Row]:
+    """`Detector.predict` against the backbone on prepared batches."""
+    from gendkit.data.pixels import to_pixels
+
+    detector = base_detector()
+    rng = np.random.default_rng(0)
+    crops = list(rng.integers(0, 256, (128, 256, 256, 3), dtype=np.uint8))
+    batches = [to_pixels(crops[i : i + 32], detector.preprocessing) for i in range(0, 128, 32)]
+
+    def loop() -> None:
+        for batch in batches:
+            detector.forward(batch)
+
+    ratio = paired(loop, lambda: detector.predict(crops), rounds=3)
+    yield Row(
+        work="scoring: crops a second of predict ÷ of prepared batches, ViT-B/16",
+        reach="≥ 95 %",
+        found=f"{ratio:.0%}",
+    )
+
+
+def adapter() -> Iterator[Row]:
+    """Size of the adapter of CLIP ViT-L/14."""
+    from gendkit.model.adapter import Adapter, Header
+    from gendkit.model.backbone import build_backbone, norms_of
+    from gendkit.plugin.manager import plugins
+
+    spec = plugins().spec("backbone", "clip-vitl14")
+    with torch.device("meta"):
+        norms = norms_of(build_backbone(spec, pretrained=False), spec)
+    header = Header(
+        backbone=spec.name, backbone_hash="0" * 64, norms_hash="0" * 64, source="gendkit",
+        preprocessing=spec.preprocessing,
+    )  # fmt: skip
+    made = Adapter(
+        header=header,
+        norms={name: torch.zeros(p.shape) for name, p in norms.items()},
+        head={"weight": torch.zeros(2, spec.dim), "bias": torch.zeros(2)},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        size = made.write(Path(folder) / "adapter.safetensors").stat().st_size
+    yield Row(
+        work="adapter of CLIP ViT-L/14 on disk", reach="≤ 0.5 MB", found=f"{size / 1e6:.2f} MB"
+    )
+
+
+def base_detector() -> Any:
+    """A detector on `tower`, computing in bf16."""
+    from dataclasses import replace
+
+    from gendkit.model.adapter import Adapter, header_of
+    from gendkit.model.backbone import norms_of
+    from gendkit.model.detector import Detector
+    from gendkit.model.tuning import copy_of
+    from gendkit.plugin.manager import plugins
+
+    spec = replace(plugins().spec("backbone", "clip-vitl14"), name="clip-vitb16", dim=768)
+    module = tower()
+    made = Adapter(
+        header=header_of(module, spec, spec.preprocessing, source="benchmark"),
+        norms=copy_of(norms_of(module, spec)),
+        head={"weight": torch.randn(2, 768), "bias": torch.zeros(2)},
+    )
+    return Detector(module, spec=spec, adapter=made, dtype="bfloat16")
+
+
+BENCHMARKS = (losses, steps, memory, scoring, adapter)
+
+
+def main(chosen: str = "") -> None:
+    """Run what has `chosen` in its name, and print a line a figure."""
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")  # noqa: T201
+    for benchmark in BENCHMARKS:
+        if chosen in benchmark.__name__:
+            for row in benchmark():
+                print(f"{row.work:78s} {row.reach:>8s}   {row.found}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
