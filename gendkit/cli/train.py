@@ -24,6 +24,10 @@ if TYPE_CHECKING:
               help="New folder for adapter.safetensors and run.json.")  # fmt: skip
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE",
               help="Change a field of the recipe; may be repeated.")  # fmt: skip
+@click.option("--resume", is_flag=True,
+              help="Go on with a run to OUT that was interrupted; without one, begin.")  # fmt: skip
+@click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="STEPS",
+              help="Between checkpoints, beside OUT [default: an epoch].")  # fmt: skip
 @DEVICE
 @OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="The record of the run as one JSON document.")
@@ -34,6 +38,8 @@ def train(
     val: str,
     out: Path,
     changes: tuple[str, ...],
+    resume: bool,
+    checkpoint_every: int | None,
     device: str | None,
     overwrite: bool,
     as_json: bool,
@@ -41,7 +47,8 @@ def train(
     """Tune the layer norms of a backbone, and a head.
 
     RECIPE is a YAML file or a preset: gend-clip, gend-pe, gend-dinov3 or small-data. The two sets
-    of crops must have no person and no target clip in common.
+    of crops must have no person and no target clip in common. A run that is interrupted is gone on
+    with by the same command and --resume.
 
     \b
     Example: gendkit train small-data --train crops:train --val crops:development --out run
@@ -56,7 +63,10 @@ def train(
 
     from gendkit.train.engine import fit
 
-    run = fit(chosen, *sets, out=out, device=device, overwrite=overwrite)
+    run = fit(
+        chosen, *sets, out=out, device=device, overwrite=overwrite, resume=resume,
+        checkpoint_every=checkpoint_every,
+    )  # fmt: skip
     if as_json:
         return show_json(run.record)
     metrics = [c for c in run.history.columns if c.startswith("validation_")]

@@ -228,7 +228,9 @@ def _earlier(place: Path, origin: Origin, *, resume: bool, overwrite: bool) -> C
     """Return the checkpoint to go on from; remove or refuse one that is not."""
     if not place.exists():
         if resume:
-            logger.info("there is no checkpoint at %s; the run begins.", place)
+            logger.warning(
+                "there is no checkpoint at %s: the run begins with its first step.", place
+            )
         return None
     if resume:
         earlier = Checkpoint.read(place)

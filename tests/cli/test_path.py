@@ -151,6 +151,44 @@ def test_a_folder_with_another_run_is_refused_before_any_work(
     assert again.code == 0, again.err
 
 
+def test_an_interrupted_run_is_gone_on_with(
+    gendkit: Run, recipe: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from gendkit.train.checkpoint import checkpoint_path
+    from gendkit.train.trainer import Trainer
+
+    assert train(gendkit, recipe, crops, tmp_path / "whole").code == 0
+    run, step, taken = tmp_path / "run", Trainer.step, []
+
+    def interrupted(self: Any, *arguments: Any) -> dict[str, float]:
+        taken.append(1)
+        if len(taken) == 6:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "step", interrupted)
+    said = train(gendkit, recipe, crops, run, "--checkpoint-every", 2)
+    assert (said.code, said.err.strip()) == (130, "gendkit: error: interrupted.")
+    assert checkpoint_path(run).is_file()
+    refused = train(gendkit, recipe, crops, run)
+    assert refused.code == 1
+    assert "go on with --resume, or begin anew with --overwrite" in refused.err
+    other = train(gendkit, recipe, crops, run, "--resume", "--set", "seed=1")
+    assert other.code == 1
+    assert len(other.err.splitlines()) == 1
+    assert "begun with seed 0, not 1" in other.err
+    taken.clear()
+    said = train(gendkit, recipe, crops, run, "--resume", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["resumed"] == [4]
+    assert len(taken) == 4
+    adapters = [
+        (folder / "adapter.safetensors").read_bytes() for folder in (run, tmp_path / "whole")
+    ]
+    assert adapters[0] == adapters[1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "toy.yaml", "whole"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

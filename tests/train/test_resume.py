@@ -164,6 +164,13 @@ def test_a_run_killed_at_any_step_and_resumed_is_the_same_to_the_bit(
     assert {p.name for p in tmp_path.iterdir()} == {"recipe.yaml", "run", ADAPTER}
 
 
+def test_a_run_that_is_not_there_begins_and_says_so(
+    recipe: Recipe, sets: Sets, whole: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert same(run(recipe, sets, out=tmp_path / "run", resume=True), whole)
+    assert "there is no checkpoint at" in caplog.text
+
+
 @pytest.mark.parametrize("after", range(1, EPOCHS * STEPS + 1))
 def test_a_run_can_be_taken_up_after_every_step(
     recipe: Recipe, sets: Sets, whole: Run, tmp_path: Path, after: int
