@@ -31,6 +31,8 @@ _PUBLIC: dict[str, str] = {
     "plot": "gendkit.notebook.pictures",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
+    "pull": "gendkit.model.hub",
+    "push": "gendkit.model.hub",
     "register": "gendkit.plugin.manager",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from gendkit.model.detector import Detector as Detector
     from gendkit.model.detector import load as load
     from gendkit.model.ensemble import Ensemble as Ensemble
+    from gendkit.model.hub import pull as pull
+    from gendkit.model.hub import push as push
     from gendkit.model.shared import SharedBackbone as SharedBackbone
     from gendkit.notebook.explorer import explore as explore
     from gendkit.notebook.pictures import plot as plot
