@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def paired(first: Callable[[], object], second: Callable[[], object], *, rounds:
     return statistics.median(times[0]) / statistics.median(times[1])
 
 
+def gradient(loss: Loss, z: Tensor, labels: Tensor) -> Tensor:
+    """Go forward and backward through a loss."""
+    return torch.autograd.grad(loss(z, labels), z)[0]
+
+
 def losses() -> Iterator[Row]:
     """Alignment and uniformity, forward and backward, against their formulas pair by pair."""
     from gendkit.model.losses import alignment, shared_gram, uniformity
@@ -69,12 +75,9 @@ def losses() -> Iterator[Row]:
         z = nn.functional.normalize(torch.randn(count, 1024), dim=1).requires_grad_()
         labels = torch.arange(count) % 2
 
-        def once(
-            loss: Callable[[Tensor, Tensor], Tensor], z: Tensor = z, y: Tensor = labels
-        ) -> None:
-            torch.autograd.grad(loss(z, y), z)
-
-        ratio = paired(lambda: once(direct), lambda: once(ours), rounds=rounds)
+        ratio = paired(
+            partial(gradient, direct, z, labels), partial(gradient, ours, z, labels), rounds=rounds
+        )
         yield Row(
             work=f"alignment + uniformity, {count} x 1024: formulas ÷ ours",
             reach=f"≥ {reach}",
@@ -116,31 +119,29 @@ def step(module: nn.Module, pixels: Tensor, *, bf16: bool) -> None:
     features.float().sum(1).mean().backward()
 
 
+def forwards(module: nn.Module, pixels: Tensor, *, bf16: bool) -> None:
+    """Go forward twice, without a graph."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        module(pixels)
+        module(pixels)
+
+
 def steps() -> Iterator[Row]:
     """A training step over two forward passes of the same backbone, and over open_clip's step."""
     ours, plain, pixels = tower(), plain_tower(), torch.randn(16, 3, 224, 224)
-
-    def forwards(*, bf16: bool) -> None:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            ours(pixels)
-            ours(pixels)
-
+    few = pixels[:4]
     for name, bf16 in (("fp32", False), ("bf16", True)):
         ratio = paired(
-            lambda: step(ours, pixels, bf16=bf16),
-            lambda: forwards(bf16=bf16),
+            partial(step, ours, pixels, bf16=bf16), partial(forwards, ours, pixels, bf16=bf16),
             rounds=3,
-        )
+        )  # fmt: skip
         yield Row(
             work=f"training step ÷ (2 x forward), ViT-B/16, batch 16, {name}",
             reach="≤ 1.10",
             found=f"{ratio:.2f}",
         )
-        few = pixels[:4]
         ratio = paired(
-            lambda: step(plain, few, bf16=bf16),
-            lambda: step(ours, few, bf16=bf16),
-            rounds=2,
+            partial(step, plain, few, bf16=bf16), partial(step, ours, few, bf16=bf16), rounds=2
         )
         yield Row(
             work=f"step of open_clip's own modules ÷ ours, batch 4, {name}",
