@@ -329,13 +329,19 @@ def load(
     if not isinstance(adapter, Adapter):
         if (folder := gend_folder(adapter)) is not None:
             found = read_gend(folder)
-            return Detector(
-                found.backbone, spec=found.spec, adapter=found.adapter, device=device,
-                dtype=dtype or "float32",
-            )  # fmt: skip
-        adapter = Adapter.read(adapter)
+            if backbone is None:
+                return Detector(
+                    found.backbone, spec=found.spec, adapter=found.adapter, device=device,
+                    dtype=dtype or "float32",
+                )  # fmt: skip
+            adapter = found.adapter
+        else:
+            adapter = Adapter.read(adapter)
     header = adapter.header
-    spec = plugins().spec("backbone", header.backbone)
+    if isinstance(backbone, SharedBackbone):
+        spec = backbone.spec
+    else:
+        spec = plugins().spec("backbone", header.backbone)
     if spec.dim != adapter.head["weight"].shape[1]:
         raise WrongBackbone(
             f"the adapter's head takes {adapter.head['weight'].shape[1]} features, "
@@ -343,7 +349,7 @@ def load(
         )
     module: nn.Module
     if isinstance(backbone, SharedBackbone):
-        spec, module = backbone.spec, backbone.wearing(adapter)
+        module = backbone.wearing(adapter)
     else:
         size = header.preprocessing.size
         module = build_backbone(spec, image_size=size) if backbone is None else backbone

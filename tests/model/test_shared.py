@@ -253,6 +253,21 @@ def test_a_shared_detector_is_exported_with_its_own_layer_norms(shared: Path, tm
     assert files[0] == files[1]
 
 
+def test_a_model_in_the_layout_of_gend_shares_a_backbone_too(
+    shared: Path, crops: list[NDArray[np.uint8]]
+):
+    golden = shared / "golden" / "gend_clip_tiny"
+    alone = gk.load(golden, device="cpu")
+    expected = alone.predict(crops)
+    live = SharedBackbone(alone.backbone, alone.spec)
+    with torch.no_grad():
+        for parameter in norms_of(live.module, live.spec).values():
+            parameter.zero_()
+    detector = gk.load(golden, device="cpu", backbone=live)
+    assert next(detector.backbone.parameters()) is next(live.module.parameters())
+    assert np.array_equal(detector.predict(crops), expected)
+
+
 def test_weights_that_cannot_be_watched_are_refused(spec: BackboneSpec):
     with torch.inference_mode():
         module = build_backbone(spec)
