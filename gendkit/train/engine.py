@@ -20,7 +20,7 @@ from gendkit.model.adapter import Adapter, header_of, movement
 from gendkit.model.backbone import build_backbone
 from gendkit.model.detector import Detector, check_positive
 from gendkit.model.device import usable
-from gendkit.model.tuning import norm_types, tune_layer_norms
+from gendkit.model.tuning import norm_types
 from gendkit.output import new_folder
 from gendkit.plugin.manager import plugins
 from gendkit.progress import Bars, Progress
@@ -29,7 +29,7 @@ from gendkit.train.epochs import run_epochs
 from gendkit.train.outputs import run_over
 from gendkit.train.recipe import Recipe
 from gendkit.train.record import describe, digest, extraction, versions
-from gendkit.train.trainer import Trainer, build_losses
+from gendkit.train.trainer import Trainer, build_losses, tune
 
 __all__ = ["ADAPTER", "RUN", "Run", "describe", "fit", "run_over", "versions"]
 
@@ -142,7 +142,7 @@ def fit(
     spec = plugins().spec("backbone", recipe.backbone)
     build_losses(recipe.losses)  # an unknown name is told before weights are loaded
     backbone = build_backbone(spec, image_size=recipe.image_size)
-    tuned = tune_layer_norms(backbone, norm_types(spec.norm_classes))
+    tuned = tune(backbone, norm_types(spec.norm_classes), last=recipe.tuned_norms)
     header = header_of(
         backbone,
         spec,

@@ -52,6 +52,8 @@ class Recipe(_Frozen):
     """Name of a backbone, such as `dinov2-vits14` or `timm:NAME`."""
     image_size: Annotated[int, Field(gt=0)] | None = None
     """Side of the input in pixels; None is the backbone's own."""
+    tuned_norms: Annotated[int, Field(ge=0)] | None = None
+    """How many of the last layer norms are tuned; None is all, 0 is the head alone."""
     losses: Annotated[dict[str, float], Field(min_length=1)] = {"cross-entropy": 1.0}
     """Losses by plugin name, with their weights."""
     head_init: Literal["random", "probe"] = "random"
@@ -203,6 +205,20 @@ PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
             "name": "gend-dinov3",
             "backbone": "dinov3-vitl16",
             "losses": {"cross-entropy": 1.0, "uniformity": 0.5, "alignment": 0.5},
+        },
+        "probe": {
+            **_METHOD,
+            "name": "probe",
+            "backbone": "clip-vitl14",
+            "tuned_norms": 0,
+            "losses": {"cross-entropy": 1.0},
+        },
+        "no-augmentation": {
+            **_METHOD,
+            "name": "no-augmentation",
+            "backbone": "clip-vitl14",
+            "losses": {"cross-entropy": 1.0, "uniformity": 0.5, "alignment": 0.1},
+            "augmentation": "none",
         },
         "small-data": {
             "name": "small-data",

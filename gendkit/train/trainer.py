@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from gendkit.model.detector import Detector, Outputs
 from gendkit.model.device import compute
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise, shared_gram
-from gendkit.model.tuning import copy_of
+from gendkit.model.tuning import Tuned, copy_of, norm_layers, tune_layer_norms
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Loss, LossInputs
 from gendkit.plugin.specs import BackboneSpec
@@ -62,9 +63,11 @@ class Trainer:
         self.head = Head(spec.dim, scale=recipe.logit_scale, generator=generator).to(device)
         self.losses = build_losses(recipe.losses)
         peak = recipe.learning_rate
+        tuned = [p for p in self.norms.values() if p.requires_grad]
+        self.tunes = bool(tuned)
         self.head_factor = (recipe.head_learning_rate or peak) / peak
         self.optimiser = torch.optim.AdamW(
-            [{"params": list(self.norms.values())}, {"params": list(self.head.parameters())}],
+            [{"params": tuned}, {"params": list(self.head.parameters())}],
             lr=peak,
             betas=recipe.betas,
             weight_decay=recipe.weight_decay,
@@ -182,7 +185,7 @@ class Trainer:
         Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup,
         RepL4NLP 2021.
         """
-        if features.grad is None:
+        if features.grad is None or not self.tunes:
             return
         grads = torch.split(features.grad, [len(p) for p in parts])
         for part, grad in zip(parts, grads, strict=True):
@@ -252,6 +255,41 @@ class Trainer:
             paired=self.recipe.batches == "paired",
             seed=self.recipe.seed,
         )
+
+
+def tune(
+    backbone: nn.Module, types: tuple[type[nn.Module], ...], *, last: int | None = None
+) -> Tuned:
+    """Freeze the backbone except its last layer norms, in the order of the module.
+
+    Parameters
+    ----------
+    backbone
+        Is put in evaluation mode.
+    types
+        Classes of its layer norms.
+    last
+        How many are tuned; None is all, 0 none.
+
+    Raises
+    ------
+    NothingToTune
+        If there is no layer norm.
+    InvalidRecipe
+        If there are fewer than `last`.
+    """
+    every = tune_layer_norms(backbone, types)
+    if last is None:
+        return every
+    layers = [m for _, m in norm_layers(backbone, types) if list(m.parameters(recurse=False))]
+    if last > len(layers):
+        raise InvalidRecipe(
+            f"tuned_norms is {last}, but {type(backbone).__name__} has {len(layers)} layer norms."
+        )
+    for layer in layers[: len(layers) - last]:
+        layer.requires_grad_(False)
+    tuned = {name: p for name, p in backbone.named_parameters() if p.requires_grad}
+    return replace(every, names=tuple(tuned), numbers=sum(p.numel() for p in tuned.values()))
 
 
 def build_losses(weights: Mapping[str, float]) -> dict[str, tuple[float, Loss]]:

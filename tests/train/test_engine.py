@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 import gendkit as gk
+from gendkit.errors import InvalidRecipe
 from gendkit.model.backbone import build_backbone, norms_of
 from gendkit.model.head import Head
 from gendkit.model.tuning import norm_parameters
@@ -102,6 +103,31 @@ def test_nothing_but_layer_norms_and_head_changes(fit: Fit) -> None:
     assert not any(torch.equal(head[n], run.adapter.head[n]) for n in head)
 
 
+@pytest.mark.parametrize("micro_batch", [None, 3])
+@pytest.mark.parametrize("last", [0, 1, 3, 5])
+def test_only_the_last_layer_norms_are_tuned_on_request(
+    fit: Fit, sets: Sets, last: int, micro_batch: int | None
+) -> None:
+    run = fit(tuned_norms=last, micro_batch=micro_batch, weight_decay=0.1)
+    layers = [f"blocks.{i}.norm{j}" for i in (0, 1) for j in (1, 2)] + ["norm"]
+    base = norms_of(build_backbone("small"), plugins().spec("backbone", "small"))
+    moved = {n.rpartition(".")[0] for n, t in run.adapter.norms.items() if not t.equal(base[n])}
+    assert moved == set(layers[5 - last :])
+    assert set(run.adapter.norms) == set(base)
+    assert run.record["tuned"] == {"layer_norms": 64 * last, "head": 66, "of": 32_224}
+    loaded = run_over(gk.load(run.adapter, device="cpu"), sets.validation)
+    assert np.array_equal(run_over(run.detector, sets.validation).logit, loaded.logit)
+
+
+def test_all_layer_norms_by_number_are_all_layer_norms(fit: Fit) -> None:
+    assert all(torch.equal(t, tensors(fit())[n]) for n, t in tensors(fit(tuned_norms=5)).items())
+
+
+def test_more_layer_norms_than_there_are_cannot_be_tuned(fit: Fit) -> None:
+    with pytest.raises(InvalidRecipe, match="tuned_norms is 6, but VisionTransformer has 5 layer"):
+        fit(tuned_norms=6)
+
+
 def test_the_layers_say_how_far_each_norm_moved(fit: Fit) -> None:
     layers = fit().layers
     assert layers["layer"].tolist() == [
@@ -154,6 +180,18 @@ def test_the_seed_draws_the_order_of_the_crops(fit: Fit, seen: list[LossInputs])
         fit(losses={"cross-entropy": 1, "spy": 1}, seed=seed)
     orders = [[inputs.pair for inputs in seen[i : i + 8]] for i in (0, 8, 16)]
     assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_batches_of_one_class_or_one_crop_train(
+    fit: Fit, seen: list[LossInputs], size: int
+) -> None:
+    losses = {"cross-entropy": 1, "uniformity": 0.5, "alignment": 0.1, "spy": 1}
+    run = fit(losses=losses, batch_size=size, learning_rate=1e-3)
+    assert any(len(set(inputs.labels.tolist())) == 1 for inputs in seen)
+    assert all(torch.isfinite(t).all() for t in tensors(run).values())
+    if size == 1:
+        assert run.history[["uniformity", "alignment"]].to_numpy().tolist() == [[0, 0]] * 2
 
 
 @pytest.mark.parametrize("batches", ["paired", "shuffled"])

@@ -32,6 +32,7 @@ def test_the_paper_s_presets_are_exact(name: str, backbone: str, losses: dict[st
         "name": name,
         "backbone": backbone,
         "image_size": None,
+        "tuned_norms": None,
         "losses": losses,
         "head_init": "random",
         "probe_c": 1.0,
@@ -53,6 +54,26 @@ def test_the_paper_s_presets_are_exact(name: str, backbone: str, losses: dict[st
     }
     assert selection.metric == "macro-ap"
     assert all(family in selection.data for family in ("DeepSpeak", "Celeb-DF++", "FFIW"))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("probe", {"tuned_norms": 0, "losses": {"cross-entropy": 1.0}}),
+        ("no-augmentation", {"augmentation": "none"}),
+    ],
+)
+def test_an_ablation_is_the_clip_preset_but_for_what_it_leaves_out(
+    name: str, changes: dict[str, Any]
+) -> None:
+    assert Recipe.of(name) == Recipe.of("gend-clip", name=name, **changes)
+
+
+def test_the_command_line_names_every_preset() -> None:
+    from gendkit.cli.train import train
+
+    words = " ".join(str(train.help).split())
+    assert all(name in words for name in PRESETS)
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -152,6 +173,7 @@ def test_an_unknown_field_like_no_other_lists_them_all() -> None:
         ("batch_size", 0),
         ("batch_size", 2.5),
         ("micro_batch", 0),
+        ("tuned_norms", -1),
         ("epochs", 0),
         ("betas", (0.9, 1.0)),
         ("betas", (0.9,)),

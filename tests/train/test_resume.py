@@ -202,14 +202,27 @@ def test_only_the_steps_that_are_left_are_taken(recipe: Recipe, sets: Sets, tmp_
     assert told == list(range(5, 13))
 
 
-def test_the_last_epoch_is_kept_of_a_resumed_run_too(
-    recipe: Recipe, sets: Sets, tmp_path: Path
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selection.metric": "last"},
+        {"head_init": "random", "batches": "paired", "augmentation": "gend"},
+        {"tuned_norms": 0},
+        {"tuned_norms": 2, "micro_batch": None, "weight_decay": 0.1},
+        {"dtype": "bfloat16", "logit_scale": 3.0, "head_learning_rate": 1e-3},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_runs_of_other_recipes_are_resumed_to_the_bit_too(
+    recipe: Recipe, sets: Sets, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    last = Recipe.of(recipe, **{"selection.metric": "last"})
-    interrupted(last, sets, tmp_path / "run", after=6)
-    resumed = run(last, sets, out=tmp_path / "run", resume=True)
-    assert same(resumed, run(last, sets))
-    assert resumed.record["chosen_epoch"] == EPOCHS - 1
+    other = Recipe.of(recipe, **changes)
+    interrupted(other, sets, tmp_path / "run", after=8, checkpoint_every=7)
+    resumed = run(other, sets, out=tmp_path / "run", resume=True)
+    assert resumed.record["resumed"] == [7]
+    assert same(resumed, run(other, sets))
+    if other.selection.metric == "last":
+        assert resumed.record["chosen_epoch"] == EPOCHS - 1
 
 
 def test_a_run_that_ends_well_leaves_no_checkpoint(
