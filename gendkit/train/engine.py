@@ -6,11 +6,11 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from torch import Tensor
 
@@ -20,7 +20,7 @@ from gendkit.model.adapter import Adapter, header_of, movement
 from gendkit.model.backbone import build_backbone
 from gendkit.model.detector import Detector, check_positive
 from gendkit.model.device import usable
-from gendkit.model.tuning import norm_types
+from gendkit.model.tuning import Tuned, norm_types
 from gendkit.output import new_folder
 from gendkit.plugin.manager import plugins
 from gendkit.progress import Bars, Progress
@@ -135,9 +135,55 @@ def fit(
         recipe=recipe.model_dump(mode="json"), train=digest(train), validation=digest(validation)
     )
     earlier = _earlier(place, origin, resume=resume, overwrite=overwrite) if place else None
-    progress = progress or Bars()
     started = time.perf_counter()
 
+    trainer, tuned = _trainer(recipe, train, device)
+    begun = _begin(trainer, train, origin, earlier, place)
+    keeper = Keeper(place, begun, every=checkpoint_every) if place else None
+    standing = run_epochs(
+        trainer,
+        train,
+        validation,
+        begin=begun.standing,
+        keeper=keeper,
+        progress=progress or Bars(),
+    )
+    chosen = standing.chosen
+    assert chosen is not None  # epochs >= 1
+    adapter = Adapter(header=trainer.header, norms=chosen.norms, head=chosen.head)
+    history = pd.DataFrame(list(standing.history))
+    batches = {
+        "crops": min(recipe.batch_size, len(train)),
+        "an_epoch": trainer.loader(train).steps(),
+        "pairs": round(float(history["pairs"].mean()), 3),
+    }
+    record = {
+        "recipe": recipe.model_dump(mode="json"),
+        "adapter": adapter.hash,
+        "backbone": {
+            "name": trainer.spec.name,
+            "hash": trainer.header.backbone_hash,
+            "source": trainer.header.source,
+        },
+        "tuned": {"layer_norms": tuned.numbers, "head": _numbers(adapter.head), "of": tuned.total},
+        "chosen_epoch": chosen.epoch,
+        "chosen_by": recipe.selection.model_dump(),
+        "batches": batches,
+        "data": {"train": describe(train), "validation": describe(validation)},
+        "history": [dict(row) for row in standing.history],
+        "versions": versions(),
+        "device": device,
+        "dtype": recipe.dtype,
+        "resumed": list(begun.resumed),
+        "seconds": round(begun.seconds + time.perf_counter() - started, 1),
+    }
+    if folder is not None and keeper is not None:
+        _write(adapter, record, folder, keeper)
+    return _run(trainer, adapter, begun.probe, history, record)
+
+
+def _trainer(recipe: Recipe, train: Manifest, device: str) -> tuple[Trainer, Tuned]:
+    """Build a recipe's backbone, free what is tuned, and make it ready to be trained."""
     part = plugins().part("backbone", recipe.backbone)
     spec = plugins().spec("backbone", recipe.backbone)
     build_losses(recipe.losses)  # an unknown name is told before weights are loaded
@@ -152,72 +198,72 @@ def fit(
         extraction=extraction(train),
         dtype=recipe.dtype,
     )
-    hashes = header.backbone_hash, header.norms_hash
-    trainer = Trainer(recipe, spec, backbone.to(device), header, device)
-    probe: Adapter | None = None
-    if earlier is not None and place is not None:
-        earlier.check_backbone(hashes, place)
-        trainer.restore(earlier.state)
-        if earlier.probe:
-            probe = Adapter(header=header, norms=trainer.base_norms, head=earlier.probe)
-    elif recipe.head_init == "probe":
-        probe = trainer.start_from_probe(train)
-    begun = Checkpoint(
-        origin=origin,
-        backbone=hashes,
-        standing=earlier.standing if earlier else Standing(),
-        state={},
-        probe=probe.head if probe else {},
-        resumed=(*earlier.resumed, earlier.standing.step) if earlier else (),
-        seconds=earlier.seconds if earlier else 0.0,
-    )
-    keeper = Keeper(place, begun, every=checkpoint_every) if place else None
-    standing = run_epochs(
-        trainer, train, validation, begin=begun.standing, keeper=keeper, progress=progress
-    )
-    history, chosen = pd.DataFrame(list(standing.history)), standing.chosen
-    assert chosen is not None  # epochs >= 1
+    return Trainer(recipe, spec, backbone.to(device), header, device), tuned
 
-    adapter = Adapter(header=header, norms=chosen.norms, head=chosen.head)
-    adapter.apply(trainer.backbone, spec)
-    detector = Detector(backbone, spec=spec, adapter=adapter, device=device, dtype=recipe.dtype)
-    record = {
-        "recipe": recipe.model_dump(mode="json"),
-        "adapter": adapter.hash,
-        "backbone": {"name": spec.name, "hash": header.backbone_hash, "source": header.source},
-        "tuned": {"layer_norms": tuned.numbers, "head": _numbers(adapter.head), "of": tuned.total},
-        "chosen_epoch": chosen.epoch,
-        "chosen_by": recipe.selection.model_dump(),
-        "batches": {
-            "crops": min(recipe.batch_size, len(train)),
-            "an_epoch": trainer.loader(train).steps(),
-            "pairs": round(float(history["pairs"].mean()), 3),
-        },
-        "data": {"train": describe(train), "validation": describe(validation)},
-        "history": [
-            {k: v for k, v in row.items() if np.isfinite(v)}
-            for row in history.to_dict(orient="records")
-        ],
-        "versions": versions(),
-        "device": device,
-        "dtype": recipe.dtype,
-        "resumed": list(begun.resumed),
-        "seconds": round(begun.seconds + time.perf_counter() - started, 1),
-    }
-    if folder is not None and keeper is not None:
-        try:
-            with folder as path:
-                adapter.write(path / ADAPTER)
-                (path / RUN).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        except OSError as error:
-            raise UnwritableOutput(
-                f"{out} cannot be written: {error.strerror or error}; {keeper.kept()}. "
-                "Make room or let it be written, then --resume."
-            ) from None
-        keeper.remove()
+
+def _begin(
+    trainer: Trainer,
+    train: Manifest,
+    origin: Origin,
+    earlier: Checkpoint | None,
+    place: Path | None,
+) -> Checkpoint:
+    """Bring a trainer to where the run goes on; return that, without the trainer's state."""
+    backbone = trainer.header.backbone_hash, trainer.header.norms_hash
+    if earlier is not None and place is not None:
+        earlier.check_backbone(backbone, place)
+        trainer.restore(earlier.state)
+        step = earlier.standing.step
+        return replace(earlier, state={}, resumed=(*earlier.resumed, step))
+    if place is not None:
+        place.unlink(missing_ok=True)
+    start_from_probe = trainer.recipe.head_init == "probe"
+    return Checkpoint(
+        origin=origin,
+        backbone=backbone,
+        standing=Standing(),
+        state={},
+        probe=trainer.start_from_probe(train).head if start_from_probe else {},
+    )
+
+
+def _write(
+    adapter: Adapter,
+    record: Mapping[str, Any],
+    folder: AbstractContextManager[Path],
+    keeper: Keeper,
+) -> None:
+    """Write the output, and then remove the checkpoint."""
+    try:
+        with folder as path:
+            adapter.write(path / ADAPTER)
+            (path / RUN).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise UnwritableOutput(
+            f"the run cannot be written: {error.strerror or error}; {keeper.kept()}. "
+            "Make room or let it be written, then --resume."
+        ) from None
+    keeper.remove()
+
+
+def _run(
+    trainer: Trainer,
+    adapter: Adapter,
+    probe: Mapping[str, Tensor],
+    history: pd.DataFrame,
+    record: Mapping[str, Any],
+) -> Run:
+    """Put the chosen numbers into the live backbone."""
+    adapter.apply(trainer.backbone, trainer.spec)
     return Run(
-        detector=detector,
-        probe=probe,
+        detector=Detector(
+            trainer.backbone,
+            spec=trainer.spec,
+            adapter=adapter,
+            device=trainer.device,
+            dtype=trainer.recipe.dtype,
+        ),
+        probe=replace(adapter, norms=trainer.base_norms, head=probe) if probe else None,
         history=history,
         layers=movement(trainer.base_norms, dict(adapter.norms)),
         record=record,
@@ -225,7 +271,7 @@ def fit(
 
 
 def _earlier(place: Path, origin: Origin, *, resume: bool, overwrite: bool) -> Checkpoint | None:
-    """Return the checkpoint to go on from; remove or refuse one that is not."""
+    """Return the checkpoint to go on from; refuse one that nobody asked for."""
     if not place.exists():
         if resume:
             logger.warning(
@@ -241,7 +287,6 @@ def _earlier(place: Path, origin: Origin, *, resume: bool, overwrite: bool) -> C
             f"{place} holds a run that was interrupted; go on with --resume, or begin anew with "
             "--overwrite."
         )
-    place.unlink()
     return None
 
 

@@ -250,6 +250,19 @@ def test_an_interrupted_run_is_not_begun_anew_unasked(
     assert not place.exists()
 
 
+def test_a_run_that_was_to_replace_another_is_resumed_as_such(
+    recipe: Recipe, sets: Sets, whole: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    other = run(Recipe.of(recipe, seed=1), sets, out=out).adapter.hash
+    interrupted(recipe, sets, out, after=6, overwrite=True)
+    assert gk.Adapter.read(out / ADAPTER).hash == other
+    with pytest.raises(OutputExists, match="already holds a run"):
+        run(recipe, sets, out=out, resume=True)
+    assert same(run(recipe, sets, out=out, resume=True, overwrite=True), whole)
+    assert gk.Adapter.read(out / ADAPTER).hash == whole.adapter.hash
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
