@@ -80,7 +80,7 @@ class Recipe(_Frozen):
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Crops in a batch, shuffled; the last partial batch of an epoch is dropped."""
     micro_batch: Annotated[int, Field(ge=1)] | None = None
-    """Crops whose graph is held at once; None is the whole batch. The gradient is the same."""
+    """Crops whose graph is held at once; None is all. The gradient is the same, to rounding."""
     batches: Literal["shuffled", "paired"] = "shuffled"
     """`paired` keeps the crops of one target clip, real and fake, together when shuffled."""
     epochs: Annotated[int, Field(ge=1)] = 30
