@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -117,7 +118,7 @@ class Detector:
         )
 
     def outputs(self, crops: Iterable[NDArray[np.uint8]], *, batch_size: int = BATCH) -> Outputs:
-        """Run RGB uint8 crops (H, W, 3) of any sizes; of a generator, a batch at a time is held.
+        """Run RGB uint8 crops (H, W, 3) of any sizes; of a generator, two batches are held.
 
         Raises
         ------
@@ -361,7 +362,10 @@ def load(
 def batches(
     crops: Iterable[NDArray[np.uint8]], preprocessing: Preprocessing, batch_size: int
 ) -> Iterator[Tensor]:
-    """Yield crops as normalised batches (B, 3, S, S); errors as for `Detector.outputs`."""
+    """Yield crops as normalised batches (B, 3, S, S), each prepared while the one before is used.
+
+    Errors as for `Detector.outputs`.
+    """
     check_positive("batch_size", batch_size)
     if not isinstance(crops, Iterable) or (isinstance(crops, np.ndarray) and crops.ndim in (2, 3)):
         shape = f" {crops.shape}" if isinstance(crops, np.ndarray) else ""
@@ -370,8 +374,14 @@ def batches(
             f"{type(crops).__name__}{shape}; give a list of crops, such as [crop]."
         )
     waiting = iter(crops)
-    while batch := list(islice(waiting, batch_size)):
-        yield to_pixels(batch, preprocessing)
+    ready: Future[Tensor] | None = None
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        while batch := list(islice(waiting, batch_size)):
+            before, ready = ready, pool.submit(to_pixels, batch, preprocessing)
+            if before is not None:
+                yield before.result()
+        if ready is not None:
+            yield ready.result()
 
 
 def check_positive(name: str, value: int) -> None:
