@@ -338,7 +338,7 @@ def _changes(result: DemoResult) -> Html:
 
 def _informative(curve: pd.DataFrame) -> list[str]:
     """Return the columns that say something about learning, a single term of the loss not twice."""
-    columns = [c for c in curve.columns if c not in ("epoch", "learning_rate", "seconds")]
+    columns = [c for c in curve.columns if c not in ("epoch", "learning_rate", "pairs", "seconds")]
     return [c for c in columns if c == "loss" or "loss" not in columns or _differ(curve, c)]
 
 
