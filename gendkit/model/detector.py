@@ -23,7 +23,7 @@ from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBack
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone
 from gendkit.model.device import Dtype, compute, usable
-from gendkit.model.gend import gend_folder, read_gend, write_gend
+from gendkit.model.gend import find_gend, write_gend
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
 from gendkit.model.score import FrameScore, Score
@@ -303,8 +303,9 @@ def load(
     Parameters
     ----------
     adapter
-        A file written by `gendkit train`, the folder that holds it, an `Adapter`, or a folder or
-        hub id (`owner/name`) with `config.json` and `model.safetensors` as GenD's models have them.
+        A file written by `gendkit train`, the folder that holds it, an `Adapter`; or a folder or
+        hub id (`owner/name`) with `config.json` and `model.safetensors` as GenD's models have them,
+        or a `.ckpt` of its training.
     device
         Such as `cuda`; by default the best there is.
     dtype
@@ -328,8 +329,7 @@ def load(
     """
     device = usable(device)
     if not isinstance(adapter, Adapter):
-        if (folder := gend_folder(adapter)) is not None:
-            found = read_gend(folder)
+        if (found := find_gend(adapter)) is not None:
             if backbone is None:
                 return Detector(
                     found.backbone, spec=found.spec, adapter=found.adapter, device=device,

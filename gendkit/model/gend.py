@@ -1,5 +1,7 @@
 """The layout of the released GenD models: `config.json` and `model.safetensors` in one folder.
 
+The reference implementation's training checkpoints (`.ckpt`) hold the same tensors.
+
 A folder enters, a backbone with all its weights and the adapter in it leave; and back. Tensors are
 renamed one by one between Hugging Face's names (CLIP, DINOv3) or timm's (PE-Core) and those of the
 modules that gendkit builds; whatever is left over or missing is an error that names it.
@@ -8,6 +10,7 @@ modules that gendkit builds; whatever is left over or missing is an error that n
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -62,6 +65,20 @@ class Checkpoint:
     adapter: Adapter
 
 
+def find_gend(source: str | Path) -> Checkpoint | None:
+    """Read a model of the layout: a folder, a hub id or a `.ckpt`; None if the source is none.
+
+    Raises
+    ------
+    MissingAsset, MissingMedia, InvalidCheckpoint
+        As for `gend_folder`, `read_gend` and `read_ckpt`.
+    """
+    if Path(source).suffix == ".ckpt":
+        return read_ckpt(source)
+    folder = gend_folder(source)
+    return None if folder is None else read_gend(folder)
+
+
 def gend_folder(source: str | Path) -> Path | None:
     """Return the folder of a model of the layout, fetched if it is a hub id; None if it is none.
 
@@ -100,35 +117,82 @@ def read_gend(folder: str | Path) -> Checkpoint:
         If the configuration is not known, or a tensor is missing, left over or of another shape.
     """
     folder = Path(folder)
-    config = _json(folder / CONFIG)
+    return _assembled(
+        _json(folder / CONFIG), _tensors(folder / WEIGHTS), sizes=_sizes(folder),
+        where=folder / WEIGHTS,
+    )  # fmt: skip
+
+
+def read_ckpt(path: str | Path) -> Checkpoint:
+    """Read a training checkpoint (`.ckpt`) of the reference implementation.
+
+    Only tensors and plain values are read, so that no code in the file can run. The names of
+    backbone and head are those among its hyper-parameters, or of a `config.json` beside it.
+
+    Raises
+    ------
+    MissingMedia
+        If there is no file.
+    InvalidCheckpoint
+        If it holds anything else, or does not fit what it says of itself.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingMedia(f"no checkpoint at {path}.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InvalidCheckpoint(
+            f"{path} holds more than tensors and plain values, which could run code; it is not "
+            "read. Save its state_dict alone, with a config.json beside it."
+        ) from None
+    except (RuntimeError, OSError, EOFError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidCheckpoint(f"{path} is no checkpoint, or damaged: {reason}") from None
+    tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
+    if not tensors or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise InvalidCheckpoint(f"{path} has no state_dict of tensors.")
+    config = content.get("hyper_parameters") or {}
+    if not {"backbone", "head"} <= set(config):
+        config = _json(path.with_name(CONFIG))
+    return _assembled(config, dict(tensors), sizes=_sizes(path.parent), where=path)
+
+
+def _assembled(
+    config: Mapping[str, Any],
+    theirs: dict[str, Tensor],
+    *,
+    sizes: Mapping[str, Any],
+    where: Path,
+) -> Checkpoint:
+    """Build the encoder that a configuration names, and put a checkpoint's tensors into it."""
     name, kind = str(config.get("backbone", "")), str(config.get("head", ""))
     if kind not in HEADS:
-        raise InvalidCheckpoint(
-            f"{folder / CONFIG} has head {kind!r}; expected {' or '.join(HEADS)}."
-        )
+        raise InvalidCheckpoint(f"{where} has head {kind!r}; expected {' or '.join(HEADS)}.")
     layout = layout_of(name)
-    sizes = _json(folder / SIZES) if (folder / SIZES).is_file() else {}
     spec, module = layout.build(name, sizes)
-    theirs = _tensors(folder / WEIGHTS)
     head = {key: theirs.pop(HEAD + key, None) for key in ("weight", "bias")}
-    _fill(module, theirs, layout, where=folder / WEIGHTS)
+    _fill(module, theirs, layout, where=where)
     header = header_of(
         module, spec, spec.preprocessing, source=SOURCE + name, dtype="float32",
         normalised=HEADS[kind],
     )  # fmt: skip
-    header = replace(header, norms_hash=UNKNOWN)
     shapes = {key: None if t is None else tuple(t.shape) for key, t in head.items()}
     if shapes != {"weight": (2, spec.dim), "bias": (2,)}:
         raise InvalidCheckpoint(
-            f"{folder / WEIGHTS}: expected {HEAD}weight (2, {spec.dim}) and {HEAD}bias (2,), got "
+            f"{where}: expected {HEAD}weight (2, {spec.dim}) and {HEAD}bias (2,), got "
             f"{shapes['weight']} and {shapes['bias']}."
         )
     adapter = Adapter(
-        header=header,
+        header=replace(header, norms_hash=UNKNOWN),
         norms=copy_of(norms_of(module, spec)),
         head={key: tensor.float() for key, tensor in head.items() if tensor is not None},
     )
     return Checkpoint(spec=spec, backbone=module, adapter=adapter)
+
+
+def _sizes(folder: Path) -> dict[str, Any]:
+    return _json(folder / SIZES) if (folder / SIZES).is_file() else {}
 
 
 def write_gend(

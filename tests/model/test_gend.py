@@ -256,3 +256,74 @@ def test_an_export_is_refused_where_it_cannot_be_right(
     (tmp_path / "thesis" / "thesis.txt").write_text("four years")
     with pytest.raises(OutputExists):
         gk.load(tiny).export(tmp_path / "thesis", overwrite=True)
+
+
+def as_ckpt(folder: Path, **content: object) -> Path:
+    """Write a model as the reference's trainer does."""
+    config = json.loads((folder / CONFIG).read_text())
+    path = folder / "last.ckpt"
+    torch.save(
+        {
+            "epoch": 3,
+            "state_dict": load_file(folder / WEIGHTS),
+            "hyper_parameters": {**config, "lr": 3e-4, "unfreeze_layers": ["norm"]},
+            **content,
+        },
+        path,
+    )
+    return path
+
+
+def test_a_training_checkpoint_holds_the_same_model(tiny: Path) -> None:
+    path = as_ckpt(tiny)
+    assert gk.load(path).adapter.hash == gk.load(tiny).adapter.hash
+    assert gk.load(str(path)).adapter.header == gk.load(tiny).adapter.header
+
+
+def test_a_state_dict_alone_is_read_with_the_configuration_beside_it(tiny: Path) -> None:
+    torch.save(load_file(tiny / WEIGHTS), tiny / "weights.ckpt")
+    assert gk.load(tiny / "weights.ckpt").adapter.hash == gk.load(tiny).adapter.hash
+    (tiny / CONFIG).unlink()
+    with pytest.raises(MissingMedia, match=f"no {CONFIG}"):
+        gk.load(tiny / "weights.ckpt")
+
+
+class Runs:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> object:
+        return open, (self.path, "w")
+
+
+def test_a_checkpoint_that_could_run_code_is_not_read(tiny: Path, tmp_path: Path) -> None:
+    path = as_ckpt(tiny, callbacks=Runs(tmp_path / "ran"))
+    with pytest.raises(InvalidCheckpoint, match="which could run code") as caught:
+        gk.load(path)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"no checkpoint", "could run code|no checkpoint, or damaged"),
+        (b"", "no checkpoint, or damaged"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.ckpt").write_bytes(content)
+    with pytest.raises(InvalidCheckpoint, match=words):
+        gk.load(tmp_path / "a.ckpt")
+    with pytest.raises(MissingMedia, match="no checkpoint at"):
+        gk.load(tmp_path / "b.ckpt")
+
+
+def test_a_checkpoint_without_tensors_is_told(tiny: Path) -> None:
+    with pytest.raises(InvalidCheckpoint, match="no state_dict of tensors"):
+        gk.load(as_ckpt(tiny, state_dict={"a": 1}))
+    path = as_ckpt(tiny, state_dict=load_file(tiny / WEIGHTS) | {"metrics.seen": torch.ones(1)})
+    with pytest.raises(InvalidCheckpoint, match=r"not used: metrics\.seen"):
+        gk.load(path)
