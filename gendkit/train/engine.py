@@ -34,7 +34,6 @@ from gendkit.train.trainer import Trainer, build_losses, tune
 __all__ = ["ADAPTER", "RUN", "Run", "describe", "fit", "run_over", "versions"]
 
 ADAPTER, RUN = "adapter.safetensors", "run.json"
-_Trainer = Trainer
 logger = logging.getLogger(__name__)
 
 

@@ -23,8 +23,8 @@ from gendkit.model.towers import OpenClipVisual
 from gendkit.model.tuning import copy_of, tune_layer_norms
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec
-from gendkit.train.engine import _Trainer
 from gendkit.train.recipe import Recipe
+from gendkit.train.trainer import Trainer
 
 WIDTH, HIDDEN, BLOCKS, HEADS, PATCH = 96, 192, 3, 4, 32
 TOWER, HEAD = "feature_extractor.vision_model.", "model.linear."
@@ -134,7 +134,7 @@ def test_six_steps_of_training_are_those_of_the_reference(
     assert recipe.learning_rate == 3e-4
     tuned = tune_layer_norms(backbone)
     header = header_of(backbone, spec, spec.preprocessing, source="gendkit.testing")
-    trainer = _Trainer(recipe, spec, backbone, header, "cpu")
+    trainer = Trainer(recipe, spec, backbone, header, "cpu")
     trainer.head.load_state_dict(head_of(checkpoint))
     assert tuned.numbers + 2 * WIDTH + 2 == expected["trainable"]
     shape = (6, 12, 3, 224, 224)
