@@ -1,4 +1,4 @@
-"""Output folders: written whole or not at all, and never over something else."""
+"""Outputs: written whole or not at all, and folders never over something else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from gendkit.errors import OutputExists, UnwritableOutput
@@ -51,6 +51,38 @@ def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractCon
                 f"{path} already holds a run; give another folder, or --overwrite to replace it."
             )
     return _written(path.resolve())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, or replace it, whole or not at all; it is on the disk when this returns.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there before still is.
+    """
+    part = part_of(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    with suppress(OSError):  # not every system opens a folder; the rename is then as safe as it is
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def part_of(path: Path) -> Path:
+    """Return where `write_whole` writes before a file takes its place."""
+    return path.with_name(f"{path.name}.part")
 
 
 def _check_parent(path: Path) -> None:

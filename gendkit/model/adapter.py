@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from gendkit.model import algebra
 from gendkit.model.algebra import Difference
 from gendkit.model.backbone import frozen_hash, norms_hash, norms_of, tensors_hash
 from gendkit.model.head import CLASSES
+from gendkit.output import write_whole
 from gendkit.plugin.specs import BackboneSpec, Preprocessing
 
 if TYPE_CHECKING:
@@ -163,14 +163,8 @@ class Adapter:
         path = Path(path)
         header = {**asdict(self.header), "hash": self.hash}
         header |= {"format": FORMAT, "digest": _digest(header)}
-        part = path.with_name(path.name + ".part")
         tensors = {name: t.contiguous() for name, t in self._tensors().items()}
-        content = save(tensors, metadata={"gendkit": json.dumps(header, sort_keys=True)})
-        try:
-            part.write_bytes(content)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, save(tensors, metadata={"gendkit": json.dumps(header, sort_keys=True)}))
         return path
 
     def __sub__(self, other: Adapter) -> Difference:

@@ -7,10 +7,8 @@ is a safetensors file with a JSON header; nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from gendkit.errors import (
     WrongBackbone,
 )
 from gendkit.model.backbone import tensors_hash
+from gendkit.output import part_of, write_whole
 
 FORMAT = 1
 KEY = "gendkit-checkpoint"
@@ -141,7 +140,8 @@ class Checkpoint:
             "resumed": self.resumed,
             "seconds": self.seconds,
         }
-        _write_whole(path, save(tensors, metadata={KEY: json.dumps(header)}))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, save(tensors, metadata={KEY: json.dumps(header)}))
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
@@ -270,7 +270,7 @@ class Keeper:
 
     def remove(self) -> None:
         """Remove the checkpoint of a run that is written."""
-        for path in (self.path, _part(self.path)):
+        for path in (self.path, part_of(self.path)):
             path.unlink(missing_ok=True)
 
 
@@ -278,31 +278,6 @@ def checkpoint_path(out: str | Path) -> Path:
     """Return where the checkpoint of a run is, by the folder that the run will write."""
     path = Path(out).resolve()
     return path.with_name(f".{path.name}-checkpoint.safetensors")
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = _part(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
-        raise
-    with suppress(OSError):  # not every system opens a folder; the rename is then as safe as it is
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
 
 
 def _prefixed(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
