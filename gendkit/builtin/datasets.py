@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gendkit.builtin.renderings import Drawing, Pair, Photo, Source
 from gendkit.data.degrade import DEGRADATIONS
+from gendkit.data.examine import rounded_points
 from gendkit.data.forge import (
     Plan,
     Subject,
@@ -252,8 +253,7 @@ def _clips_of(
 
 
 def _photo(path: Path, face: Face) -> Photo:
-    points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.landmarks)
-    return Photo(path=path, landmarks=points)
+    return Photo(path=path, landmarks=rounded_points(face.landmarks))
 
 
 def _why_not(face: Face | None, *, again: bool) -> str:

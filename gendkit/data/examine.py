@@ -273,7 +273,7 @@ def _look(frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | N
     if reason := _masked_out(frame):
         return replace(blank, reason=reason)
     if frame.landmarks is not None:
-        points = _pairs(frame.landmarks)
+        points = rounded_points(frame.landmarks)
         known = replace(blank, landmarks=points, box=_bounds(points))
     else:
         try:
@@ -286,7 +286,7 @@ def _look(frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | N
             return replace(blank, reason=f"the face extractor failed: {text}")
         if face is None:
             return replace(blank, reason=OFF_MASK) if faces else blank
-        points = _pairs(face.landmarks)
+        points = rounded_points(face.landmarks)
         left, top, right, bottom = (_rounded(edge) for edge in face.box)
         known = replace(
             blank,
@@ -346,7 +346,8 @@ def _crop_again(
         source.walk(uncut, visit)
 
 
-def _pairs(points: NDArray[np.float32]) -> tuple[tuple[float, float], ...]:
+def rounded_points(points: NDArray[np.float32]) -> tuple[tuple[float, float], ...]:
+    """Return landmarks (N, 2) as pairs, to hundredths of a pixel."""
     return tuple((_rounded(x), _rounded(y)) for x, y in points)
 
 
