@@ -95,15 +95,7 @@ class Ensemble:
         return self.members[0].preprocessing
 
     def opinions(self, crops: Iterable[NDArray[np.uint8]], *, batch_size: int = BATCH) -> Opinions:
-        """Score RGB uint8 crops (H, W, 3) of any sizes; of a generator, a batch at a time is held.
-
-        Raises
-        ------
-        InvalidImage
-            For a crop of another dtype or shape, or one crop where a list of them is expected.
-        InvalidArgument
-            If `batch_size` is less than 1.
-        """
+        """Score RGB uint8 crops (H, W, 3) of any sizes; errors as for `Detector.outputs`."""
         parts = [np.empty((len(self.members), 0), np.float32)]
         for pixels in batches(crops, self.preprocessing, batch_size):
             parts.append(np.stack([member.forward(pixels).score for member in self.members]))
