@@ -13,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from gendkit.errors import CorruptAsset, InvalidSpec
+from gendkit.model.timm_towers import lean
 
 NAME = "vit_small_patch14_dinov2"
 PATCH, GRID = 14, 37
@@ -44,6 +45,7 @@ class DinoV2(nn.Module):
             **options,
         )
         self.vit = vit
+        lean(vit)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """From normalised pixels (B, 3, H, W) to the CLS token after the last norm (B, 384)."""

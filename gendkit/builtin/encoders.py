@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidSpec, MissingAsset, UnknownPart
+from gendkit.model.timm_towers import lean
 from gendkit.model.towers import OpenClipVisual
 from gendkit.plugin.specs import Interpolation, Resize, ResolvedBackbone
 
@@ -154,6 +155,7 @@ def _timm(
             )
     except TypeError as error:  # what timm's models take, they alone know
         raise InvalidSpec(f"timm's {name} cannot be built with {options}: {error}.") from None
+    lean(model)
     return model
 
 

@@ -8,15 +8,66 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from gendkit.errors import InvalidSpec
+from gendkit.errors import InvalidSpec, WrongBackbone
 from gendkit.model.tuning import norm_parameters, norm_types
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec
+
+HELD = "_gendkit_held"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A tensor as it was when it was hashed; `alias` keeps its memory from being used again."""
+
+    tensor: Tensor
+    alias: Tensor
+    version: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Seen:
+        """Look at it now."""
+        return cls(tensor=tensor, alias=tensor.detach(), version=tensor._version)
+
+    def still(self, tensor: Tensor) -> bool:
+        """Tell whether it is the same tensor and nothing was written to it through torch."""
+        return (
+            tensor is self.tensor
+            and tensor.data_ptr() == self.alias.data_ptr()
+            and tensor.dtype == self.alias.dtype
+            and tensor._version == self.version
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What is known of a backbone whose frozen weights were rounded to a narrower dtype.
+
+    Attributes
+    ----------
+    hash
+        Of the frozen weights before that; see `frozen_hash`.
+    dtype
+        In which they are held.
+    seen
+        They, as they have been since.
+    """
+
+    hash: str
+    dtype: torch.dtype
+    seen: tuple[Seen, ...]
+
+
+def held(module: nn.Module) -> Held | None:
+    """Return how a backbone holds its frozen weights; None if as they were built."""
+    return cast(Held | None, getattr(module, HELD, None))
 
 
 def build_backbone(
@@ -73,8 +124,21 @@ def frozen_hash(module: nn.Module, spec: BackboneSpec) -> str:
     """Return the sha256 that names a backbone: of all tensors but its layer norms.
 
     Over the sorted canonical names, each as name, shape and little-endian float32 bytes. Two
-    layouts of the same weights have the same hash.
+    layouts of the same weights have the same hash. Of weights that are held in a narrower dtype it
+    is the hash from before.
+
+    Raises
+    ------
+    WrongBackbone
+        If such weights were changed since.
     """
+    if (since := held(module)) is not None:
+        if not all(seen.still(seen.tensor) for seen in since.seen):
+            raise WrongBackbone(
+                f"the frozen weights of {spec.name} were rounded to {since.dtype} and then "
+                "changed, so that nobody can tell which backbone this is; build it anew."
+            )
+        return since.hash
     norms = norms_of(module, spec)
     state = canonical_state(module, spec)
     return tensors_hash({name: t for name, t in state.items() if name not in norms})

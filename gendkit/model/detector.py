@@ -21,8 +21,8 @@ from gendkit.data.media import ORDERS, Order
 from gendkit.data.pixels import to_pixels
 from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBackbone
 from gendkit.model.adapter import Adapter
-from gendkit.model.backbone import build_backbone
-from gendkit.model.device import Dtype, compute, usable
+from gendkit.model.backbone import build_backbone, held
+from gendkit.model.device import DTYPES, Dtype, compute, usable
 from gendkit.model.gend import find_gend, write_gend
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
@@ -85,6 +85,11 @@ class Detector:
         dtype: Dtype = "float32",
     ) -> None:
         compute(dtype, device)  # refuses a dtype that is not known
+        if (narrow := held(backbone)) is not None and narrow.dtype is not DTYPES[dtype]:
+            raise InvalidArgument(
+                f"this backbone's frozen weights are held in {narrow.dtype} and cannot compute in "
+                f"{dtype}; load the adapter by itself."
+            )
         self.backbone = backbone.to(device).eval()
         self.spec = spec
         self.adapter = adapter
@@ -233,6 +238,9 @@ class Detector:
         """
         if layout != "gend":
             raise InvalidArgument(f"no layout is named {layout!r}; there is gend.")
+        if held(self.backbone) is not None:  # rounded: the file shall have them as published
+            exact = load(self.adapter, device="cpu", dtype="float32")
+            return exact.export(folder, layout=layout, overwrite=overwrite)
         if isinstance(self.backbone, Adapted):
             with self.backbone.shared.applied(self.adapter) as module:
                 return write_gend(folder, module, self.adapter, overwrite=overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Literal, get_args
 
 import torch
@@ -10,6 +11,9 @@ import torch
 from gendkit.errors import InvalidArgument, InvalidRecipe
 
 Dtype = Literal["float32", "bfloat16"]
+DTYPES: MappingProxyType[str, torch.dtype] = MappingProxyType(
+    {"float32": torch.float32, "bfloat16": torch.bfloat16}
+)
 
 
 def best_device() -> str:
@@ -53,3 +57,12 @@ def compute(dtype: Dtype, device: torch.device | str) -> AbstractContextManager[
         )
     kind = torch.device(device).type
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype == "bfloat16")
+
+
+def works_in_parts(device: torch.device) -> bool:
+    """Tell whether large intermediate results are better made part by part.
+
+    On a CPU, a part stays in the cache and fresh memory is dear; elsewhere whole tensors are
+    faster.
+    """
+    return device.type == "cpu"

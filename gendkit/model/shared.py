@@ -9,37 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidArgument, WrongBackbone
 from gendkit.model.adapter import UNKNOWN, Adapter, load_norms
-from gendkit.model.backbone import build_backbone, frozen_hash, norms_of, tensors_hash
+from gendkit.model.backbone import Seen, build_backbone, frozen_hash, norms_of, tensors_hash
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """A tensor as it was when it was hashed; `alias` keeps its memory from being used again."""
-
-    tensor: Tensor
-    alias: Tensor
-    version: int
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> _Seen:
-        return cls(tensor=tensor, alias=tensor.detach(), version=tensor._version)
-
-    def still(self, tensor: Tensor) -> bool:
-        return (
-            tensor is self.tensor
-            and tensor.data_ptr() == self.alias.data_ptr()
-            and tensor.dtype == self.alias.dtype
-            and tensor._version == self.version
-        )
 
 
 class SharedBackbone:
@@ -113,7 +91,7 @@ class SharedBackbone:
         """Hash the frozen weights now, whatever was seen before, and return the hash."""
         with self._lock:
             self._hash = frozen_hash(self.module, self.spec)
-            self._seen = [_Seen.of(t) for t in self._frozen()]
+            self._seen = [Seen.of(t) for t in self._frozen()]
             return self._hash
 
     def check(self, adapter: Adapter) -> None:

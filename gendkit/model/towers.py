@@ -6,10 +6,24 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import torch
+from open_clip.transformer import (
+    LayerNorm,
+    QuickGELU,
+    ResidualAttentionBlock,
+    VisionTransformer,
+)
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidCheckpoint
+from gendkit.model.kernels import (
+    QUICK_GELU,
+    Activation,
+    activation_of,
+    again,
+    attend,
+    attend_first,
+    frozen_mlp,
+)
 
 ACTIVATIONS = ("quick_gelu", "gelu")
 
@@ -21,13 +35,6 @@ class PackedAttention(nn.MultiheadAttention):
     to (N, B, D) first: under autocast on a CPU that makes each projection many times slower.
     """
 
-    @classmethod
-    def of(cls, attention: nn.MultiheadAttention) -> PackedAttention:
-        """Return one that holds the tensors of another; they are shared."""
-        made = cls.__new__(cls)
-        made.__dict__ = attention.__dict__
-        return made
-
     def forward(  # type: ignore[override]
         self, query: Tensor, key: Tensor, value: Tensor, **options: Any
     ) -> tuple[Tensor, None]:
@@ -36,64 +43,92 @@ class PackedAttention(nn.MultiheadAttention):
             out, _ = super().forward(query, key, value, **options)
             return out, None
         joined = nn.functional.linear(query, self.in_proj_weight, self.in_proj_bias)
-        batch, tokens, _ = query.shape
-        q, k, v = joined.view(batch, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        out = nn.functional.scaled_dot_product_attention(q, k, v)
-        return self.out_proj(out.transpose(1, 2).reshape(batch, tokens, -1)), None
+        return self.out_proj(attend(joined, self.num_heads)), None
+
+    def first(self, x: Tensor) -> Tensor:
+        """Attend from the first token alone to all of x (B, N, D); return (B, 1, D)."""
+        joined = attend_first(x, self.in_proj_weight, self.in_proj_bias, self.num_heads)
+        out: Tensor = self.out_proj(joined)
+        return out
 
 
-class _QuickGelu(torch.autograd.Function):
-    """x sigmoid(1.702 x), which keeps x alone for the backward pass."""
+class FrozenMlp(nn.Sequential):
+    """The MLP of a block, which keeps less for the backward pass while its weights are frozen."""
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        product: Tensor = x * torch.sigmoid(1.702 * x)
-        return product
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        gate = torch.sigmoid(1.702 * x)
-        slope: Tensor = gate + 1.702 * x * gate * (1 - gate)
-        return grad * slope
+    def forward(self, input: Tensor) -> Tensor:
+        """Go through both layers."""
+        first, activation, second = self
+        out = frozen_mlp(input, first, second, _activation(activation))
+        if out is None:
+            out = super().forward(input)  # type: ignore[no-untyped-call]
+        return out
 
 
-class LeanQuickGelu(nn.Module):
-    """open_clip's QuickGELU, which would keep the input and the sigmoid for the backward pass.
+class FirstTokenBlock(ResidualAttentionBlock):
+    """The last block of a tower whose feature is its first token: it computes that token alone.
 
-    Both are four times as wide as the tower; the sigmoid is computed again instead.
+    Keys and values of all tokens, nearly all that it would keep for the backward pass, are computed
+    again there.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x sigmoid(1.702 x)."""
-        out: Tensor = _QuickGelu.apply(x)
+    def forward(self, q_x: Tensor, *args: Any, **options: Any) -> Tensor:
+        """From all tokens (B, N, D) to the first (B, 1, D)."""
+        if type(self.attn) is not PackedAttention:  # since exchanged for something else
+            every: Tensor = super().forward(q_x, *args, **options)
+            return every[:, :1]
+        return again(self._first, q_x)
+
+    def _first(self, x: Tensor) -> Tensor:
+        first = x[:, :1] + self.ls_1(self.attn.first(self.ln_1(x)))
+        out: Tensor = first + self.ls_2(self.mlp(self.ln_2(first)))
         return out
 
 
 class OpenClipVisual(nn.Module):
     """The image tower of an open_clip model without its projection.
 
-    Its attentions and activations are replaced by ones of the same numbers that are faster and keep
-    less for the backward pass.
+    Parts of it are exchanged for ones of the same numbers that are faster and keep less for the
+    backward pass: attentions, MLPs, and the last block where only its first token is used.
     """
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: Any) -> None:
         super().__init__()
         self.visual = visual
         for module in list(visual.modules()):
-            for name, child in module.named_children():
-                if type(child) is nn.MultiheadAttention and _packs(child):
-                    setattr(module, name, PackedAttention.of(child))
-                elif type(child).__name__ == "QuickGELU":
-                    setattr(module, name, LeanQuickGelu())
+            if type(module) is nn.MultiheadAttention and _packs(module):
+                module.__class__ = PackedAttention
+            elif _is_mlp(module):
+                module.__class__ = FrozenMlp
+        if _uses_first_token(visual):
+            visual.transformer.resblocks[-1].__class__ = FirstTokenBlock
 
     def forward(self, pixels: Tensor) -> Tensor:
         """From normalised pixels (B, 3, H, W) to pooled features (B, D)."""
         out = self.visual(pixels)
         pooled: Tensor = out[0] if isinstance(out, tuple) else out
         return pooled
+
+
+def _activation(module: nn.Module) -> Activation | None:
+    return QUICK_GELU if type(module) is QuickGELU else activation_of(module)
+
+
+def _is_mlp(module: nn.Module) -> bool:
+    if type(module) is not nn.Sequential or len(module) != 3:
+        return False
+    first, activation, second = module
+    return type(first) is type(second) is nn.Linear and _activation(activation) is not None
+
+
+def _uses_first_token(visual: Any) -> bool:
+    return (
+        type(visual) is VisionTransformer
+        and visual.attn_pool is None
+        and visual.pool_type == "tok"
+        and len(visual.transformer.resblocks) > 0
+        and type(visual.transformer.resblocks[-1]) is ResidualAttentionBlock
+        and isinstance(visual.transformer.resblocks[-1].attn, PackedAttention)
+    )
 
 
 def _packs(attention: nn.MultiheadAttention) -> bool:
@@ -116,8 +151,6 @@ def clip_tower(sizes: Mapping[str, Any]) -> OpenClipVisual:
     InvalidCheckpoint
         If a size is missing or an activation is unknown.
     """
-    from open_clip.transformer import LayerNorm, QuickGELU, VisionTransformer
-
     activation = sizes.get("hidden_act", "quick_gelu")
     if activation not in ACTIVATIONS:
         raise InvalidCheckpoint(

@@ -19,7 +19,8 @@ from gendkit.errors import InvalidArgument, InvalidManifest, OutputExists, Unwri
 from gendkit.model.adapter import Adapter, header_of, movement
 from gendkit.model.backbone import build_backbone
 from gendkit.model.detector import Detector, check_positive
-from gendkit.model.device import usable
+from gendkit.model.device import DTYPES, usable
+from gendkit.model.memory import hold_frozen, recompute_blocks
 from gendkit.model.tuning import Tuned, norm_types
 from gendkit.output import new_folder
 from gendkit.plugin.manager import plugins
@@ -197,7 +198,12 @@ def _trainer(recipe: Recipe, train: Manifest, device: str) -> tuple[Trainer, Tun
         extraction=extraction(train),
         dtype=recipe.dtype,
     )
-    return Trainer(recipe, spec, backbone.to(device), header, device), tuned
+    backbone = backbone.to(device)
+    if recipe.recompute:
+        recompute_blocks(backbone)
+    if recipe.dtype == "bfloat16":
+        hold_frozen(backbone, spec, DTYPES[recipe.dtype], known=header.backbone_hash)
+    return Trainer(recipe, spec, backbone, header, device), tuned
 
 
 def _begin(

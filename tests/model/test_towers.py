@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import open_clip
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gendkit.builtin.encoders import clip_vitl14
-from gendkit.model.towers import LeanQuickGelu, OpenClipVisual, PackedAttention, clip_tower
+from gendkit.model.towers import FirstTokenBlock, OpenClipVisual, PackedAttention, clip_tower
 from gendkit.model.tuning import tune_layer_norms
 
 SIZES = {
@@ -61,7 +63,8 @@ def _shallow() -> dict[str, object]:
 def test_an_attention_that_is_not_to_itself_is_left_to_torch() -> None:
     torch.manual_seed(0)
     plain = nn.MultiheadAttention(16, 2, batch_first=True).eval()
-    packed = PackedAttention.of(plain)
+    packed = copy.deepcopy(plain)
+    packed.__class__ = PackedAttention
     query, key = torch.randn(2, 3, 16), torch.randn(2, 5, 16)
     expected = plain(query, key, key, need_weights=False)[0]
     torch.testing.assert_close(packed(query, key, key, need_weights=False)[0], expected)
@@ -79,12 +82,41 @@ def test_an_unusual_attention_stays_as_it_is(options: dict[str, object]) -> None
     assert type(holder.attn) is nn.MultiheadAttention
 
 
-def test_the_activation_has_the_numbers_of_quick_gelu_and_keeps_its_input_alone() -> None:
-    x = torch.linspace(-6, 6, 101, dtype=torch.float64, requires_grad=True)
-    ours, theirs = LeanQuickGelu()(x), open_clip.transformer.QuickGELU()(x)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-    assert torch.autograd.gradcheck(LeanQuickGelu(), x)
-    kept: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        LeanQuickGelu()(x)
-    assert [t.shape for t in kept] == [x.shape]
+@pytest.mark.parametrize("pool", ["avg", "none"])
+def test_a_tower_that_uses_all_tokens_computes_them_all(pool: str) -> None:
+    torch.manual_seed(0)
+    plain = plain_tower().eval()
+    plain.pool_type = pool
+    pixels = torch.randn(2, 3, 32, 32)
+    expected = plain(pixels)
+    torch.testing.assert_close(OpenClipVisual(plain)(pixels), expected, rtol=0, atol=1e-5)
+    assert type(plain.transformer.resblocks[-1]) is not FirstTokenBlock
+
+
+def test_weights_that_are_tuned_too_get_their_gradient() -> None:
+    torch.manual_seed(0)
+    plain, ours = plain_tower().eval(), clip_tower(SIZES)
+    plain.proj = None
+    ours.visual.load_state_dict(plain.state_dict())
+    pixels, weights = torch.randn(5, 3, 32, 32), torch.randn(5, 64)
+    for module in (plain, ours):
+        (module(pixels) * weights).sum().backward()
+    found = dict(ours.visual.named_parameters())
+    for name, parameter in plain.named_parameters():
+        assert parameter.grad is not None
+        difference = found[name].grad - parameter.grad
+        assert difference.norm() <= 1e-5 * parameter.grad.norm(), name
+
+
+def test_an_attention_that_was_exchanged_is_asked_in_the_last_block() -> None:
+    class Nothing(nn.MultiheadAttention):
+        def forward(self, query: Tensor, *args: Tensor, **options: object) -> tuple[Tensor, None]:
+            return torch.zeros_like(query), None
+
+    torch.manual_seed(0)
+    tower = clip_tower(SIZES)
+    last = tower.visual.transformer.resblocks[-1]
+    x = torch.randn(2, 5, 64)
+    last.attn = Nothing(64, 4, batch_first=True)
+    expected = x[:, :1] + last.mlp(last.ln_2(x[:, :1]))
+    torch.testing.assert_close(last(x), expected)

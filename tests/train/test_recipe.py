@@ -45,6 +45,7 @@ def test_the_paper_s_presets_are_exact(name: str, backbone: str, losses: dict[st
         "weight_decay": 0.0,
         "batch_size": 128,
         "micro_batch": None,
+        "recompute": False,
         "batches": "shuffled",
         "epochs": 30,
         "warmup_epochs": 1,
