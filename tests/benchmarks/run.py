@@ -100,15 +100,29 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def tower() -> nn.Module:
-    """CLIP ViT-B/16 with QuickGELU as gendkit builds it, layer norms tuned."""
+def tower(*, bf16: bool = False, again: bool = False) -> nn.Module:
+    """CLIP ViT-B/16 with QuickGELU as gendkit trains it, layer norms tuned."""
+    from gendkit.model.memory import hold_frozen, recompute_blocks
     from gendkit.model.towers import clip_tower
     from gendkit.model.tuning import tune_layer_norms
 
     torch.manual_seed(0)
     module = clip_tower(BASE)
     tune_layer_norms(module)
+    if again:
+        recompute_blocks(module)
+    if bf16:
+        hold_frozen(module, base_spec(), torch.bfloat16, known="")
     return module
+
+
+def base_spec() -> Any:
+    """Declare it."""
+    from dataclasses import replace
+
+    from gendkit.plugin.manager import plugins
+
+    return replace(plugins().spec("backbone", "clip-vitl14"), name="clip-vitb16", dim=768)
 
 
 def plain_tower() -> nn.Module:
@@ -126,12 +140,27 @@ def plain_tower() -> nn.Module:
     return module
 
 
-def step(module: nn.Module, pixels: Tensor, *, bf16: bool) -> None:
-    """Go forward and backward once."""
-    module.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        features = module(pixels)
-    features.float().sum(1).mean().backward()
+def stepper(module: nn.Module, pixels: Tensor, *, bf16: bool) -> Callable[[], None]:
+    """Return a training step: forward, cross-entropy and both metric terms, backward, AdamW."""
+    from gendkit.model.losses import alignment, normalise, shared_gram, uniformity
+
+    head = nn.Linear(768, 2)
+    labels = torch.arange(len(pixels)) % 2
+    tuned = [p for p in (*module.parameters(), *head.parameters()) if p.requires_grad]
+    optimiser = torch.optim.AdamW(tuned, lr=1e-6)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            features = module(pixels)
+        z = normalise(features)
+        with shared_gram():
+            loss = nn.functional.cross_entropy(head(z), labels)
+            loss = loss + 0.1 * alignment(z, labels) + 0.5 * uniformity(z)
+        loss.backward()
+        optimiser.step()
+
+    return step
 
 
 def forwards(module: nn.Module, pixels: Tensor, *, bf16: bool) -> None:
@@ -143,24 +172,20 @@ def forwards(module: nn.Module, pixels: Tensor, *, bf16: bool) -> None:
 
 def steps() -> Iterator[Row]:
     """A training step over two forward passes of the same backbone, and over open_clip's step."""
-    ours, plain, pixels = tower(), plain_tower(), torch.randn(16, 3, 224, 224)
+    plain, pixels = plain_tower(), torch.randn(16, 3, 224, 224)
     few = pixels[:4]
     for name, bf16 in (("fp32", False), ("bf16", True)):
-        ratio = paired(
-            partial(step, ours, pixels, bf16=bf16), partial(forwards, ours, pixels, bf16=bf16),
-            rounds=3,
-        )  # fmt: skip
+        ours = tower(bf16=bf16)
+        ratio = paired(stepper(ours, pixels, bf16=bf16), partial(forwards, ours, pixels, bf16=bf16))
         yield Row(
             work=f"training step ÷ (2 x forward), ViT-B/16, batch 16, {name}",
             reach="≤ 1.10",
             found=f"{ratio:.2f}",
         )
-        ratio = paired(
-            partial(step, plain, few, bf16=bf16), partial(step, ours, few, bf16=bf16), rounds=2
-        )
+        ratio = paired(stepper(plain, few, bf16=bf16), stepper(ours, few, bf16=bf16), rounds=3)
         yield Row(
             work=f"step of open_clip's own modules ÷ ours, batch 4, {name}",
-            reach="",
+            reach="≥ 1",
             found=f"{ratio:.2f}",
         )
 
@@ -189,14 +214,25 @@ def kept(module: nn.Module, pixels: Tensor, *, bf16: bool) -> int:
 
 def memory() -> Iterator[Row]:
     """Bytes kept for backward per image, and bytes of resident weights."""
-    pixels = torch.randn(2, 3, 224, 224)
+    pixels = torch.randn(16, 3, 224, 224)
     for name, bf16 in (("fp32", False), ("bf16", True)):
-        ours, plain = (kept(m(), pixels, bf16=bf16) for m in (tower, plain_tower))
-        yield Row(
-            work=f"bytes kept for backward ÷ open_clip's own modules, ViT-B/16, {name}",
-            reach="≤ 60 %",
-            found=f"{ours / plain:.0%} ({ours / 2e6:.0f} of {plain / 2e6:.0f} MB an image)",
-        )
+        plain = kept(plain_tower(), pixels, bf16=bf16)
+        for again, reach in ((False, "≤ 60 %"), (True, "≤ 15 %")):
+            ours = kept(tower(bf16=bf16, again=again), pixels, bf16=bf16)
+            which = ", blocks run again" if again else ""
+            yield Row(
+                work=f"bytes kept for backward ÷ open_clip's own, ViT-B/16, {name}{which}",
+                reach=reach,
+                found=f"{ours / plain:.1%} ({ours / 16e6:.1f} of {plain / 16e6:.1f} MB an image)",
+            )
+    frozen = [p for p in tower(bf16=True).parameters() if not p.requires_grad]
+    numbers = sum(p.numel() for p in frozen)
+    found = sum(p.nbytes for p in frozen) / (2 * numbers)
+    yield Row(
+        work="resident frozen weights in bf16 training ÷ 2 bytes a number, ViT-B/16",
+        reach="1",
+        found=f"{found:.3f}",
+    )
 
 
 def scoring() -> Iterator[Row]:
@@ -247,16 +283,12 @@ def adapter() -> Iterator[Row]:
 
 def base_detector() -> Any:
     """A detector on `tower`, computing in bf16."""
-    from dataclasses import replace
-
     from gendkit.model.adapter import Adapter, header_of
     from gendkit.model.backbone import norms_of
     from gendkit.model.detector import Detector
     from gendkit.model.tuning import copy_of
-    from gendkit.plugin.manager import plugins
 
-    spec = replace(plugins().spec("backbone", "clip-vitl14"), name="clip-vitb16", dim=768)
-    module = tower()
+    spec, module = base_spec(), tower()
     made = Adapter(
         header=header_of(module, spec, spec.preprocessing, source="benchmark"),
         norms=copy_of(norms_of(module, spec)),
