@@ -69,6 +69,10 @@ class Diverged(GendkitError):
     """A loss that is no longer a finite number."""
 
 
+class RankLost(GendkitError):
+    """Another process of a distributed run that is gone, or does not answer."""
+
+
 class CorruptCheckpoint(GendkitError):
     """A file that is no checkpoint of an interrupted run, or a damaged one."""
 

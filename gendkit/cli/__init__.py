@@ -107,7 +107,9 @@ def complain(text: str) -> None:
     """Say on stderr, in one line, what is wrong."""
     from gendkit.cli.show import printable
 
-    click.echo(f"gendkit: error: {printable(text)}", err=True)
+    rank = os.environ.get("RANK", "0")  # torchrun's
+    who = "" if rank == "0" else f"rank {rank}: "
+    click.echo(f"gendkit: error: {printable(who + text)}", err=True)
 
 
 def _quiet(*, verbose: bool) -> None:

@@ -53,6 +53,7 @@ def train(
     \b
     Example: gendkit train small-data --train crops:train --val crops:development --out run
              gendkit train my.yaml --train a --val b --out run --set epochs=5
+             torchrun --nproc-per-node 2 -m gendkit train my.yaml --train a --val b --out run
     """
     from gendkit.output import new_folder
     from gendkit.train.recipe import Recipe
@@ -61,12 +62,15 @@ def train(
     new_folder(out, overwrite=overwrite, marker="run.json")  # before torch is loaded
     sets = _manifest(train_on), _manifest(val)
 
+    from gendkit.train.distributed import first_rank
     from gendkit.train.engine import fit
 
     run = fit(
         chosen, *sets, out=out, device=device, overwrite=overwrite, resume=resume,
         checkpoint_every=checkpoint_every,
     )  # fmt: skip
+    if not first_rank():
+        return None
     if as_json:
         return show_json(run.record)
     metrics = [c for c in run.history.columns if c.startswith("validation_")]

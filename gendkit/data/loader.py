@@ -32,9 +32,9 @@ class Batch:
     Attributes
     ----------
     rows
-        (B,) their rows in the manifest.
+        (B,) their rows in the manifest, of all processes.
     pixels
-        (B, 3, S, S) normalised.
+        (B, 3, S, S) normalised; of several processes, this one's share.
     pairs
         How many are fakes whose target clip's real has a crop here too.
     """
@@ -67,6 +67,9 @@ class Loader:
         Of order and augmentation.
     workers
         Threads that read and augment.
+    share
+        Number of this process and of all: of a training batch it loads its even share, of batches
+        in order each so many.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Loader:
         paired: bool = False,
         seed: int = 0,
         workers: int = 2,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.manifest = manifest
         self.preprocessing = preprocessing
@@ -87,6 +91,7 @@ class Loader:
         self.paired = paired
         self.seed = seed
         self.workers = workers
+        self.share = share
         self._targets = _targets(manifest)
         self._cache: dict[int, NDArray[np.uint8]] = {}
         self._cached = 0
@@ -95,7 +100,9 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         """Yield all rows in order, the last batch as long as it is."""
         rows = np.arange(len(self.manifest))
-        yield from self._batches(np.split(rows, range(self.batch_size, len(rows), self.batch_size)))
+        batches = np.split(rows, range(self.batch_size, len(rows), self.batch_size))
+        rank, size = self.share
+        yield from self._batches(batches[rank::size])
 
     def steps(self) -> int:
         """Return the number of batches of a training epoch; at least 1."""
@@ -138,9 +145,8 @@ class Loader:
             try:
                 while True:
                     while len(ahead) < AHEAD and (rows := next(waiting, None)) is not None:
-                        ahead.append(
-                            (rows, [pool.submit(self._image, int(r), epoch) for r in rows])
-                        )
+                        own = rows if epoch is None else self._own(rows)
+                        ahead.append((rows, [pool.submit(self._image, int(r), epoch) for r in own]))
                     if not ahead:
                         return
                     rows, images = ahead.popleft()
@@ -154,6 +160,10 @@ class Loader:
                     )
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    def _own(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        rank, size = self.share
+        return np.array_split(rows, size)[rank]
 
     def _image(self, row: int, epoch: int | None) -> Tensor:
         if epoch is None:

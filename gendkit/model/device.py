@@ -66,3 +66,8 @@ def works_in_parts(device: torch.device) -> bool:
     faster.
     """
     return device.type == "cpu"
+
+
+def of_rank(device: str, number: int) -> str:
+    """Return the device of a process by its number on its machine: there may be several GPUs."""
+    return f"{device}:{number}" if device == "cuda" else device

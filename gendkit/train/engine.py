@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from gendkit.model.memory import hold_frozen, recompute_blocks
 from gendkit.model.tuning import Tuned, norm_types
 from gendkit.output import new_folder
 from gendkit.plugin.manager import plugins
-from gendkit.progress import Bars, Progress
+from gendkit.progress import Bars, Progress, silent
 from gendkit.train.checkpoint import Checkpoint, Keeper, Origin, Standing, checkpoint_path
+from gendkit.train.distributed import World, check_same, joined
 from gendkit.train.epochs import run_epochs
 from gendkit.train.outputs import run_over
 from gendkit.train.recipe import Recipe
@@ -94,7 +95,7 @@ def fit(
     out
         A new folder for `adapter.safetensors` and `run.json`.
     device
-        Such as `cuda`; by default the best there is.
+        Such as `cuda`; by default the best there is. Under `torchrun`, each process takes its own.
     overwrite
         Replace `out` if it holds another run, and its checkpoint.
     resume
@@ -120,25 +121,55 @@ def fit(
         If the output or a checkpoint cannot be written; the earlier checkpoint is still there.
     Diverged
         If the loss stops being finite; it names the step and the samples.
+    RankLost
+        If another process of a distributed run is gone.
     """
     recipe = Recipe.of(recipe)
-    device = usable(device)
+    with joined(usable(device)) as (world, where):
+        return _fit(
+            recipe, train, validation, out=out, device=where, overwrite=overwrite, resume=resume,
+            checkpoint_every=checkpoint_every, progress=progress or Bars(), world=world,
+        )  # fmt: skip
+
+
+def _fit(
+    recipe: Recipe,
+    train: str | Path | Manifest,
+    validation: str | Path | Manifest,
+    *,
+    out: str | Path | None,
+    device: str,
+    overwrite: bool,
+    resume: bool,
+    checkpoint_every: int | None,
+    progress: Progress,
+    world: World,
+) -> Run:
+    """Tune in one process of the world; the first one alone reads checkpoints and writes."""
+    first = world.rank == 0
     train, validation = _faces_of(train), _faces_of(validation)
     _check_data(train, validation)
     if resume and out is None:
         raise InvalidArgument("a run is resumed by the folder it was to write; give out.")
     if checkpoint_every is not None:
         check_positive("checkpoint_every", checkpoint_every)
-    folder = new_folder(out, overwrite=overwrite, marker=RUN) if out is not None else None
-    place = checkpoint_path(out) if out is not None else None
+    world.check_batch(min(recipe.batch_size, len(train)))
+    writes = out is not None and first
+    folder = new_folder(out, overwrite=overwrite, marker=RUN) if writes and out else None
+    place = checkpoint_path(out) if writes and out else None
     origin = Origin(
         recipe=recipe.model_dump(mode="json"), train=digest(train), validation=digest(validation)
     )
-    earlier = _earlier(place, origin, resume=resume, overwrite=overwrite) if place else None
+    check_same(world, asdict(origin))
+    earlier = world.from_first(
+        lambda: _earlier(place, origin, resume=resume, overwrite=overwrite) if place else None
+    )
     started = time.perf_counter()
 
-    trainer, tuned = _trainer(recipe, train, device)
+    trainer, tuned = _trainer(recipe, train, device, world)
+    check_same(world, {"backbone": trainer.header.backbone_hash})
     begun = _begin(trainer, train, origin, earlier, place)
+    trainer.agree()
     keeper = Keeper(place, begun, every=checkpoint_every) if place else None
     standing = run_epochs(
         trainer,
@@ -146,7 +177,7 @@ def fit(
         validation,
         begin=begun.standing,
         keeper=keeper,
-        progress=progress or Bars(),
+        progress=progress if first else silent,
     )
     chosen = standing.chosen
     assert chosen is not None  # epochs >= 1
@@ -173,6 +204,7 @@ def fit(
         "history": [dict(row) for row in standing.history],
         "versions": versions(),
         "device": device,
+        "ranks": world.size,
         "dtype": recipe.dtype,
         "resumed": list(begun.resumed),
         "seconds": round(begun.seconds + time.perf_counter() - started, 1),
@@ -182,7 +214,7 @@ def fit(
     return _run(trainer, adapter, begun.probe, history, record)
 
 
-def _trainer(recipe: Recipe, train: Manifest, device: str) -> tuple[Trainer, Tuned]:
+def _trainer(recipe: Recipe, train: Manifest, device: str, world: World) -> tuple[Trainer, Tuned]:
     """Build a recipe's backbone, free what is tuned, and make it ready to be trained."""
     part = plugins().part("backbone", recipe.backbone)
     spec = plugins().spec("backbone", recipe.backbone)
@@ -203,7 +235,7 @@ def _trainer(recipe: Recipe, train: Manifest, device: str) -> tuple[Trainer, Tun
         recompute_blocks(backbone)
     if recipe.dtype == "bfloat16":
         hold_frozen(backbone, spec, DTYPES[recipe.dtype], known=header.backbone_hash)
-    return Trainer(recipe, spec, backbone, header, device), tuned
+    return Trainer(recipe, spec, backbone, header, device, world=world), tuned
 
 
 def _begin(
@@ -215,8 +247,8 @@ def _begin(
 ) -> Checkpoint:
     """Bring a trainer to where the run goes on; return that, without the trainer's state."""
     backbone = trainer.header.backbone_hash, trainer.header.norms_hash
-    if earlier is not None and place is not None:
-        earlier.check_backbone(backbone, place)
+    if earlier is not None:
+        earlier.check_backbone(backbone, place or Path("rank 0"))
         trainer.restore(earlier.state)
         step = earlier.standing.step
         return replace(earlier, state={}, resumed=(*earlier.resumed, step))

@@ -6,6 +6,7 @@ from gendkit.data.loader import Loader
 from gendkit.data.manifest import Manifest
 from gendkit.model.detector import Detector, Outputs, join
 from gendkit.progress import Progress
+from gendkit.train.distributed import Alone, World
 
 
 def run_over(
@@ -14,6 +15,7 @@ def run_over(
     *,
     batch_size: int = 32,
     progress: Progress | None = None,
+    world: World | None = None,
 ) -> Outputs:
     """Run a detector over all crops of a manifest, in its order.
 
@@ -27,16 +29,23 @@ def run_over(
         Crops that are held at once.
     progress
         Told after each batch.
+    world
+        The processes that share the batches; each gets all outputs.
 
     Raises
     ------
     MissingMedia, UnreadableMedia
         If a crop is gone or damaged.
     """
-    loader = Loader(manifest, detector.preprocessing, batch_size=batch_size)
-    parts = []
+    world = world or Alone()
+    loader = Loader(
+        manifest, detector.preprocessing, batch_size=batch_size, share=(world.rank, world.size)
+    )
+    parts: dict[int, Outputs] = {}
     for batch in loader:
-        parts.append(detector.forward(batch.pixels))
+        parts[int(batch.rows[0])] = detector.forward(batch.pixels)
         if progress is not None:
             progress(int(batch.rows[-1]) + 1, len(manifest), "embed")
-    return join(parts, dim=detector.spec.dim)
+    for others in world.collect(parts):
+        parts |= others
+    return join([parts[first] for first in sorted(parts)], dim=detector.spec.dim)

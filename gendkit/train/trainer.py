@@ -25,6 +25,7 @@ from gendkit.model.tuning import Tuned, copy_of, norm_layers, tune_layer_norms
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Loss, LossInputs
 from gendkit.plugin.specs import BackboneSpec
+from gendkit.train.distributed import Alone, World
 from gendkit.train.outputs import run_over
 from gendkit.train.probe import fit_probe
 from gendkit.train.recipe import Recipe
@@ -45,6 +46,8 @@ class Trainer:
         Of the adapters that come out.
     device
         Where it runs.
+    world
+        The processes that share each batch.
 
     Raises
     ------
@@ -53,8 +56,16 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, spec: BackboneSpec, backbone: nn.Module, header: Header, device: str
+        self,
+        recipe: Recipe,
+        spec: BackboneSpec,
+        backbone: nn.Module,
+        header: Header,
+        device: str,
+        *,
+        world: World | None = None,
     ) -> None:
+        self.world: World = world or Alone()
         self.recipe, self.spec, self.header, self.device = recipe, spec, header, device
         self.backbone = backbone
         self.norms = norms_of(backbone, spec)
@@ -115,6 +126,11 @@ class Trainer:
                 parameter.copy_(state[name])
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
 
+    def agree(self) -> None:
+        """Take up the state of the first rank, so that all begin with the same numbers."""
+        if self.world.size > 1:
+            self.restore(self.world.from_first(self.state))
+
     def start_from_probe(self, train: Manifest) -> Adapter:
         """Begin with a head fitted on the frozen embeddings of the training crops; return it."""
         outputs = self.outputs(train)
@@ -139,11 +155,11 @@ class Trainer:
         Parameters
         ----------
         pixels
-            (B, 3, S, S) normalised.
+            (B, 3, S, S) normalised; of several ranks, this one's share.
         columns
             (N,) values of the whole manifest; see `columns_of`.
         rows
-            (B,) the batch's rows in them.
+            (B,) the rows of the whole batch in them.
 
         Returns
         -------
@@ -153,13 +169,17 @@ class Trainer:
         """
         parts = torch.split(pixels, self.recipe.micro_batch or len(pixels))
         whole = len(parts) == 1
-        features = self._features(pixels) if whole else self._features_without_graph(parts)
+        own = self._features(pixels) if whole else self._features_without_graph(parts)
+        features = self.world.gather(own)
         total, values = self._loss(features, columns, rows)
         if np.isfinite(values["loss"]):
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]
-            if not whole:
-                self._embed_again(parts, features)
+            if features is not own and features.grad is not None:
+                self._backward(own, self.world.share(features.grad), parts)
+            elif not whole:
+                self._embed_again(parts, features.grad)
+            self.world.sum_gradients(self.optimiser.param_groups[0]["params"])
             if not self._gradient_is_finite():
                 return {**values, "gradient": float("nan")}
             self.optimiser.step()
@@ -175,7 +195,14 @@ class Trainer:
             features = torch.cat([self._features(part) for part in parts])
         return features.requires_grad_()
 
-    def _embed_again(self, parts: Sequence[Tensor], features: Tensor) -> None:
+    def _backward(self, own: Tensor, grad: Tensor, parts: Sequence[Tensor]) -> None:
+        """Carry the gradient of this rank's features (b, D) into the layer norms."""
+        if len(parts) > 1:
+            self._embed_again(parts, grad)
+        elif self.tunes:
+            own.backward(grad)  # type: ignore[no-untyped-call]
+
+    def _embed_again(self, parts: Sequence[Tensor], grad: Tensor | None) -> None:
         """Carry the gradient of features (B, D) into the layer norms, a micro-batch at a time.
 
         The loss needs all features at once, but the gradient of the weights is a sum over crops.
@@ -185,11 +212,10 @@ class Trainer:
         Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup,
         RepL4NLP 2021.
         """
-        if features.grad is None or not self.tunes:
+        if grad is None or not self.tunes:
             return
-        grads = torch.split(features.grad, [len(p) for p in parts])
-        for part, grad in zip(parts, grads, strict=True):
-            self._features(part).backward(grad)  # type: ignore[no-untyped-call]
+        for part, of_part in zip(parts, torch.split(grad, [len(p) for p in parts]), strict=True):
+            self._features(part).backward(of_part)  # type: ignore[no-untyped-call]
 
     def _gradient_is_finite(self) -> bool:
         every = (p.grad for group in self.optimiser.param_groups for p in group["params"])
@@ -222,7 +248,10 @@ class Trainer:
         Diverged
             If a score is not finite.
         """
-        scores = self.outputs(validation).score
+        outputs = self.outputs(validation)
+        return self.world.from_first(lambda: self._metrics(validation, outputs.score))
+
+    def _metrics(self, validation: Manifest, scores: NDArray[np.float32]) -> dict[str, float]:
         if not np.isfinite(scores).all():
             bad = validation.table["sample"].iloc[int(np.argmin(np.isfinite(scores)))]
             raise Diverged(f"the score of validation crop {bad} is not finite; lower learning_rate")
@@ -243,6 +272,7 @@ class Trainer:
                 dtype=self.recipe.dtype,
             ),
             manifest,
+            world=self.world,
         )
 
     def loader(self, train: Manifest) -> Loader:
@@ -254,6 +284,7 @@ class Trainer:
             augmentation=self.recipe.augmentation,
             paired=self.recipe.batches == "paired",
             seed=self.recipe.seed,
+            share=(self.world.rank, self.world.size),
         )
 
 
