@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from gendkit.errors import InvalidAdapter, NothingToTune
 from gendkit.optional import require
 
-
 PROJECTIONS: MappingProxyType[type[nn.Module], tuple[str, ...]] = MappingProxyType(
     {
         Attention: ("qkv",),

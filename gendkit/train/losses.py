@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gendkit.errors import GendkitError, InvalidOption, InvalidRecipe
+from gendkit.errors import GendkitError, InvalidOption, InvalidRecipe, PluginError
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Loss, LossInputs
 from gendkit.plugin.specs import LossSpec
@@ -51,6 +51,8 @@ def build_losses(terms: Mapping[str, LossTerm], *, dim: int, seed: int = 0) -> d
         If no plugin gives one.
     InvalidOption
         If a loss has no such option, or cannot be built with its value.
+    PluginError
+        If one cannot be built as it is.
     """
     if not terms:
         raise InvalidRecipe("the recipe names no loss.")
@@ -88,10 +90,12 @@ def _built(spec: LossSpec, options: Mapping[str, Any], told: Mapping[str, Any]) 
     except GendkitError:
         raise
     except Exception as error:  # code of a plugin
+        why = " ".join(f"{type(error).__name__}: {error}".split())
         if not options:
-            raise
+            raise PluginError(
+                f"loss {spec.name!r} cannot be built: {why}; mend or update its plugin."
+            ) from error
         said = ", ".join(f"{name}={value!r}" for name, value in options.items())
-        why = " ".join(str(error).split()) or type(error).__name__
         raise InvalidOption(
             f"loss {spec.name!r} cannot be built with {said}: {why}; change these in the recipe."
         ) from error
