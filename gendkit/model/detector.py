@@ -337,9 +337,13 @@ def load(
     InvalidCheckpoint
         If a model in GenD's layout does not fit what it says of itself.
     MissingAsset
-        If the backbone's weights, or a model of the hub, are not to be had.
+        If the backbone's weights, or a model of the hub, are not to be had. A checkpoint of the
+        kind `full` needs none but its own.
+    MissingDependency
+        If it has low-rank factors, and peft is not installed.
     InvalidArgument
-        If the device is not there.
+        If the device is not there, or a checkpoint of another kind than layer norms is to be put
+        on a `SharedBackbone`.
     """
     device = usable(device)
     if not isinstance(adapter, Adapter):

@@ -1,6 +1,8 @@
 """Low-rank factors beside the projections of attention to queries, keys and values, with peft.
 
-Attention is found by type. Its output projection, MLPs and patch embedding stay as they are.
+Attention is found by type. Its output projection, MLPs and patch embedding stay as they are. Where
+the projection is a parameter and no layer (open_clip), peft exchanges it during a pass, so that a
+detector is for one thread at a time.
 """
 
 from __future__ import annotations

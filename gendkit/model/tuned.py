@@ -94,10 +94,13 @@ def put(
     Raises
     ------
     InvalidAdapter
-        If names or shapes are not exactly those of the backbone; then its numbers stay as they are.
+        If names or shapes are not exactly those of the backbone, whose numbers then stay as they
+        are, or low-rank factors have no `alpha`.
     """
     if kind == "lora" and not lora.factors_of(backbone):
-        lora.add_factors(backbone, rank=lora.rank_of(tensors), alpha=alpha or 0.0)
+        if alpha is None:
+            raise InvalidAdapter(f"a lora checkpoint of {spec.name} lacks alpha in its header.")
+        lora.add_factors(backbone, rank=lora.rank_of(tensors), alpha=alpha)
     own = tensors_of(backbone, spec, kind)
     missing, extra = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
     wrong = sorted(n for n in set(own) & set(tensors) if own[n].shape != tensors[n].shape)

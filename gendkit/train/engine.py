@@ -25,6 +25,7 @@ from gendkit.model.kinds import LAYER_NORMS, Kind
 from gendkit.model.memory import hold_frozen, recompute_blocks
 from gendkit.model.tuned import put
 from gendkit.model.tuning import Tuned, copy_of
+from gendkit.optional import require
 from gendkit.output import new_folder
 from gendkit.plugin.manager import plugins
 from gendkit.progress import Bars, Progress
@@ -124,6 +125,8 @@ def fit(
     OutputExists
         If `out` holds something else, or there is a checkpoint that neither `resume` nor
         `overwrite` asks for.
+    MissingDependency
+        If low-rank factors are tuned and peft is not installed.
     UnwritableOutput
         If the output or a checkpoint cannot be written; the earlier checkpoint is still there.
     Diverged
@@ -199,6 +202,8 @@ def _trainer(recipe: Recipe, train: Manifest, device: str) -> tuple[Trainer, Tun
     part = plugins().part("backbone", recipe.backbone)
     spec = plugins().spec("backbone", recipe.backbone)
     build_losses(recipe.losses, dim=spec.dim)  # what is unknown is told before weights are loaded
+    if recipe.lora is not None:
+        require("peft", extra="lora")
     backbone = build_backbone(spec, image_size=recipe.image_size)
     header = header_of(
         backbone,

@@ -24,7 +24,7 @@ from gendkit.testing.small import registered, small_backbone
 
 DEPTH, RANK = 2, 4
 WHERE = {
-    "dinov2-vits14": {f"blocks.{i}.attn.qkv": (384, 1152) for i in (0, 1)},
+    "dinov2-vits14": {f"vit.blocks.{i}.attn.qkv": (384, 1152) for i in (0, 1)},
     "clip-vitl14": {f"visual.transformer.resblocks.{i}.attn": (1024, 3072) for i in (0, 1)},
     "pe-core-l14": {
         **{f"blocks.{i}.attn.qkv": (1024, 3072) for i in (0, 1)},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,15 @@ from safetensors import safe_open
 from torch import Tensor
 
 import gendkit as gk
-from gendkit.errors import Diverged, InvalidAdapter, InvalidArgument, NothingToTune, WrongBackbone
+from gendkit.errors import (
+    Diverged,
+    InvalidAdapter,
+    InvalidArgument,
+    InvalidSpec,
+    MissingDependency,
+    NothingToTune,
+    WrongBackbone,
+)
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, frozen_hash, norms_hash
 from gendkit.model.ensemble import Ensemble
@@ -22,7 +32,7 @@ from gendkit.model.kinds import WORDS
 from gendkit.model.shared import SharedBackbone
 from gendkit.plugin.manager import plugins
 from gendkit.progress import silent
-from gendkit.testing.small import DIM
+from gendkit.testing.small import DIM, small_backbone
 from gendkit.train.checkpoint import checkpoint_path
 from gendkit.train.engine import Run, run_over
 from gendkit.train.recipe import Kind, Recipe
@@ -251,6 +261,43 @@ def test_the_card_of_any_kind_says_what_the_file_holds(run: Run) -> None:
     assert f"| kind | {kind} |" in text
     assert f"{NUMBERS[kind] + HEAD:,} numbers" in text
     assert "layer-norm-tuning" not in text
+
+
+def test_lora_without_peft_says_what_to_install_before_weights_are_loaded(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    monkeypatch.setattr("gendkit.train.engine.build_backbone", None)
+    with pytest.raises(MissingDependency, match=r'peft is not installed; run: .*"gendkit\[lora\]"'):
+        fit(tuning="lora")
+
+
+def test_factors_without_alpha_are_refused(run_of: Any) -> None:
+    adapter = run_of("lora").adapter
+    without = replace(adapter, header=replace(adapter.header, alpha=None))
+    with pytest.raises(InvalidAdapter, match="of small lacks alpha in its header"):
+        gk.load(without, device="cpu")
+
+
+@pytest.mark.parametrize("kind", ["bitfit", "full"])
+def test_tensors_are_kept_by_their_canonical_names(fit: Fit, sets: Sets, kind: str) -> None:
+    def canonical(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {f"vit/{name}": tensor for name, tensor in state.items()}
+
+    plugins().register([replace(small_backbone("other"), canonical=canonical)], name="other")
+    run = fit(tuning=kind, backbone="other")
+    assert all(name.startswith("vit/") for name in run.adapter.weights)
+    assert np.array_equal(logits(run, sets), logits(gk.load(run.adapter, device="cpu"), sets))
+
+
+def test_canonical_names_that_join_tensors_are_refused(fit: Fit) -> None:
+    def canonical(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {n: t if "norm" in n else t.clone() for n, t in state.items()}
+
+    plugins().register([replace(small_backbone("other"), canonical=canonical)], name="other")
+    assert fit(backbone="other", epochs=1).adapter.norms
+    with pytest.raises(InvalidSpec, match="canonical of backbone 'other' must pass these tensors"):
+        fit(tuning="full", backbone="other")
 
 
 def test_lora_needs_an_attention_that_it_knows(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def gendkit_losses() -> Iterator[LossSpec]:
     )
 
 
-# The options are spelt out, with the library's own defaults, so that a recipe is told what there is.
+# Options are spelt out, with the library's own defaults, so that a recipe is told what there is.
 
 
 def _supcon(*, temperature: float = 0.1) -> Any:

@@ -70,9 +70,9 @@ class OnPairs:
 class OnCentres:
     """A softmax with a margin, whose weight vectors are the batch's class centres.
 
-    The published losses learn one weight vector a class, as `OnWeights` does. Here it is the direction of the class's
-    mean embedding in the batch, through which the gradient flows. Their softmax is no classifier:
-    the head still needs cross-entropy.
+    The published losses learn one weight vector a class, as `OnWeights` does. Here it is the
+    direction of the class's mean embedding in the batch, through which the gradient flows. Their
+    softmax is no classifier: the head still needs cross-entropy.
 
     Parameters
     ----------
