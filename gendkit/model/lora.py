@@ -11,28 +11,16 @@ import copy
 import math
 import re
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import torch
-from timm.layers import Attention, AttentionPoolLatent, AttentionRope
-from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidAdapter, NothingToTune
 from gendkit.optional import require
 
-PROJECTIONS: MappingProxyType[type[nn.Module], tuple[str, ...]] = MappingProxyType(
-    {
-        Attention: ("qkv",),
-        EvaAttention: ("qkv", "q_proj", "k_proj", "v_proj"),
-        AttentionRope: ("qkv", "q_proj", "k_proj", "v_proj"),
-        AttentionPoolLatent: ("q", "kv"),
-    }
-)
-"""The linear layers of each kind of attention that project to queries, keys and values."""
 PACKED = "in_proj_weight"
-"""All three of them in `torch.nn.MultiheadAttention`, where they are a parameter and no layer."""
+"""The projections of `torch.nn.MultiheadAttention`, which are one parameter and no layer."""
 ADAPTER, A, B = "default", "lora_A", "lora_B"
 
 
@@ -61,12 +49,14 @@ def add_factors(
     ----------
     Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
     """
+    from timm.models.eva import EvaAttention
+
     layers, parameters = _targets(backbone)
     if not layers and not parameters:
         raise NothingToTune(
-            f"{type(backbone).__name__} has no attention of a type that lora knows "
-            f"({', '.join(t.__name__ for t in PROJECTIONS)}); take "
-            "tuning layer-norms, bitfit or full."
+            f"{type(backbone).__name__} has no attention of a type that lora knows: torch's "
+            "MultiheadAttention, or timm's of ViT, EVA and DINOv3; take tuning layer-norms, bitfit "
+            "or full."
         )
     peft = require("peft", extra="lora")
     for module in backbone.modules():
@@ -127,12 +117,25 @@ def _wrappers(backbone: nn.Module) -> Iterator[tuple[str, Any]]:
 
 def _targets(backbone: nn.Module) -> tuple[list[str], list[str]]:
     """Return the names of the layers and of the parameters that get factors."""
-    layers, parameters = [], []
+    known, layers, parameters = _projections(), [], []
     for name, module in backbone.named_modules():
         before = f"{name}." if name else ""
         if isinstance(module, nn.MultiheadAttention):
             parameters += [before + PACKED] if module.in_proj_weight is not None else []
-        for kind, keys in PROJECTIONS.items():
+        for kind, keys in known.items():
             if isinstance(module, kind):
                 layers += [before + k for k in keys if isinstance(getattr(module, k), nn.Linear)]
     return layers, parameters
+
+
+def _projections() -> dict[type[nn.Module], tuple[str, ...]]:
+    """Return the linear layers that project to queries, keys and values, by kind of attention."""
+    from timm.layers import Attention, AttentionPoolLatent, AttentionRope  # timm takes seconds
+    from timm.models.eva import EvaAttention
+
+    return {
+        Attention: ("qkv",),
+        EvaAttention: ("qkv", "q_proj", "k_proj", "v_proj"),
+        AttentionRope: ("qkv", "q_proj", "k_proj", "v_proj"),
+        AttentionPoolLatent: ("q", "kv"),
+    }

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import torch
-from timm.models.beit import Attention as BeitAttention
-from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidAdapter, NothingToTune
@@ -16,15 +13,6 @@ from gendkit.model.backbone import norms_of, renamed
 from gendkit.model.kinds import LAYER_NORMS, Kind
 from gendkit.model.tuning import Tuned
 from gendkit.plugin.specs import BackboneSpec
-
-BIASES: MappingProxyType[type[nn.Module], tuple[str, ...]] = MappingProxyType(
-    {
-        nn.MultiheadAttention: ("in_proj_bias",),
-        EvaAttention: ("q_bias", "v_bias"),
-        BeitAttention: ("q_bias", "v_bias"),
-    }
-)
-"""Bias terms that modules hold beside their `bias`, which is a bias in all of torch's layers."""
 
 
 def tensors_of(backbone: nn.Module, spec: BackboneSpec, kind: Kind) -> dict[str, Tensor]:
@@ -118,13 +106,23 @@ def put(
 def _biases(backbone: nn.Module) -> dict[str, Tensor]:
     """Return all bias terms, those of layer norms too.
 
+    All of torch's layers call theirs `bias`; a few attentions hold others.
+
     References
     ----------
     Ben Zaken et al., BitFit, ACL 2022.
     """
+    from timm.models.beit import Attention as BeitAttention  # timm takes seconds to import
+    from timm.models.eva import EvaAttention
+
+    others: dict[type[nn.Module], tuple[str, ...]] = {
+        nn.MultiheadAttention: ("in_proj_bias",),
+        EvaAttention: ("q_bias", "v_bias"),
+        BeitAttention: ("q_bias", "v_bias"),
+    }
     found: dict[str, Tensor] = {}
     for name, module in backbone.named_modules():
-        more = (keys for kind, keys in BIASES.items() if isinstance(module, kind))
+        more = (keys for kind, keys in others.items() if isinstance(module, kind))
         for key in ("bias", *(k for keys in more for k in keys)):
             bias = getattr(module, key, None)
             if isinstance(bias, nn.Parameter):
