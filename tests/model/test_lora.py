@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from gendkit.errors import InvalidCheckpoint
+from gendkit.errors import InvalidCheckpoint, NothingToTune
 from gendkit.model import gend, lora
 from gendkit.model.adapter import Adapter, header_of
 from gendkit.model.backbone import build_backbone
@@ -111,6 +113,32 @@ def test_factors_are_the_product_that_is_published() -> None:
     torch.testing.assert_close(own, weight + 2.0 * b @ a)
     torch.testing.assert_close(whole(pixels), module(pixels), rtol=1e-4, atol=1e-5)
     assert lora.factors_of(module)  # the copy alone was changed
+
+
+@pytest.mark.parametrize("rotary", [False, True], ids=["ViT", "EVA with biases of its own"])
+def test_merging_leaves_the_base_s_tensors_and_the_numbers_of_the_factors(rotary: bool) -> None:
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        kind = Eva if rotary else VisionTransformer
+        module = kind(**sizes, num_classes=0, global_pool="token").eval()
+    names = {n: t.shape for n, t in module.state_dict().items()}
+    factors, generator = with_factors(module), torch.Generator().manual_seed(2)
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    before = module(pixels)
+    with torch.no_grad():
+        for factor in factors.values():
+            factor.uniform_(-1, 1, generator=generator)
+    whole, after = lora.merged(module), module(pixels)
+    assert {n: t.shape for n, t in whole.state_dict().items()} == names
+    torch.testing.assert_close(whole(pixels), after, rtol=1e-4, atol=1e-4)
+    assert (after - before).abs().max() > 0.01
+
+
+def test_a_backbone_without_bias_terms_has_nothing_for_bitfit() -> None:
+    spec = plugins().spec("backbone", "clip-vitl14")
+    with pytest.raises(NothingToTune, match="Linear has nothing that bitfit tunes"):
+        free(nn.Linear(2, 2, bias=False), spec, "bitfit")
 
 
 def checkpoint(kind: Kind, module: nn.Module, spec: BackboneSpec) -> Adapter:

@@ -27,7 +27,7 @@ from gendkit.errors import (
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, frozen_hash, norms_hash
 from gendkit.model.ensemble import Ensemble
-from gendkit.model.hub import card
+from gendkit.model.hub import card, write_repo
 from gendkit.model.kinds import WORDS
 from gendkit.model.shared import SharedBackbone
 from gendkit.plugin.manager import plugins
@@ -261,6 +261,11 @@ def test_the_card_of_any_kind_says_what_the_file_holds(run: Run) -> None:
     assert f"| kind | {kind} |" in text
     assert f"{NUMBERS[kind] + HEAD:,} numbers" in text
     assert "layer-norm-tuning" not in text
+
+
+def test_a_repository_of_any_kind_is_loaded(run: Run, sets: Sets, tmp_path: Path) -> None:
+    folder = write_repo(run.adapter, tmp_path / "repo", name="me/it", licence="mit")
+    assert np.array_equal(logits(run, sets), logits(gk.load(folder, device="cpu"), sets))
 
 
 def test_lora_without_peft_says_what_to_install_before_weights_are_loaded(
