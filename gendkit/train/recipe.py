@@ -165,7 +165,7 @@ class Recipe(_Frozen):
     selection: Selection
     """Which epoch is kept, and by what."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the head, the order and the augmentation."""
+    """Of the head, the order, the augmentation, low-rank factors and weights of losses."""
 
     @field_validator("tuned_norms")
     @classmethod
