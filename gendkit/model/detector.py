@@ -374,7 +374,10 @@ def load(
         adapter.apply(module, spec)
     else:
         whole = header.kind == "full"  # then none of the base's numbers are needed
-        module = build_backbone(spec, pretrained=not whole, image_size=header.preprocessing.size)
+        with torch.random.fork_rng(devices=[], enabled=whole):
+            module = build_backbone(
+                spec, pretrained=not whole, image_size=header.preprocessing.size
+            )
         if whole:
             put(module, spec, header.kind, adapter.tuned)
         else:

@@ -137,6 +137,19 @@ def test_a_file_scores_as_the_live_detector_to_the_bit(
     assert {t.dtype for t in held} == {torch.float32}
 
 
+def test_loading_any_kind_leaves_the_process_s_randomness_alone(run: Run) -> None:
+    def build(*, pretrained: bool = True, image_size: int = 32) -> torch.nn.Module:
+        torch.randn(3 if not pretrained else 0)  # what is not read from a file is drawn
+        return build_backbone("small")
+
+    spec = replace(plugins().spec("backbone", "small"), name="drawn", build=build)
+    plugins().register([spec], name="drawn")
+    adapter = replace(run.adapter, header=replace(run.adapter.header, backbone="drawn"))
+    before = torch.random.get_rng_state()
+    gk.load(adapter, device="cpu")
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 def test_the_probe_of_any_kind_is_an_adapter_of_the_base(run: Run, sets: Sets) -> None:
     assert run.probe is not None
     assert run.probe.header.kind == "layer-norms"
