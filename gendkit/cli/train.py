@@ -46,9 +46,10 @@ def train(
 ) -> None:
     """Tune the layer norms of a backbone, and a head.
 
-    RECIPE is a YAML file or a preset: gend-clip, gend-pe, gend-dinov3, probe, no-augmentation or
-    small-data. The two sets of crops must have no person and no target clip in common. A run that
-    is interrupted is gone on with by the same command and --resume.
+    RECIPE is a YAML file or a preset: gend-clip, gend-pe, gend-dinov3 or small-data; for
+    comparison, probe, no-augmentation and last-norms, and of other kinds bitfit, lora (needs
+    gendkit[lora]) and full. The two sets of crops must have no person and no target clip in common.
+    A run that is interrupted is gone on with by the same command and --resume.
 
     \b
     Example: gendkit train small-data --train crops:train --val crops:development --out run

@@ -333,7 +333,7 @@ def _facts(
         "adapter hash": adapter.hash,
         "recipe": f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch_size}, "
         f"learning rate {recipe.learning_rate:g}, losses "
-        + ", ".join(f"{weight:g} x {name}" for name, weight in recipe.losses.items()),
+        + ", ".join(f"{loss.weight:g} x {name}" for name, loss in recipe.losses.items()),
         "compute dtype": f"{recipe.dtype} encoder, float32 sphere and head",
         "seed": recipe.seed,
         "face extractor": f"{manifest.meta.get('extractor')}, threshold "

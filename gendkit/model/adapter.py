@@ -1,7 +1,8 @@
 """The checkpoint: an adapter file with the tuned numbers, the head, and what they belong to.
 
-A safetensors file of about 0.1 to 0.4 MB. Its metadata is one JSON header that names the backbone
-by hash, the preprocessing, the recipe and the order of the classes. Nothing is ever unpickled.
+A safetensors file of about 0.1 to 0.4 MB for layer norms. Its metadata is one JSON header that
+names the kind, the backbone by hash, the preprocessing, the recipe and the order of the classes.
+Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -21,19 +21,23 @@ from torch import Tensor, nn
 from gendkit.errors import InvalidAdapter, InvalidArgument, MissingMedia, WrongBackbone
 from gendkit.model import algebra
 from gendkit.model.algebra import Difference
-from gendkit.model.backbone import frozen_hash, norms_hash, norms_of, tensors_hash
+from gendkit.model.backbone import frozen_hash, norms_hash, tensors_hash
 from gendkit.model.head import CLASSES
+from gendkit.model.kinds import LAYER_NORMS, WORDS, Kind, need_layer_norms
+from gendkit.model.tuned import put
 from gendkit.output import write_whole
 from gendkit.plugin.specs import BackboneSpec, Preprocessing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
+FORMAT = 2
+READS = (1, 2)
+"""Formats; the first had layer norms only, and no kind in its header."""
 FILE = "adapter.safetensors"
 UNKNOWN = "unknown"
 """The hash of base layer norms that nobody has seen: those of an imported checkpoint."""
-NORM, HEAD = "backbone.", "head."
+TUNED, HEAD = "backbone.", "head."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,9 @@ class Header:
     Attributes
     ----------
     backbone, backbone_hash, norms_hash
-        Name, hash of the frozen weights and hash of the layer norms before tuning.
+        Name, hash of all weights but the layer norms before tuning, and hash of the layer norms
+        before tuning. Of the kind `layer-norms`, the first are the frozen ones; of any other, both
+        hashes together name the weights that it was tuned from.
     source
         Distribution and version of the plugin that gave the backbone.
     preprocessing
@@ -56,6 +62,10 @@ class Header:
         Compute dtype of the encoder.
     normalised
         Whether the head takes unit vectors, as in the method, or features as they are.
+    kind
+        What was tuned; see `gendkit.model.kinds`.
+    alpha
+        Of low-rank factors; None of other kinds. See `gendkit.model.lora.add_factors`.
     classes
         Meaning of the columns of the logits.
     gendkit
@@ -71,27 +81,48 @@ class Header:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
     normalised: bool = True
+    kind: Kind = LAYER_NORMS
+    alpha: float | None = None
     classes: tuple[str, ...] = CLASSES
     gendkit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
-    """Tuned layer norms and head of one backbone.
+    """Tuned layer norms and head of one backbone, or a checkpoint of another kind.
+
+    Arithmetic and shared backbones are for layer norms; other kinds refuse by name.
 
     Attributes
     ----------
     header
         What the numbers belong to.
     norms
-        Layer-norm tensors by their canonical names, float32.
+        Layer-norm tensors by their canonical names, float32; empty of other kinds.
     head
         `weight` (2, D) and `bias` (2,), float32.
+    weights
+        What other kinds hold, float32; see `gendkit.model.tuned.tensors_of`. Empty of layer norms.
     """
 
     header: Header
     norms: Mapping[str, Tensor]
     head: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def holding(
+        cls, header: Header, tuned: Mapping[str, Tensor], head: Mapping[str, Tensor]
+    ) -> Adapter:
+        """Return one with the tuned tensors where those of its kind are."""
+        if header.kind == LAYER_NORMS:
+            return cls(header=header, norms=tuned, head=head)
+        return cls(header=header, norms={}, weights=tuned, head=head)
+
+    @property
+    def tuned(self) -> Mapping[str, Tensor]:
+        """The tuned tensors of the backbone, of any kind."""
+        return self.norms if self.header.kind == LAYER_NORMS else self.weights
 
     @property
     def hash(self) -> str:
@@ -126,9 +157,10 @@ class Adapter:
         try:
             fields = json.loads(metadata["gendkit"])
             version, digest, expected = (fields.pop(key) for key in ("format", "digest", "hash"))
-            if version != FORMAT:
+            if version not in READS:
                 raise InvalidAdapter(
-                    f"{path} has adapter format {version}; this gendkit reads {FORMAT}: upgrade it."
+                    f"{path} has adapter format {version}; this gendkit reads "
+                    f"{' and '.join(map(str, READS))}: upgrade it."
                 )
             if _digest({**fields, "hash": expected}) != digest:
                 raise InvalidAdapter(f"{path} is damaged: its header does not have its own digest.")
@@ -139,16 +171,20 @@ class Adapter:
             header = Header(preprocessing=Preprocessing(**preprocessing), **fields)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InvalidAdapter(f"{path} has a damaged header: {error!r}") from None
-        unknown = [n for n in tensors if not n.startswith((NORM, HEAD))]
-        adapter = cls(
-            header=header,
-            norms={n.removeprefix(NORM): t for n, t in tensors.items() if n.startswith(NORM)},
-            head={n.removeprefix(HEAD): t for n, t in tensors.items() if n.startswith(HEAD)},
+        if header.kind not in WORDS:
+            raise InvalidAdapter(
+                f"{path} is of kind {header.kind!r}; this gendkit knows {', '.join(WORDS)}."
+            )
+        unknown = [n for n in tensors if not n.startswith((TUNED, HEAD))]
+        adapter = cls.holding(
+            header,
+            {n.removeprefix(TUNED): t for n, t in tensors.items() if n.startswith(TUNED)},
+            {n.removeprefix(HEAD): t for n, t in tensors.items() if n.startswith(HEAD)},
         )
         if unknown or set(adapter.head) != {"weight", "bias"}:
             raise InvalidAdapter(
-                f"{path} has tensors {', '.join(sorted(tensors)[:5])}...; expected layer norms "
-                "and a head with weight and bias."
+                f"{path} has tensors {', '.join(sorted(tensors)[:5])}...; expected those of "
+                "a backbone and a head with weight and bias."
             )
         if header.classes != CLASSES:
             raise InvalidAdapter(f"{path} orders its classes {header.classes}, expected {CLASSES}.")
@@ -219,6 +255,7 @@ class Adapter:
                     f"{type(adapter).__name__} is no adapter of layer norms; other kinds of "
                     "checkpoint cannot be averaged. Open a file with Adapter.read."
                 )
+            need_layer_norms(adapter, "averaged")
         return algebra.average(adapters)
 
     def interpolate(self, base: Mapping[str, Tensor], t: float) -> Adapter:
@@ -262,16 +299,20 @@ class Adapter:
         return algebra.claim_base(self, base)
 
     def apply(self, backbone: nn.Module, spec: BackboneSpec) -> None:
-        """Put the tuned layer norms into a live backbone with the base weights.
+        """Put the tuned numbers into a live backbone with the base weights.
 
-        All of its weights are hashed each time; `SharedBackbone` does that once.
+        All of its weights are hashed each time; `SharedBackbone` does that once. Layer norms can be
+        put in the place of others; other kinds change the base for good.
 
         Raises
         ------
         WrongBackbone
-            If the backbone's frozen weights are not those that the adapter was trained on.
+            If the backbone's frozen weights are not those that the adapter was trained on; of other
+            kinds than layer norms, if any of its weights are not.
         InvalidAdapter
-            If its tensors are not exactly the backbone's layer norms.
+            If its tensors are not exactly those that are tuned of the backbone.
+        MissingDependency
+            If it has low-rank factors, and peft is not installed.
         """
         found = frozen_hash(backbone, spec)
         if found != self.header.backbone_hash:
@@ -280,11 +321,19 @@ class Adapter:
                 f"({self.header.backbone_hash[:12]}), not to {spec.name} ({found[:12]}); "
                 "load it with the backbone that it was trained on."
             )
-        load_norms(backbone, spec, self.norms)
+        if self.header.kind != LAYER_NORMS and (
+            (norms := norms_hash(backbone, spec)) != self.header.norms_hash
+        ):
+            raise WrongBackbone(
+                f"the {self.header.kind} checkpoint was tuned from layer norms "
+                f"{self.header.norms_hash[:12]} of {spec.name}, these are {norms[:12]}; load it "
+                "with a backbone to which nothing is applied."
+            )
+        put(backbone, spec, self.header.kind, self.tuned, alpha=self.header.alpha)
 
     def _tensors(self) -> dict[str, Tensor]:
         return {
-            **{NORM + name: t for name, t in self.norms.items()},
+            **{TUNED + name: t for name, t in self.tuned.items()},
             **{HEAD + name: t for name, t in self.head.items()},
         }
 
@@ -297,17 +346,7 @@ def load_norms(backbone: nn.Module, spec: BackboneSpec, norms: Mapping[str, Tens
     InvalidAdapter
         If names or shapes differ.
     """
-    own = norms_of(backbone, spec)
-    missing, extra = sorted(set(own) - set(norms)), sorted(set(norms) - set(own))
-    wrong = sorted(n for n in set(own) & set(norms) if own[n].shape != norms[n].shape)
-    if missing or extra or wrong:
-        raise InvalidAdapter(
-            f"layer norms do not fit {spec.name}: missing {missing[:3]}, unknown {extra[:3]}, "
-            f"of another shape {wrong[:3]}."
-        )
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(norms[name])
+    put(backbone, spec, LAYER_NORMS, norms)
 
 
 def header_of(

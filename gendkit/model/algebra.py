@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gendkit.errors import InvalidAdapter, InvalidArgument, WrongBackbone
 from gendkit.model.backbone import tensors_hash
+from gendkit.model.kinds import need_layer_norms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,6 +183,7 @@ def interpolate(adapter: Adapter, base: Mapping[str, Tensor], t: float) -> Adapt
 
 def claim_base(adapter: Adapter, base: Mapping[str, Tensor]) -> Adapter:
     """Return the adapter with a base for one that has none; see `Adapter.with_base`."""
+    need_layer_norms(adapter, "given a base")
     if _knows_base(adapter.header):
         check_base(adapter, base)
         return adapter
@@ -199,6 +201,7 @@ def check_base(adapter: Adapter, base: Mapping[str, Tensor]) -> None:
     InvalidAdapter
         If they have other names or shapes.
     """
+    need_layer_norms(adapter, "interpolated")
     _check_known(adapter)
     _check_layers(adapter.norms, base, "the base")
     found, expected = tensors_hash(base), adapter.header.norms_hash
@@ -211,6 +214,9 @@ def check_base(adapter: Adapter, base: Mapping[str, Tensor]) -> None:
 
 def _check_same_base(parts: Sequence[Adapter | Difference]) -> None:
     """Refuse to mix what does not start from the same frozen weights and layer norms."""
+    for part in parts:
+        if not isinstance(part, Difference):
+            need_layer_norms(part, "added to or subtracted from others")
     marks = [p if isinstance(p, Difference) else p.header for p in parts]
     first = marks[0]
     for part, mark in zip(parts, marks, strict=True):

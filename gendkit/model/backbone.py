@@ -158,15 +158,28 @@ def norms_of(module: nn.Module, spec: BackboneSpec) -> dict[str, nn.Parameter]:
         If `canonical` does not only rename layer norms: an adapter could not be put back then.
     """
     own = norm_parameters(module, norm_types(spec.norm_classes))
+    return cast(dict[str, nn.Parameter], renamed(own, spec, what="layer norms"))
+
+
+def renamed(
+    own: Mapping[str, Tensor], spec: BackboneSpec, *, what: str = "these tensors"
+) -> dict[str, Tensor]:
+    """Return a module's own tensors under their canonical names.
+
+    Raises
+    ------
+    InvalidSpec
+        If `canonical` does not only rename them: they could not be put back then.
+    """
     if spec.canonical is None:
-        return own
-    renamed = spec.canonical(own)
-    if sorted(map(id, renamed.values())) != sorted(map(id, own.values())):
+        return dict(own)
+    canonical = spec.canonical(own)
+    if sorted(map(id, canonical.values())) != sorted(map(id, own.values())):
         raise InvalidSpec(
-            f"canonical of backbone {spec.name!r} must pass layer norms on as they are, renamed "
+            f"canonical of backbone {spec.name!r} must pass {what} on as they are, renamed "
             "at most; it left some out, or made new tensors of them."
         )
-    return cast(dict[str, nn.Parameter], dict(renamed))
+    return dict(canonical)
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -25,9 +25,11 @@ from gendkit.model.backbone import build_backbone, held
 from gendkit.model.device import DTYPES, Dtype, compute, usable
 from gendkit.model.gend import find_gend, write_gend
 from gendkit.model.head import Head
+from gendkit.model.lora import merged
 from gendkit.model.losses import normalise
 from gendkit.model.score import FrameScore, Score
 from gendkit.model.shared import Adapted, SharedBackbone
+from gendkit.model.tuned import put
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec, Preprocessing
 
@@ -218,6 +220,8 @@ class Detector:
     ) -> Path:
         """Write the whole model, all weights in float32, as other programs read it.
 
+        Low-rank factors are multiplied out and added to their weights.
+
         Parameters
         ----------
         folder
@@ -241,6 +245,8 @@ class Detector:
         if held(self.backbone) is not None:  # rounded: the file shall have them as published
             exact = load(self.adapter, device="cpu", dtype="float32")
             return exact.export(folder, layout=layout, overwrite=overwrite)
+        if self.adapter.header.kind == "lora":
+            return write_gend(folder, merged(self.backbone), self.adapter, overwrite=overwrite)
         if isinstance(self.backbone, Adapted):
             with self.backbone.shared.applied(self.adapter) as module:
                 return write_gend(folder, module, self.adapter, overwrite=overwrite)
@@ -331,9 +337,13 @@ def load(
     InvalidCheckpoint
         If a model in GenD's layout does not fit what it says of itself.
     MissingAsset
-        If the backbone's weights, or a model of the hub, are not to be had.
+        If the backbone's weights, or a model of the hub, are not to be had. A checkpoint of the
+        kind `full` needs none but its own.
+    MissingDependency
+        If it has low-rank factors, and peft is not installed.
     InvalidArgument
-        If the device is not there.
+        If the device is not there, or a checkpoint of another kind than layer norms is to be put
+        on a `SharedBackbone`.
     """
     device = usable(device)
     if not isinstance(adapter, Adapter):
@@ -359,10 +369,19 @@ def load(
     module: nn.Module
     if isinstance(backbone, SharedBackbone):
         module = backbone.wearing(adapter)
-    else:
-        size = header.preprocessing.size
-        module = build_backbone(spec, image_size=size) if backbone is None else backbone
+    elif backbone is not None:
+        module = backbone
         adapter.apply(module, spec)
+    else:
+        whole = header.kind == "full"  # then none of the base's numbers are needed
+        with torch.random.fork_rng(devices=[], enabled=whole):
+            module = build_backbone(
+                spec, pretrained=not whole, image_size=header.preprocessing.size
+            )
+        if whole:
+            put(module, spec, header.kind, adapter.tuned)
+        else:
+            adapter.apply(module, spec)
     chosen: Any = dtype or header.dtype
     return Detector(module, spec=spec, adapter=adapter, device=device, dtype=chosen)
 

@@ -17,6 +17,7 @@ from gendkit.errors import InvalidArgument, WrongBackbone
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import BATCH, batches, load
 from gendkit.model.device import Dtype
+from gendkit.model.kinds import need_layer_norms
 from gendkit.model.shared import SharedBackbone
 from gendkit.plugin.specs import Preprocessing
 
@@ -59,7 +60,7 @@ class Ensemble:
     ------
     InvalidArgument
         If there are none, or their preprocessing differs, or their compute dtypes do and none is
-        given.
+        given, or one is of another kind than layer norms.
     WrongBackbone
         If they belong to different backbones, or not to the one that is given.
     MissingMedia, InvalidAdapter
@@ -116,6 +117,8 @@ class Ensemble:
 def _check_alike(adapters: Sequence[Adapter], dtype: Dtype | None) -> None:
     if not adapters:
         raise InvalidArgument("an ensemble needs adapters; give one or more.")
+    for adapter in adapters:
+        need_layer_norms(adapter, "a member of an ensemble")
     first = adapters[0].header
     for header in (adapter.header for adapter in adapters):
         if header.backbone_hash != first.backbone_hash:

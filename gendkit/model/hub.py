@@ -11,16 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from gendkit.errors import InvalidArgument, MissingAsset, UnwritableOutput
 from gendkit.model.adapter import FILE, Adapter
+from gendkit.model.kinds import WORDS, Kind
 from gendkit.output import new_folder
 
 CARD = "README.md"
 TASK = "image-classification"
+TAGS: MappingProxyType[Kind, str] = MappingProxyType(
+    {
+        "layer-norms": "layer-norm-tuning", "bitfit": "bitfit", "lora": "lora",
+        "full": "full-fine-tuning",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +180,7 @@ def card(adapter: Adapter, *, name: str, licence: str, results: Sequence[Measure
         raise InvalidArgument("the licence is empty; give that of the adapter, or 'other'.")
     header = adapter.header
     facts = {
+        "kind": header.kind,
         "backbone": header.backbone,
         "backbone hash": header.backbone_hash,
         "base layer norms": header.norms_hash,
@@ -182,11 +191,12 @@ def card(adapter: Adapter, *, name: str, licence: str, results: Sequence[Measure
         "classes": ", ".join(f"{i} {c}" for i, c in enumerate(header.classes)),
         "gendkit": header.gendkit,
     }
-    numbers = sum(t.numel() for t in (*adapter.norms.values(), *adapter.head.values()))
+    numbers = sum(t.numel() for t in (*adapter.tuned.values(), *adapter.head.values()))
     return _CARD.format(
         front=_yaml(_front(adapter, name=name, licence=licence, results=results)),
         name=name,
         backbone=header.backbone,
+        words=WORDS[header.kind],
         numbers=f"{numbers:,}",
         facts=_table(("", ""), list(facts.items())),
         results=_results(results),
@@ -200,8 +210,8 @@ _CARD = """\
 
 # {name}
 
-Tells face crops of real from those of manipulated videos: {numbers} numbers, the tuned layer norms
-of the frozen backbone `{backbone}` and a linear head, after
+Tells face crops of real from those of manipulated videos: {numbers} numbers, {words}
+`{backbone}` and a linear head, after
 [GenD](https://arxiv.org/abs/2508.06248).
 
 A score is the softmax output P(fake) with the training prior in it, not a calibrated probability,
@@ -236,7 +246,12 @@ def _front(
         "license": licence,
         "library_name": "gendkit",
         "pipeline_tag": TASK,
-        "tags": ["deepfake-detection", "gendkit", "layer-norm-tuning", adapter.header.backbone],
+        "tags": [
+            "deepfake-detection",
+            "gendkit",
+            TAGS[adapter.header.kind],
+            adapter.header.backbone,
+        ],
     }
     if results:
         rows = [

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gendkit.errors import InvalidArgument, WrongBackbone
 from gendkit.model.adapter import UNKNOWN, Adapter, load_norms
 from gendkit.model.backbone import Seen, build_backbone, frozen_hash, norms_of, tensors_hash
+from gendkit.model.kinds import need_layer_norms
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec
 
@@ -95,14 +96,17 @@ class SharedBackbone:
             return self._hash
 
     def check(self, adapter: Adapter) -> None:
-        """Refuse an adapter of another base.
+        """Refuse an adapter of another base, or of another kind than layer norms.
 
         Raises
         ------
+        InvalidArgument
+            For another kind.
         WrongBackbone
             If it was trained on other frozen weights, or from other layer norms. Those of an
             imported adapter are unknown and not compared.
         """
+        need_layer_norms(adapter, "put on a shared backbone")
         header = adapter.header
         if self._changed():
             self.verify()

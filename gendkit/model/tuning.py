@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -105,6 +105,6 @@ def tune_layer_norms(
     )
 
 
-def copy_of(tensors: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+def copy_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return detached float32 copies on the CPU."""
     return {name: p.detach().to("cpu", copy=True).float() for name, p in tensors.items()}

@@ -204,7 +204,10 @@ class LossSpec(_Spec):
     Attributes
     ----------
     build
-        `build(**options)` returns a `Loss`.
+        `build(**options)` returns a `Loss`. Its parameters are the options that a recipe may give;
+        one that has `dim` or `seed` is told the length D of the embeddings and the seed of the run.
+        The parameters of a `torch.nn.Module` are trained with the head, and are no part of the
+        adapter.
     reference
         Where it was published.
     """

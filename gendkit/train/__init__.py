@@ -1,1 +1,1 @@
-"""Recipes and the engine that tunes layer norms."""
+"""Recipes and the engine that tunes a backbone."""

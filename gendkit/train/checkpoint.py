@@ -51,11 +51,11 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The best epoch so far: its layer norms and head, and the value of the selection."""
+    """The best epoch so far: its tuned numbers and head, and the value of the selection."""
 
     epoch: int
     value: float
-    norms: Tensors
+    tuned: Tensors
     head: Tensors
 
 
@@ -92,7 +92,7 @@ class Checkpoint:
     origin
         What it was begun with.
     backbone
-        Hashes of its frozen weights and its base layer norms.
+        Hashes of its weights without the layer norms, and of its layer norms, before tuning.
     standing
         Where it stands.
     state
@@ -126,7 +126,7 @@ class Checkpoint:
         tensors = {
             **_prefixed("state", self.state),
             **_prefixed("probe", self.probe),
-            **_prefixed("norms", chosen.norms if chosen else {}),
+            **_prefixed("tuned", chosen.tuned if chosen else {}),
             **_prefixed("head", chosen.head if chosen else {}),
         }
         if chosen:
@@ -168,8 +168,8 @@ class Checkpoint:
                 )
             standing = header["standing"]
             if standing["chosen"] is not None:
-                norms, head = _within("norms", tensors), _within("head", tensors)
-                standing["chosen"] = Chosen(norms=norms, head=head, **standing["chosen"])
+                tuned, head = _within("tuned", tensors), _within("head", tensors)
+                standing["chosen"] = Chosen(tuned=tuned, head=head, **standing["chosen"])
             return cls(
                 origin=Origin(**header["origin"]),
                 backbone=tuple(header["backbone"]),

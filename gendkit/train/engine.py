@@ -1,4 +1,4 @@
-"""Tunes layer norms: from a recipe and two manifests to a detector and the record of the run."""
+"""Tunes a backbone: from a recipe and two manifests to a detector and the record of the run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -20,22 +21,30 @@ from gendkit.model.adapter import Adapter, header_of, movement
 from gendkit.model.backbone import build_backbone
 from gendkit.model.detector import Detector, check_positive
 from gendkit.model.device import DTYPES, usable
+from gendkit.model.kinds import LAYER_NORMS, Kind
 from gendkit.model.memory import hold_frozen, recompute_blocks
-from gendkit.model.tuning import Tuned, norm_types
+from gendkit.model.tuned import put
+from gendkit.model.tuning import Tuned, copy_of
+from gendkit.optional import require
 from gendkit.output import new_folder
 from gendkit.plugin.manager import plugins
 from gendkit.progress import Bars, Progress, silent
 from gendkit.train.checkpoint import Checkpoint, Keeper, Origin, Standing, checkpoint_path
 from gendkit.train.distributed import World, check_same, joined
 from gendkit.train.epochs import run_epochs
+from gendkit.train.losses import build_losses
 from gendkit.train.outputs import run_over
 from gendkit.train.recipe import Recipe
 from gendkit.train.record import describe, digest, extraction, versions
-from gendkit.train.trainer import Trainer, build_losses, tune
+from gendkit.train.trainer import Trainer, tune
 
 __all__ = ["ADAPTER", "RUN", "Run", "describe", "fit", "run_over", "versions"]
 
 ADAPTER, RUN = "adapter.safetensors", "run.json"
+COUNTED: MappingProxyType[Kind, str] = MappingProxyType(
+    {"layer-norms": "layer_norms", "bitfit": "biases", "lora": "factors", "full": "weights"}
+)
+"""How the record names the tuned numbers of each kind."""
 logger = logging.getLogger(__name__)
 
 
@@ -54,7 +63,7 @@ class Run:
         the same batch, mean over batches), `learning_rate`, the validation metrics (NaN where the
         recipe keeps the last epoch and this is another), `seconds`.
     layers
-        How far each layer norm moved; see `gendkit.model.adapter.movement`.
+        How far each layer norm moved, whatever else did; see `gendkit.model.adapter.movement`.
     record
         Recipe, versions, counts, data digests and the chosen epoch; what `run.json` holds.
     """
@@ -83,7 +92,7 @@ def fit(
     checkpoint_every: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Tune the layer norms of a recipe's backbone and its head.
+    """Tune what a recipe tunes of its backbone, by default the layer norms, and a head.
 
     Parameters
     ----------
@@ -117,6 +126,8 @@ def fit(
     OutputExists
         If `out` holds something else, or there is a checkpoint that neither `resume` nor
         `overwrite` asks for.
+    MissingDependency
+        If low-rank factors are tuned and peft is not installed.
     UnwritableOutput
         If the output or a checkpoint cannot be written; the earlier checkpoint is still there.
     Diverged
@@ -181,7 +192,7 @@ def _fit(
     )
     chosen = standing.chosen
     assert chosen is not None  # epochs >= 1
-    adapter = Adapter(header=trainer.header, norms=chosen.norms, head=chosen.head)
+    adapter = Adapter.holding(trainer.header, chosen.tuned, chosen.head)
     history = pd.DataFrame(list(standing.history))
     batches = {
         "crops": min(recipe.batch_size, len(train)),
@@ -196,7 +207,11 @@ def _fit(
             "hash": trainer.header.backbone_hash,
             "source": trainer.header.source,
         },
-        "tuned": {"layer_norms": tuned.numbers, "head": _numbers(adapter.head), "of": tuned.total},
+        "tuned": {
+            COUNTED[recipe.tuning]: tuned.numbers,
+            "head": _numbers(adapter.head),
+            "of": tuned.total,
+        },
         "chosen_epoch": chosen.epoch,
         "chosen_by": recipe.selection.model_dump(),
         "batches": batches,
@@ -218,9 +233,10 @@ def _trainer(recipe: Recipe, train: Manifest, device: str, world: World) -> tupl
     """Build a recipe's backbone, free what is tuned, and make it ready to be trained."""
     part = plugins().part("backbone", recipe.backbone)
     spec = plugins().spec("backbone", recipe.backbone)
-    build_losses(recipe.losses)  # an unknown name is told before weights are loaded
+    build_losses(recipe.losses, dim=spec.dim)  # what is unknown is told before weights are loaded
+    if recipe.lora is not None:
+        require("peft", extra="lora")
     backbone = build_backbone(spec, image_size=recipe.image_size)
-    tuned = tune(backbone, norm_types(spec.norm_classes), last=recipe.tuned_norms)
     header = header_of(
         backbone,
         spec,
@@ -229,11 +245,14 @@ def _trainer(recipe: Recipe, train: Manifest, device: str, world: World) -> tupl
         recipe=recipe.model_dump(mode="json"),
         extraction=extraction(train),
         dtype=recipe.dtype,
+        kind=recipe.tuning,
+        alpha=recipe.lora.alpha if recipe.lora else None,
     )
+    tuned = tune(backbone, spec, recipe)
     backbone = backbone.to(device)
     if recipe.recompute:
         recompute_blocks(backbone)
-    if recipe.dtype == "bfloat16":
+    if recipe.dtype == "bfloat16" and recipe.tuning == LAYER_NORMS:
         hold_frozen(backbone, spec, DTYPES[recipe.dtype], known=header.backbone_hash)
     return Trainer(recipe, spec, backbone, header, device, world=world), tuned
 
@@ -291,7 +310,11 @@ def _run(
     record: Mapping[str, Any],
 ) -> Run:
     """Put the chosen numbers into the live backbone."""
-    adapter.apply(trainer.backbone, trainer.spec)
+    kind = adapter.header.kind
+    if kind == LAYER_NORMS:
+        adapter.apply(trainer.backbone, trainer.spec)  # looks at the frozen weights once more
+    else:
+        put(trainer.backbone, trainer.spec, kind, adapter.tuned)
     return Run(
         detector=Detector(
             trainer.backbone,
@@ -300,11 +323,16 @@ def _run(
             device=trainer.device,
             dtype=trainer.recipe.dtype,
         ),
-        probe=replace(adapter, norms=trainer.base_norms, head=probe) if probe else None,
+        probe=_probe(trainer, probe) if probe else None,
         history=history,
-        layers=movement(trainer.base_norms, dict(adapter.norms)),
+        layers=movement(trainer.base_norms, copy_of(trainer.norms)),
         record=record,
     )
+
+
+def _probe(trainer: Trainer, head: Mapping[str, Tensor]) -> Adapter:
+    header = replace(trainer.header, kind=LAYER_NORMS, alpha=None)
+    return Adapter(header=header, norms=trainer.base_norms, head=head)
 
 
 def _earlier(place: Path, origin: Origin, *, resume: bool, overwrite: bool) -> Checkpoint | None:

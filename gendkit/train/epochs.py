@@ -99,7 +99,7 @@ def _with_epoch(
     chosen = standing.chosen
     if chosen is None or value > chosen.value:
         adapter = trainer.adapter()
-        chosen = Chosen(epoch=epoch, value=value, norms=adapter.norms, head=adapter.head)
+        chosen = Chosen(epoch=epoch, value=value, tuned=adapter.tuned, head=adapter.head)
     row["seconds"] = time.perf_counter() - clock
     return Standing(step=standing.step, history=(*standing.history, row), chosen=chosen)
 

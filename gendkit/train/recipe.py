@@ -11,18 +11,34 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
+    model_validator,
 )
 
 from gendkit.errors import InvalidRecipe, MissingMedia
+from gendkit.model.kinds import LAYER_NORMS, Kind
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be finite")
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise ValueError("must be a number, a text, true, false or nothing")
+    return value
+
+
+Plain = Annotated[Any, AfterValidator(_plain)]
+"""What an option of a loss may be, so that it comes back from YAML and JSON as it was."""
 
 
 class _Frozen(BaseModel):
@@ -40,6 +56,47 @@ class Selection(_Frozen):
     """Video-level metric on the validation manifest, or the last epoch whatever it scores."""
 
 
+class LossTerm(_Frozen):
+    """A loss in the sum: `0.5`, or `{weight: 0.5, temperature: 0.1}` with options of its own.
+
+    Which options a loss has, its plugin says; see `gendkit.train.losses.build_losses`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Plain] = Field(init=False)
+
+    weight: float
+    """Factor of the loss in the sum."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the loss is built with."""
+        return dict(self.__pydantic_extra__)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weight_alone(cls, value: Any) -> Any:
+        return value if isinstance(value, Mapping | LossTerm) else {"weight": value}
+
+    @model_serializer(mode="plain")
+    def _as_written(self) -> float | dict[str, Any]:
+        return {"weight": self.weight, **self.options} if self.options else self.weight
+
+
+class Lora(_Frozen):
+    """Low-rank factors beside the projections to queries, keys and values.
+
+    References
+    ----------
+    Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
+    """
+
+    rank: Annotated[int, Field(ge=1)] = 8
+    """Columns of one factor, rows of the other."""
+    alpha: Positive = 16.0
+    """The product of the factors is multiplied by alpha / rank."""
+
+
 class Recipe(_Frozen):
     """A training run.
 
@@ -52,10 +109,19 @@ class Recipe(_Frozen):
     """Name of a backbone, such as `dinov2-vits14` or `timm:NAME`."""
     image_size: Annotated[int, Field(gt=0)] | None = None
     """Side of the input in pixels; None is the backbone's own."""
+    tuning: Kind = "layer-norms"
+    """What is tuned beside the head: layer norms, all bias terms, low-rank factors, or all weights.
+
+    Only of layer norms can results be subtracted, averaged or share a backbone.
+    """
     tuned_norms: Annotated[int, Field(ge=0)] | None = None
     """How many of the last layer norms are tuned; None is all, 0 is the head alone."""
-    losses: Annotated[dict[str, float], Field(min_length=1)] = {"cross-entropy": 1.0}
-    """Losses by plugin name, with their weights."""
+    lora: Annotated[Lora | None, Field(validate_default=True)] = None
+    """Of the low-rank factors, where these are tuned."""
+    losses: Annotated[dict[str, LossTerm], Field(min_length=1)] = {
+        "cross-entropy": LossTerm(weight=1.0)
+    }
+    """Losses by plugin name, each with its weight and, if wanted, options."""
     head_init: Literal["random", "probe"] = "random"
     """`random`, or a logistic regression on the frozen embeddings of the training crops."""
     probe_c: Positive = 1.0
@@ -65,9 +131,9 @@ class Recipe(_Frozen):
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Compute dtype of the encoder. Normalisation, metric terms and head are always float32."""
     learning_rate: Positive = 3e-4
-    """Peak, for the layer norms."""
+    """Peak, for what is tuned of the backbone."""
     head_learning_rate: Positive | None = None
-    """Peak, for the head; None is the same as for the layer norms."""
+    """Peak, for the head and for losses with weights of their own; None is `learning_rate`."""
     min_learning_rate: Annotated[float, Field(ge=0, validate_default=True)] = 1e-5
     """Start of the warm-up and end of each cosine cycle; the head's is in proportion."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
@@ -99,7 +165,25 @@ class Recipe(_Frozen):
     selection: Selection
     """Which epoch is kept, and by what."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the head, the order and the augmentation."""
+    """Of the head, the order, the augmentation, low-rank factors and weights of losses."""
+
+    @field_validator("tuned_norms")
+    @classmethod
+    def _of_layer_norms(cls, value: int | None, info: ValidationInfo) -> int | None:
+        kind = info.data.get("tuning", LAYER_NORMS)
+        if value is not None and kind != LAYER_NORMS:
+            raise ValueError(f"is for tuning {LAYER_NORMS}, not {kind}; leave it out")
+        return value
+
+    @field_validator("lora")
+    @classmethod
+    def _of_lora(cls, value: Lora | None, info: ValidationInfo) -> Lora | None:
+        kind = info.data.get("tuning", LAYER_NORMS)
+        if kind == "lora":
+            return value or Lora()
+        if value is not None:
+            raise ValueError(f"is for tuning lora, not {kind}; leave it out")
+        return None
 
     @field_validator("min_learning_rate")
     @classmethod
@@ -114,7 +198,7 @@ class Recipe(_Frozen):
         """Return a recipe by preset name or from a YAML file, with fields changed.
 
         A YAML file holds fields; its field `preset`, if there, names the one that gives the rest.
-        Fields of the selection are changed by `**{"selection.metric": "last"}`.
+        Fields of `selection` and `lora` are changed by `**{"selection.metric": "last"}`.
 
         Raises
         ------
@@ -162,7 +246,7 @@ class Recipe(_Frozen):
         return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
-        """Return the layer norms' learning rate for a step counted from 0.
+        """Return the backbone's learning rate for a step counted from 0.
 
         Linear from `min_learning_rate` over the warm-up, then cosine cycles from `learning_rate` to
         `min_learning_rate`, as in Loshchilov and Hutter, SGDR, ICLR 2017, without lengthening.
@@ -175,6 +259,11 @@ class Recipe(_Frozen):
         phase = ((step - warmup) % cycle) / cycle
         return low + (peak - low) * (1 + math.cos(math.pi * phase)) / 2
 
+
+NESTED: MappingProxyType[str, type[BaseModel]] = MappingProxyType(
+    {"selection": Selection, "lora": Lora}
+)
+"""Fields that have fields, which are changed one by one with a dot."""
 
 _METHOD: dict[str, Any] = {
     "learning_rate": 3e-4,
@@ -190,15 +279,15 @@ _METHOD: dict[str, Any] = {
         "metric": "macro-ap",
     },
 }
+_CLIP: dict[str, Any] = {
+    **_METHOD,
+    "backbone": "clip-vitl14",
+    "losses": {"cross-entropy": 1.0, "uniformity": 0.5, "alignment": 0.1},
+}
 
 PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
     {
-        "gend-clip": {
-            **_METHOD,
-            "name": "gend-clip",
-            "backbone": "clip-vitl14",
-            "losses": {"cross-entropy": 1.0, "uniformity": 0.5, "alignment": 0.1},
-        },
+        "gend-clip": {**_CLIP, "name": "gend-clip"},
         "gend-pe": {
             **_METHOD,
             "name": "gend-pe",
@@ -218,12 +307,19 @@ PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
             "tuned_norms": 0,
             "losses": {"cross-entropy": 1.0},
         },
-        "no-augmentation": {
-            **_METHOD,
-            "name": "no-augmentation",
-            "backbone": "clip-vitl14",
-            "losses": {"cross-entropy": 1.0, "uniformity": 0.5, "alignment": 0.1},
-            "augmentation": "none",
+        "no-augmentation": {**_CLIP, "name": "no-augmentation", "augmentation": "none"},
+        # The two norms of each block in the last quarter of 24, and the one after the blocks.
+        "last-norms": {**_CLIP, "name": "last-norms", "tuned_norms": 13},
+        "bitfit": {**_CLIP, "name": "bitfit", "tuning": "bitfit"},
+        "lora": {**_CLIP, "name": "lora", "tuning": "lora", "lora": {"rank": 8, "alpha": 16.0}},
+        # All weights move, so a thirtieth of the rate: our choice, on which nothing was measured.
+        "full": {
+            **_CLIP,
+            "name": "full",
+            "tuning": "full",
+            "learning_rate": 1e-5,
+            "head_learning_rate": 3e-4,
+            "min_learning_rate": 1e-6,
         },
         "small-data": {
             "name": "small-data",
@@ -248,12 +344,12 @@ PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
 
 
 def _changed(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields with changes, of which one with a dot goes into the selection."""
+    """Return fields with changes, of which one with a dot goes into a field's own fields."""
     changed = dict(fields)
     for name, value in changes.items():
         outer, dot, inner = name.partition(".")
-        if dot and outer == "selection" and isinstance(changed.get(outer), Mapping):
-            changed[outer] = {**changed[outer], inner: value}
+        if dot and outer in NESTED and isinstance(changed.get(outer, {}), Mapping | None):
+            changed[outer] = {**(changed.get(outer) or {}), inner: value}
         else:
             changed[name] = value
     return changed
@@ -265,7 +361,10 @@ def _explain(error: ValidationError) -> str:
     first = errors[0]
     field = ".".join(str(p) for p in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = [*Recipe.model_fields, *(f"selection.{f}" for f in Selection.model_fields)]
+        known = [
+            *Recipe.model_fields,
+            *(f"{outer}.{f}" for outer, model in NESTED.items() for f in model.model_fields),
+        ]
         close = difflib.get_close_matches(field, known, n=1)
         meant = f"was {close[0]!r} meant?" if close else f"the fields are {', '.join(known)}."
         return f"unknown field {field!r}; {meant}"

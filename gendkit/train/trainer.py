@@ -20,12 +20,16 @@ from gendkit.model.backbone import norms_of
 from gendkit.model.detector import Detector, Outputs
 from gendkit.model.device import compute
 from gendkit.model.head import Head
+from gendkit.model.kinds import LAYER_NORMS
+from gendkit.model.lora import add_factors
 from gendkit.model.losses import normalise, shared_gram
-from gendkit.model.tuning import Tuned, copy_of, norm_layers, tune_layer_norms
-from gendkit.plugin.manager import plugins
-from gendkit.plugin.protocols import Loss, LossInputs
+from gendkit.model.tuned import free, tensors_of
+from gendkit.model.tuning import Tuned, copy_of, norm_layers, norm_types, tune_layer_norms
+from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import BackboneSpec
 from gendkit.train.distributed import Alone, World
+from gendkit.train.losses import build_losses
+from gendkit.train.losses import tensors_of as tensors_of_losses
 from gendkit.train.outputs import run_over
 from gendkit.train.probe import fit_probe
 from gendkit.train.recipe import Recipe
@@ -51,8 +55,8 @@ class Trainer:
 
     Raises
     ------
-    UnknownPart, InvalidRecipe
-        If a loss is not known, or none is named.
+    UnknownPart, InvalidRecipe, InvalidOption
+        If a loss is not known, none is named, or one cannot be built with its options.
     """
 
     def __init__(
@@ -70,15 +74,20 @@ class Trainer:
         self.backbone = backbone
         self.norms = norms_of(backbone, spec)
         self.base_norms = copy_of(self.norms)
+        self.tuned = tensors_of(backbone, spec, recipe.tuning)
         generator = torch.Generator().manual_seed(recipe.seed)
         self.head = Head(spec.dim, scale=recipe.logit_scale, generator=generator).to(device)
-        self.losses = build_losses(recipe.losses)
+        self.losses = build_losses(recipe.losses, dim=spec.dim, seed=recipe.seed)
+        for term in self.losses.values():
+            if isinstance(term.loss, nn.Module):
+                term.loss.to(device)
         peak = recipe.learning_rate
-        tuned = [p for p in self.norms.values() if p.requires_grad]
+        tuned = [p for p in self.tuned.values() if p.requires_grad]
+        with_losses = [*self.head.parameters(), *tensors_of_losses(self.losses).values()]
         self.tunes = bool(tuned)
         self.head_factor = (recipe.head_learning_rate or peak) / peak
         self.optimiser = torch.optim.AdamW(
-            [{"params": tuned}, {"params": list(self.head.parameters())}],
+            [{"params": tuned}, {"params": [t for t in with_losses if t.requires_grad]}],
             lr=peak,
             betas=recipe.betas,
             weight_decay=recipe.weight_decay,
@@ -87,14 +96,13 @@ class Trainer:
     def adapter(self) -> Adapter:
         """Return the tuned numbers as they stand."""
         head = {name: t.cpu().float() for name, t in self.head.folded().items()}
-        return Adapter(header=self.header, norms=copy_of(self.norms), head=head)
+        return Adapter.holding(self.header, copy_of(self.tuned), head)
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that steps change, on the CPU and as they are: no cast."""
         moments = self.optimiser.state_dict()["state"]
         tensors = {
-            **{f"norms/{name}": p for name, p in self.norms.items()},
-            **{f"head/{name}": p for name, p in self.head.named_parameters()},
+            **self._moving(),
             **{f"optimiser/{i}/{k}": t for i, of in moments.items() for k, t in of.items()},
         }
         return {name: t.detach().to("cpu", copy=True) for name, t in tensors.items()}
@@ -107,8 +115,7 @@ class Trainer:
         CorruptCheckpoint
             If tensors are missing, unknown or of another shape.
         """
-        own = {f"norms/{name}": p for name, p in self.norms.items()}
-        own |= {f"head/{name}": p for name, p in self.head.named_parameters()}
+        own = self._moving()
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in state.items():
             kind, _, rest = name.partition("/")
@@ -118,7 +125,7 @@ class Trainer:
         found = {n: t.shape for n, t in state.items() if not n.startswith("optimiser/")}
         if found != {n: p.shape for n, p in own.items()}:
             raise CorruptCheckpoint(
-                "the checkpoint's tensors are not those of this backbone and head; "
+                "the checkpoint's tensors are not those of this backbone, head and losses; "
                 "begin anew with --overwrite."
             )
         with torch.no_grad():
@@ -131,6 +138,13 @@ class Trainer:
         if self.world.size > 1:
             self.restore(self.world.from_first(self.state))
 
+    def _moving(self) -> dict[str, Tensor]:
+        return {
+            **{f"tuned/{name}": t for name, t in self.tuned.items()},
+            **{f"head/{name}": p for name, p in self.head.named_parameters()},
+            **{f"losses/{name}": t for name, t in tensors_of_losses(self.losses).items()},
+        }
+
     def start_from_probe(self, train: Manifest) -> Adapter:
         """Begin with a head fitted on the frozen embeddings of the training crops; return it."""
         outputs = self.outputs(train)
@@ -141,10 +155,10 @@ class Trainer:
         return self.adapter()
 
     def set_rate(self, step: int, steps_per_epoch: int) -> float:
-        """Set the learning rates for a step counted from 0; return that of the layer norms."""
+        """Set the learning rates for a step counted from 0; return that of the backbone."""
         rate = self.recipe.rate(step, steps_per_epoch)
-        norms, head = self.optimiser.param_groups
-        norms["lr"], head["lr"] = rate, rate * self.head_factor
+        tuned, head = self.optimiser.param_groups
+        tuned["lr"], head["lr"] = rate, rate * self.head_factor
         return rate
 
     def step(
@@ -196,14 +210,14 @@ class Trainer:
         return features.requires_grad_()
 
     def _backward(self, own: Tensor, grad: Tensor, parts: Sequence[Tensor]) -> None:
-        """Carry the gradient of this rank's features (b, D) into the layer norms."""
+        """Carry the gradient of this rank's features (b, D) into what is tuned."""
         if len(parts) > 1:
             self._embed_again(parts, grad)
         elif self.tunes:
             own.backward(grad)  # type: ignore[no-untyped-call]
 
     def _embed_again(self, parts: Sequence[Tensor], grad: Tensor | None) -> None:
-        """Carry the gradient of features (B, D) into the layer norms, a micro-batch at a time.
+        """Carry the gradient of features (B, D) into what is tuned, a micro-batch at a time.
 
         The loss needs all features at once, but the gradient of the weights is a sum over crops.
 
@@ -235,8 +249,8 @@ class Trainer:
             donor_identity=tuple(columns["donor_identity"][rows]),
         )
         with shared_gram():
-            terms = {name: loss(inputs) for name, (_, loss) in self.losses.items()}
-        total = torch.stack([w * terms[name] for name, (w, _) in self.losses.items()]).sum()
+            terms = {name: loss(inputs) for name, loss in self.losses.items()}
+        total = torch.stack([loss.weight * terms[n] for n, loss in self.losses.items()]).sum()
         values = {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in terms.items()}}
         return total, values
 
@@ -288,27 +302,34 @@ class Trainer:
         )
 
 
-def tune(
-    backbone: nn.Module, types: tuple[type[nn.Module], ...], *, last: int | None = None
-) -> Tuned:
-    """Freeze the backbone except its last layer norms, in the order of the module.
+def tune(backbone: nn.Module, spec: BackboneSpec, recipe: Recipe) -> Tuned:
+    """Free what a recipe tunes of a backbone, and freeze the rest.
 
     Parameters
     ----------
     backbone
-        Is put in evaluation mode.
-    types
-        Classes of its layer norms.
-    last
-        How many are tuned; None is all, 0 none.
+        With the base weights; is put in evaluation mode, and gets low-rank factors if the recipe
+        tunes these.
+    spec
+        Of the backbone.
+    recipe
+        With the kind of tuning.
 
     Raises
     ------
     NothingToTune
-        If there is no layer norm.
+        If there is nothing of that kind.
     InvalidRecipe
-        If there are fewer than `last`.
+        If there are fewer layer norms than the recipe tunes.
+    MissingDependency
+        If low-rank factors are tuned and peft is not installed.
     """
+    if recipe.lora is not None:
+        generator = torch.Generator().manual_seed(recipe.seed)
+        add_factors(backbone, rank=recipe.lora.rank, alpha=recipe.lora.alpha, generator=generator)
+    if recipe.tuning != LAYER_NORMS:
+        return free(backbone, spec, recipe.tuning)
+    types, last = norm_types(spec.norm_classes), recipe.tuned_norms
     every = tune_layer_norms(backbone, types)
     if last is None:
         return every
@@ -321,21 +342,6 @@ def tune(
         layer.requires_grad_(False)
     tuned = {name: p for name, p in backbone.named_parameters() if p.requires_grad}
     return replace(every, names=tuple(tuned), numbers=sum(p.numel() for p in tuned.values()))
-
-
-def build_losses(weights: Mapping[str, float]) -> dict[str, tuple[float, Loss]]:
-    """Build losses by plugin name, with their weights.
-
-    Raises
-    ------
-    InvalidRecipe
-        If there is none.
-    UnknownPart
-        If no plugin gives one.
-    """
-    if not weights:
-        raise InvalidRecipe("the recipe names no loss.")
-    return {name: (w, plugins().spec("loss", name).build()) for name, w in weights.items()}
 
 
 def columns_of(manifest: Manifest) -> dict[str, NDArray[Any]]:

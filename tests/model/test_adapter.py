@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -121,12 +122,27 @@ def test_a_header_that_is_none_is_refused(tmp_path: Path, header: str) -> None:
         Adapter.read(path)
 
 
+def test_a_file_of_the_first_format_is_one_of_layer_norms(file: Path, adapter: Adapter) -> None:
+    with safe_open(file, framework="pt") as opened:
+        header = json.loads(opened.metadata()["gendkit"])
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    for name in ("kind", "alpha", "format", "digest"):
+        header.pop(name)
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+    header |= {"format": 1, "digest": digest}
+    save_file(tensors, file, metadata={"gendkit": json.dumps(header)})
+    read = Adapter.read(file)
+    assert read.header == adapter.header
+    assert read.header.kind == "layer-norms"
+    assert read.hash == adapter.hash
+
+
 def test_a_later_format_is_told_so(file: Path, adapter: Adapter) -> None:
     with safe_open(file, framework="pt") as opened:
         header = json.loads(opened.metadata()["gendkit"])
-    header["format"] = 2
+    header["format"] = 3
     save_file({"head.weight": torch.ones(1)}, file, metadata={"gendkit": json.dumps(header)})
-    with pytest.raises(InvalidAdapter, match="format 2; this gendkit reads 1: upgrade"):
+    with pytest.raises(InvalidAdapter, match="format 3; this gendkit reads 1 and 2: upgrade"):
         Adapter.read(file)
 
 

@@ -22,13 +22,14 @@ from gendkit.model.backbone import build_backbone
 from gendkit.model.device import compute
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise, shared_gram
-from gendkit.model.tuning import norm_types
+from gendkit.model.tuning import norm_layers, norm_types
 from gendkit.plugin.manager import plugins
-from gendkit.plugin.protocols import Loss, LossInputs
+from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import LossSpec
 from gendkit.testing.small import DIM, SIDE, registered, small_backbone
+from gendkit.train.losses import build_losses
 from gendkit.train.recipe import PRESETS, Recipe
-from gendkit.train.trainer import build_losses, tune
+from gendkit.train.trainer import tune
 
 BATCH, DEPTH = 4, 2
 
@@ -82,7 +83,10 @@ def small_of(recipe: Recipe) -> nn.Module:
     """Return the recipe's backbone on the CPU, two blocks deep, with what it tunes."""
     spec = plugins().spec("backbone", recipe.backbone)
     backbone = build_backbone(spec, pretrained=False, image_size=recipe.image_size, depth=DEPTH)
-    tune(backbone, norm_types(spec.norm_classes), last=recipe.tuned_norms)
+    norms = len(list(norm_layers(backbone, norm_types(spec.norm_classes))))
+    if recipe.tuned_norms is not None:  # of all blocks, of which there are fewer here
+        recipe = Recipe.of(recipe, tuned_norms=min(recipe.tuned_norms, norms))
+    tune(backbone, spec, recipe)
     return backbone
 
 
@@ -91,7 +95,7 @@ def left_on_the_cpu(recipe: Recipe, backbone: nn.Module) -> list[str]:
     spec = plugins().spec("backbone", recipe.backbone)
     side = recipe.image_size or spec.image_size
     head = Head(spec.dim, generator=torch.Generator(), scale=recipe.logit_scale)
-    losses: dict[str, tuple[float, Loss]] = build_losses(recipe.losses)
+    losses = build_losses(recipe.losses, dim=spec.dim)
     backbone, head = onto_cuda(backbone), onto_cuda(head)
     pixels = torch.empty(BATCH, 3, side, side, device="cuda")
     labels = torch.empty(BATCH, dtype=torch.int64, device="cuda")
@@ -108,7 +112,7 @@ def left_on_the_cpu(recipe: Recipe, backbone: nn.Module) -> list[str]:
             donor_identity=("",) * BATCH,
         )
         with shared_gram():
-            terms = {name: loss(inputs) for name, (_, loss) in losses.items()}
+            terms = {name: loss(inputs) for name, loss in losses.items()}
     results = {"features": features, "embeddings": z, "logits": inputs.logits, **terms}
     assert z.dtype == torch.float32
     assert {tuple(t.shape) for t in terms.values()} == {()}

@@ -11,6 +11,7 @@ from gendkit.model.adapter import header_of
 from gendkit.model.backbone import build_backbone
 from gendkit.model.tuning import tune_layer_norms
 from gendkit.plugin.manager import plugins
+from gendkit.train.losses import Weighted
 from gendkit.train.recipe import Recipe
 from gendkit.train.trainer import Trainer
 
@@ -91,6 +92,7 @@ def test_a_run_in_micro_batches_is_the_run_in_whole_ones(fit: Fit) -> None:
 
 def test_a_loss_that_looks_at_no_embedding_moves_nothing(recipe: Recipe) -> None:
     trainer = trainer_of(Recipe.of(recipe, micro_batch=5), torch.float32)
-    trainer.losses = {"constant": (1.0, lambda inputs: trainer.head.bias.sum())}
+    constant = Weighted(weight=1.0, loss=lambda inputs: trainer.head.bias.sum())
+    trainer.losses = {"constant": constant}
     step(trainer, torch.float32)
     assert set(gradients(trainer)) == {"head.bias"}

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import gendkit as gk
 from gendkit.errors import InvalidRecipe, MissingMedia
-from gendkit.train.recipe import PRESETS, Recipe, Selection
+from gendkit.model.backbone import build_backbone
+from gendkit.plugin.manager import plugins
+from gendkit.train.recipe import PRESETS, Lora, LossTerm, Recipe, Selection
+from gendkit.train.trainer import tune
 
 from .conftest import Sets
 
+MODELS = (Recipe, Selection, Lora, LossTerm)
 PAPER = ("gend-clip", "gend-pe", "gend-dinov3")
 
 
@@ -32,7 +37,9 @@ def test_the_paper_s_presets_are_exact(name: str, backbone: str, losses: dict[st
         "name": name,
         "backbone": backbone,
         "image_size": None,
+        "tuning": "layer-norms",
         "tuned_norms": None,
+        "lora": None,
         "losses": losses,
         "head_init": "random",
         "probe_c": 1.0,
@@ -62,6 +69,18 @@ def test_the_paper_s_presets_are_exact(name: str, backbone: str, losses: dict[st
     [
         ("probe", {"tuned_norms": 0, "losses": {"cross-entropy": 1.0}}),
         ("no-augmentation", {"augmentation": "none"}),
+        ("last-norms", {"tuned_norms": 13}),
+        ("bitfit", {"tuning": "bitfit"}),
+        ("lora", {"tuning": "lora", "lora": {"rank": 8, "alpha": 16.0}}),
+        (
+            "full",
+            {
+                "tuning": "full",
+                "learning_rate": 1e-5,
+                "head_learning_rate": 3e-4,
+                "min_learning_rate": 1e-6,
+            },
+        ),
     ],
 )
 def test_an_ablation_is_the_clip_preset_but_for_what_it_leaves_out(
@@ -191,6 +210,11 @@ def test_an_unknown_field_like_no_other_lists_them_all() -> None:
         ("losses", {}),
         ("losses", {"cross-entropy": "much"}),
         ("losses", {"cross-entropy": float("nan")}),
+        ("losses", {"cross-entropy": {"a": 1}}),
+        ("losses", {"cross-entropy": {"weight": 1, "a": [1]}}),
+        ("losses", {"cross-entropy": {"weight": 1, "a": float("inf")}}),
+        ("tuning", "prefix"),
+        ("lora", {"rank": 8}),
         ("learning_rate", float("inf")),
         ("selection", {"data": "a", "metric": "test"}),
     ],
@@ -199,6 +223,33 @@ def test_an_impossible_value_is_refused_by_its_field(field: str, value: Any) -> 
     with pytest.raises(InvalidRecipe, match=f"field '{field}") as caught:
         Recipe.of("gend-clip", **{field: value})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("tuned_norms", 3), ("lora.rank", 0), ("lora.alpha", 0), ("lora", 8)],
+)
+def test_a_field_of_the_lora_preset_is_checked(field: str, value: Any) -> None:
+    with pytest.raises(InvalidRecipe, match=f"field '{field}'"):
+        Recipe.of("lora", **{field: value})
+
+
+def test_lora_has_a_rank_wherever_it_is_tuned_and_only_there() -> None:
+    assert Recipe.of("gend-clip", tuning="lora").lora == Lora(rank=8, alpha=16.0)
+    assert Recipe.of("lora", **{"lora.rank": 2}).lora == Lora(rank=2, alpha=16.0)
+    assert Recipe.of("gend-clip", tuning="lora", **{"lora.rank": 2}).lora == Lora(rank=2)
+    with pytest.raises(InvalidRecipe, match=r"'lora' is .*: is for tuning lora, not bitfit"):
+        Recipe.of("lora", tuning="bitfit")
+
+
+def test_the_last_norms_of_the_preset_are_those_of_a_quarter_of_the_blocks() -> None:
+    recipe = Recipe.of("last-norms")
+    spec = plugins().spec("backbone", recipe.backbone)
+    with torch.device("meta"):
+        backbone = build_backbone(spec, pretrained=False)
+    names = {n.rpartition(".")[0] for n in tune(backbone, spec, recipe).names}
+    blocks = {f"visual.transformer.resblocks.{i}.ln_{j}" for i in range(18, 24) for j in (1, 2)}
+    assert names == {*blocks, "visual.ln_post"}
 
 
 @pytest.mark.parametrize("preset", ["gend-clip", "small-data"], ids=["given", "by default"])
@@ -248,7 +299,7 @@ def test_a_recipe_cannot_be_changed_in_place() -> None:
 
 
 def test_every_field_says_what_it_means() -> None:
-    for model in (Recipe, Selection):
+    for model in MODELS:
         without = [n for n, f in model.model_fields.items() if not f.description]
         assert without in ([], ["selection"])
 
@@ -268,9 +319,10 @@ def test_training_reads_every_field(
         read.add((type(self), name))
         return get(self, name)
 
-    for model in (Recipe, Selection):
+    for model in MODELS:
         monkeypatch.setattr(model, "__getattribute__", noted)
     changed = Recipe.of(recipe, head_init="probe", epochs=1, warmup_epochs=0)
-    gk.fit(changed, sets.train, sets.validation)
-    fields = {(model, name) for model in (Recipe, Selection) for name in model.model_fields}
+    for tuning in ("layer-norms", "lora"):
+        gk.fit(Recipe.of(changed, tuning=tuning), sets.train, sets.validation)
+    fields = {(model, name) for model in MODELS for name in model.model_fields}
     assert fields - read == {(Selection, "data")}

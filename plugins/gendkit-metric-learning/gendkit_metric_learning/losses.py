@@ -1,12 +1,13 @@
 """Losses of pytorch-metric-learning, from a batch's unit embeddings (B, D) to one number.
 
-None has parameters: gendkit's optimiser moves layer norms and head, and would leave a loss's own
-weights as they were drawn. Where a batch has nothing to compare, the loss is 0 with gradient 0.
+Only `OnWeights` has parameters, which gendkit trains with the head. Where a batch has nothing to
+compare, the loss is 0 with gradient 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,9 +70,9 @@ class OnPairs:
 class OnCentres:
     """A softmax with a margin, whose weight vectors are the batch's class centres.
 
-    The published losses learn one weight vector a class. Here it is the direction of the class's
-    mean embedding in the batch, through which the gradient flows. Their softmax is no classifier:
-    the head still needs cross-entropy.
+    The published losses learn one weight vector a class, as `OnWeights` does. Here it is the
+    direction of the class's mean embedding in the batch, through which the gradient flows. Their
+    softmax is no classifier: the head still needs cross-entropy.
 
     Parameters
     ----------
@@ -104,6 +105,42 @@ class OnCentres:
                 return (z * 0).sum()
             weights = {"W": class_centres(z, labels).T}
             value: Tensor = torch.func.functional_call(self._loss, weights, (z, labels))
+        return value
+
+
+class OnWeights(torch.nn.Module):
+    """A softmax with a margin to one learned weight vector a class, as published.
+
+    Weights and embeddings count by their direction. The weights are trained with the head, and are
+    no part of the adapter.
+
+    Parameters
+    ----------
+    kind
+        `ArcFaceLoss` or `CosFaceLoss`.
+    dim
+        Length D of an embedding.
+    seed
+        Of the weights (D, 2), standard normal at first as in the library.
+    options
+        Of that class, such as `margin` (in degrees for ArcFace) and `scale`.
+    """
+
+    def __init__(self, kind: str, /, *, dim: int, seed: int, **options: Any) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.loss = getattr(losses, kind)(
+            num_classes=CLASSES,
+            embedding_size=dim,
+            weight_init_func=partial(torch.nn.init.normal_, generator=generator),
+            **options,
+        )
+
+    def forward(self, inputs: LossInputs) -> Tensor:
+        """Return the loss, computed in the embeddings' dtype whatever autocast is on."""
+        z = inputs.embeddings
+        with torch.autocast(z.device.type, enabled=False):
+            value: Tensor = self.loss(z, inputs.labels)
         return value
 
 

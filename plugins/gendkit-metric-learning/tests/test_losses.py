@@ -11,6 +11,7 @@ from pytorch_metric_learning import losses
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from gendkit.errors import InvalidOption
 from gendkit.plugin import LossInputs, plugins
 from gendkit_metric_learning.losses import SHORTER, class_centres, paired_triplets
 
@@ -67,6 +68,52 @@ def test_a_margin_loss_is_the_library_s_own_with_the_centres_as_weights(name: st
     own.W.data = class_centres(inputs.embeddings, inputs.labels).T.detach()
     expected = own(inputs.embeddings, inputs.labels)
     torch.testing.assert_close(loss(name)(inputs), expected.detach(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MARGINS)
+def test_with_learned_weights_a_margin_loss_is_the_library_s_own(name: str) -> None:
+    inputs = batch(features())
+    made = loss(name, weights="learned", dim=6, seed=3)
+    (weights,) = made.parameters()
+    assert weights.shape == (6, 2)
+    assert weights.requires_grad
+    own = MARGINS[name](num_classes=2, embedding_size=6)
+    own.W.data = weights.detach().clone()
+    torch.testing.assert_close(made(inputs), own(inputs.embeddings, inputs.labels))
+    made(inputs).backward()
+    assert weights.grad is not None
+    assert weights.grad.any()
+
+
+def test_learned_weights_are_drawn_by_their_seed_alone() -> None:
+    before = torch.get_rng_state()
+    one, same, other = (
+        loss("arcface", weights="learned", dim=6, seed=seed).state_dict()["loss.W"]
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", MARGINS)
+@pytest.mark.parametrize("labels", [(0,), (1, 1, 1), (0, 1)], ids=str)
+def test_learned_weights_have_a_finite_gradient_in_any_batch(
+    name: str, labels: tuple[int, ...]
+) -> None:
+    x = features(len(labels))
+    value = loss(name, weights="learned", dim=6)(batch(x, labels, ("a",) * len(labels)))
+    value.backward()
+    assert value.isfinite()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+def test_weights_of_another_word_are_refused() -> None:
+    with pytest.raises(InvalidOption, match="weights is 'leaned'; expected centres or learned"):
+        loss("arcface", weights="leaned")
+    with pytest.raises(InvalidOption, match="need dim"):
+        loss("cosface", weights="learned")
 
 
 def test_arcface_by_hand() -> None:
@@ -178,7 +225,7 @@ def test_a_loss_leaves_the_process_s_randomness_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_loss_has_parameters_which_nobody_would_train(name: str) -> None:
+def test_no_loss_has_parameters_unless_it_is_asked_to_learn_them(name: str) -> None:
     modules = [m for m in vars(loss(name)).values() if isinstance(m, torch.nn.Module)]
     assert modules
     assert not [p for m in modules for p in m.parameters() if p.requires_grad]

@@ -9,13 +9,16 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
 import gendkit as gk
 from gendkit.cli import gendkit
+from gendkit.errors import InvalidOption
 from gendkit.plugin import plugins
 from gendkit.testing.small import registered, small_backbone, small_crops
+from gendkit.train.losses import build_losses
 
 OURS = "gendkit-metric-learning"
 README = Path(__file__).parents[1] / "README.md"
@@ -54,9 +57,16 @@ def test_the_readme_s_recipe_is_one_and_its_losses_exist(tmp_path: Path) -> None
     (text,) = re.findall(r"^```yaml\n(.*?)^```", README.read_text(), flags=re.M | re.S)
     (tmp_path / "example.yaml").write_text(text)
     recipe = gk.Recipe.of(tmp_path / "example.yaml")
-    assert recipe.losses == yaml.safe_load(text)["losses"]
+    assert recipe.model_dump()["losses"] == yaml.safe_load(text)["losses"]
+    build_losses(recipe.losses, dim=8)
     for name in recipe.losses:
         plugins().spec("loss", name)
+
+
+def test_an_option_that_a_loss_does_not_have_is_told_with_those_it_has() -> None:
+    recipe = gk.Recipe.of("gend-clip", losses={"supcon": {"weight": 1.0, "temprature": 0.2}})
+    with pytest.raises(InvalidOption, match="no option 'temprature'; it has temperature"):
+        build_losses(recipe.losses, dim=8)
 
 
 def test_the_readme_names_every_loss() -> None:
@@ -72,7 +82,13 @@ def test_a_run_uses_it(tmp_path: Path) -> None:
     recipe = gk.Recipe(
         name="tiny",
         backbone="small",
-        losses={"cross-entropy": 1.0, "supcon": 0.1, "paired-triplet": 0.1, "arcface": 0.01},
+        losses={
+            "cross-entropy": 1.0,
+            "supcon": {"weight": 0.1, "temperature": 0.2},
+            "paired-triplet": 0.1,
+            "arcface": 0.01,
+            "cosface": {"weight": 0.01, "weights": "learned"},
+        },
         dtype="float32",
         learning_rate=1e-2,
         batch_size=8,
@@ -88,5 +104,5 @@ def test_a_run_uses_it(tmp_path: Path) -> None:
     for epoch in run.history.to_dict("records"):
         terms = {name: epoch[name] for name in recipe.losses}
         assert all(value > 0 for value in terms.values())
-        weighted = sum(recipe.losses[name] * value for name, value in terms.items())
+        weighted = sum(recipe.losses[name].weight * value for name, value in terms.items())
         assert abs(weighted - epoch["loss"]) < 1e-4
