@@ -254,6 +254,7 @@ class Trainer:
             augmentation=self.recipe.augmentation,
             paired=self.recipe.batches == "paired",
             seed=self.recipe.seed,
+            device=self.device,
         )
 
 
