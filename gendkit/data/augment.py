@@ -120,19 +120,19 @@ def apply(image: Pixels, drawn: Draw) -> Pixels:
         (width, height), Image.Transform.AFFINE, drawn.inverse(width, height),
         Image.Resampling.NEAREST, fillcolor=(0, 0, 0),
     )  # fmt: skip
-    turned = np.asarray(picture)
     if drawn.sigma:
-        turned = cv2.GaussianBlur(
-            turned, (BLUR_KERNEL, BLUR_KERNEL), drawn.sigma, borderType=cv2.BORDER_REFLECT_101
-        )
-        picture = Image.fromarray(turned)
+        blurred = cv2.GaussianBlur(
+            np.asarray(picture), (BLUR_KERNEL, BLUR_KERNEL), drawn.sigma,
+            borderType=cv2.BORDER_REFLECT_101,
+        )  # fmt: skip
+        picture = Image.fromarray(blurred)
     brighter = _towards(0, drawn.brightness)
     if drawn.contrast_first:
-        lit = cv2.LUT(turned, brighter[_towards(_grey(picture), drawn.contrast)])
+        level = brighter[_towards(_grey(picture), drawn.contrast)]
     else:
-        bright = cv2.LUT(turned, brighter)
-        lit = cv2.LUT(bright, _towards(_grey(Image.fromarray(bright)), drawn.contrast))
-    return _jpeg(lit, drawn.quality)
+        bright = picture.point(brighter.tolist() * 3)
+        level = _towards(_grey(bright), drawn.contrast)[brighter]
+    return _jpeg(cv2.LUT(np.asarray(picture), level), drawn.quality)
 
 
 def light(image: Pixels, rng: Generator) -> Pixels:
