@@ -173,7 +173,8 @@ def _grey(picture: Image.Image) -> int:
 def _towards(level: int, factor: float) -> Pixels:
     """Return for each grey level (256,) where it goes: `factor` times as far from a level."""
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
-    return np.asarray(Image.blend(Image.new("L", (256, 1), level), ramp, factor))[0]
+    moved: Pixels = np.asarray(Image.blend(Image.new("L", (256, 1), level), ramp, factor))[0]
+    return moved
 
 
 def _jpeg(image: Pixels, quality: int) -> Pixels:

@@ -104,8 +104,11 @@ def _blurred(images: Tensor, sigmas: Sequence[float]) -> Tensor:
     kernels = torch.from_numpy(weights).to(images.device)[:, :, None, None, None]
     height, width = images.shape[2:]
     around = pad(images[which].float(), (reach,) * 4, mode="reflect")
-    rows = sum(kernels[:, i] * around[:, :, i : i + height] for i in range(BLUR_KERNEL))
-    both = sum(kernels[:, i] * rows[..., i : i + width] for i in range(BLUR_KERNEL))
+    rows, both = torch.zeros((), device=images.device), torch.zeros((), device=images.device)
+    for i in range(BLUR_KERNEL):
+        rows = rows + kernels[:, i] * around[:, :, i : i + height]
+    for i in range(BLUR_KERNEL):
+        both = both + kernels[:, i] * rows[..., i : i + width]
     return images.index_copy(0, which, both.round().to(torch.uint8))
 
 

@@ -28,6 +28,7 @@ from gendkit.output import part_of
 
 FILE = "crops.pack"
 MAGIC = b"gendpk01"
+Place = tuple[int, int, int, int, int]
 HEADER = struct.Struct("<8sQ32s")
 SCHEMA = pyarrow.schema(
     [
@@ -58,8 +59,8 @@ class PackedCrops:
     def __init__(self, path: Path) -> None:
         self.path = path
         index = _read_index(path)
-        columns = (index[name].to_pylist() for name in SCHEMA.names[1:])
-        self._rows = dict(zip(index["path"].to_pylist(), zip(*columns, strict=True), strict=True))
+        paths, *columns = (index[name].to_pylist() for name in SCHEMA.names)
+        self._rows: dict[str, Place] = dict(zip(paths, zip(*columns, strict=True), strict=True))
 
     def __reduce__(self) -> tuple[type[PackedCrops], tuple[Path]]:
         return PackedCrops, (self.path,)  # another process maps the file itself
@@ -92,7 +93,7 @@ class PackedCrops:
                 "packed from it; remove the pack and pack the crops anew."
             )
         crop = np.array(self._pixels[start : start + height * width * 3])
-        if zlib.crc32(crop) != crc:
+        if zlib.crc32(crop.data) != crc:
             raise UnreadableMedia(
                 f"the crop {path} in {self.path} is damaged; remove the pack and pack anew."
             )
@@ -113,7 +114,7 @@ class PackedCrops:
         with self.path.open("rb") as file:
             return np.frombuffer(mmap(file.fileno(), 0, access=ACCESS_READ), np.uint8)
 
-    def _row(self, path: str) -> tuple[int, int, int, int, int]:
+    def _row(self, path: str) -> Place:
         if path not in self._rows:
             raise InvalidManifest(
                 f"{self.path} does not hold the crop {path}: it is older than the manifest; remove "
@@ -141,7 +142,7 @@ def write_pack(
                 crop = read_crop(root / path)
                 height, width = crop.shape[:2]
                 size = (root / path).stat().st_size
-                rows.append((path, file.tell(), height, width, zlib.crc32(crop), size))
+                rows.append((path, file.tell(), height, width, zlib.crc32(crop.data), size))
                 file.write(crop.data)
                 if progress is not None:
                     progress(number)
