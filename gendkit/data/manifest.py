@@ -255,9 +255,9 @@ class Manifest:
         """Write the crops into one file, `crops.pack` under the root, and read them from there.
 
         The pixels are the same, at the crop's own size; they take some two to three times the room
-        of the PNG files, and decoding takes no time. `read` finds the pack. The PNG files may then
-        be removed; as long as they are there, one that has another size than when it was packed is
-        refused.
+        of the PNG files, and decoding takes no time. `read` finds the pack. The PNG files are then
+        only needed by the probes of file size; as long as they are there, one that has another size
+        than when it was packed is refused.
 
         Raises
         ------

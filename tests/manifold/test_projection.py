@@ -33,9 +33,7 @@ def test_pca_gives_the_two_directions_of_greatest_variance(clusters: xr.Dataset)
     assert found.dims == ("sample", "axis")
     assert found.dtype == np.float32
     assert found.shape == (60, 2)
-    np.testing.assert_allclose(
-        np.abs(found), np.abs(u[:, :2] * s[:2]), rtol=0, atol=1e-4
-    )  # float32
+    np.testing.assert_allclose(np.abs(found), np.abs(u[:, :2] * s[:2]), rtol=0, atol=1e-4)  # float32
 
 
 def test_pca_needs_neither_faiss_nor_a_seed(
