@@ -46,6 +46,8 @@ def _finite(ctx: click.Context, parameter: click.Parameter, value: float) -> flo
     "--size", type=click.IntRange(1, SIDE), help="Side of the crops in pixels [default: native]."
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads.")
+@click.option("--pack", is_flag=True,
+              help="Also keep all crops in one file, which is read faster.")  # fmt: skip
 @OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with the counts.")
 def extract(

@@ -20,6 +20,7 @@ from gendkit.data.examine import Crop, Examined, examine
 from gendkit.data.extractors import prepared
 from gendkit.data.manifest import FILE, Manifest
 from gendkit.data.media import Order, find_media
+from gendkit.data.png import encode_png
 from gendkit.errors import (
     InvalidManifest,
     MissingMedia,
@@ -54,6 +55,7 @@ def extract(
     scale: float = 1.3,
     size: int | None = None,
     workers: int = 2,
+    pack: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -75,6 +77,8 @@ def extract(
         See `examine`.
     workers
         Number of threads.
+    pack
+        Also write all crops into one file, from which they are read faster; see `Manifest.pack`.
     overwrite
         Replace `out` if it is an earlier output of this function.
     progress
@@ -131,9 +135,11 @@ def extract(
         rows = (row for one in done for row in one.rows)
         manifest = Manifest.from_rows(rows, part, meta=meta)
         manifest.write()
+        if pack:
+            manifest.pack()
     for name, problem in problems.items():
         _log.error("%s: %s", name, problem)
-    return Manifest(table=manifest.table, root=out, meta=meta)
+    return Manifest.read(out) if pack else Manifest(table=manifest.table, root=out, meta=meta)
 
 
 def clips_of(source: str | Path | Dataset | Iterable[Clip]) -> list[Clip]:
@@ -288,12 +294,8 @@ def _method_folder(clip: Clip) -> str:
 
 
 def _write_png(path: Path, image: Image) -> None:
-    import cv2
-
-    fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), fast)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded.tobytes())
+    path.write_bytes(encode_png(image))
 
 
 def _check_ids(clips: list[Clip]) -> None:

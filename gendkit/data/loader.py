@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gendkit.data.augment import AUGMENTATIONS
+from gendkit.data.augment import AUGMENTATIONS, draw
+from gendkit.data.batched import BATCHED
 from gendkit.data.manifest import Manifest
 from gendkit.data.pixels import normalise_pixels, resize
+from gendkit.errors import InvalidArgument
 from gendkit.plugin.specs import Preprocessing
 
 AHEAD = 3
 CACHE_BYTES = 1 << 30
+Kept = TypeVar("Kept", NDArray[np.uint8], Tensor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,8 @@ class Batch:
     rows
         (B,) their rows in the manifest, of all processes.
     pixels
-        (B, 3, S, S) normalised; of several processes, this one's share.
+        (B, 3, S, S) normalised, on the loader's device; of several processes, this one's
+        share.
     pairs
         How many are fakes whose target clip's real has a crop here too.
     """
@@ -48,7 +53,7 @@ class Loader:
     """Batches of a manifest's crops.
 
     The crops of training epochs are kept decoded in memory up to 1 GiB, so that later epochs do not
-    read them again.
+    read them again; resized, where the augmentation comes after the resize.
 
     Parameters
     ----------
@@ -59,7 +64,7 @@ class Loader:
     batch_size
         Crops in a batch.
     augmentation
-        A name in `AUGMENTATIONS`.
+        A name in `AUGMENTATIONS`, or in `BATCHED`: then whole batches are augmented on the device.
     paired
         Keep the crops of one target clip, real and fake, together in the shuffled order; a clip
         without `pair` is its own target.
@@ -70,6 +75,13 @@ class Loader:
     share
         Number of this process and of all: of a training batch it loads its even share, of batches
         in order each so many.
+    device
+        Where batches are normalised and left.
+
+    Raises
+    ------
+    InvalidArgument
+        For an unknown augmentation.
     """
 
     def __init__(
@@ -83,7 +95,13 @@ class Loader:
         seed: int = 0,
         workers: int = 2,
         share: tuple[int, int] = (0, 1),
+        device: str = "cpu",
     ) -> None:
+        if augmentation not in (*AUGMENTATIONS, *BATCHED):
+            raise InvalidArgument(
+                f"no augmentation is named {augmentation!r}; there is "
+                f"{', '.join((*AUGMENTATIONS, *BATCHED))}."
+            )
         self.manifest = manifest
         self.preprocessing = preprocessing
         self.batch_size = batch_size
@@ -92,8 +110,9 @@ class Loader:
         self.seed = seed
         self.workers = workers
         self.share = share
+        self.device = device
         self._targets = _targets(manifest)
-        self._cache: dict[int, NDArray[np.uint8]] = {}
+        self._cache: dict[int, Any] = {}  # crops, or resized ones: one kind in a loader
         self._cached = 0
         self._lock = threading.Lock()
 
@@ -152,7 +171,10 @@ class Loader:
                     rows, images = ahead.popleft()
                     if not len(rows):
                         continue
-                    stacked = torch.stack([image.result() for image in images])
+                    stacked = torch.stack([image.result() for image in images]).to(self.device)
+                    if epoch is not None and (augment := BATCHED.get(self.augmentation)):
+                        drawn = [draw(self._generator(int(row), epoch)) for row in self._own(rows)]
+                        stacked = augment(stacked, drawn)
                     yield Batch(
                         rows=rows,
                         pixels=normalise_pixels(stacked, self.preprocessing),
@@ -166,21 +188,30 @@ class Loader:
         return np.array_split(rows, size)[rank]
 
     def _image(self, row: int, epoch: int | None) -> Tensor:
+        """Return a crop (3, S, S) uint8, augmented unless that is done with the whole batch."""
         if epoch is None:
-            return resize(self.manifest.crop(row), self.preprocessing)
-        rng = np.random.default_rng([self.seed, epoch, 1, row])
-        crop = AUGMENTATIONS[self.augmentation](self._kept(row), rng)
-        return resize(crop, self.preprocessing)
+            return self._resized(row)
+        if self.augmentation in BATCHED:
+            return self._kept(row, self._resized)
+        crop = self._kept(row, self.manifest.crop)
+        augmented = AUGMENTATIONS[self.augmentation](crop, self._generator(row, epoch))
+        return resize(augmented, self.preprocessing)
 
-    def _kept(self, row: int) -> NDArray[np.uint8]:
-        crop = self._cache.get(row)
-        if crop is None:
-            crop = self.manifest.crop(row)
+    def _resized(self, row: int) -> Tensor:
+        return resize(self.manifest.crop(row), self.preprocessing)
+
+    def _generator(self, row: int, epoch: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, 1, row])
+
+    def _kept(self, row: int, read: Callable[[int], Kept]) -> Kept:
+        kept: Kept | None = self._cache.get(row)
+        if kept is None:
+            kept = read(row)
             with self._lock:
-                if self._cached + crop.nbytes <= CACHE_BYTES:
-                    self._cache[row] = crop
-                    self._cached += crop.nbytes
-        return crop
+                if self._cached + kept.nbytes <= CACHE_BYTES:
+                    self._cache[row] = kept
+                    self._cached += kept.nbytes
+        return kept
 
 
 def _targets(manifest: Manifest) -> NDArray[np.int64]:

@@ -68,4 +68,5 @@ def normalise_pixels(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Scale uint8 images (B, 3, S, S) to 0..1, subtract the mean and divide by the deviation."""
     mean = torch.tensor(preprocessing.mean, device=images.device).view(1, 3, 1, 1)
     std = torch.tensor(preprocessing.std, device=images.device).view(1, 3, 1, 1)
-    return (images.float() / 255 - mean) / std
+    pixels = images.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    return pixels.div_(255).sub_(mean).div_(std)

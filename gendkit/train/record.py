@@ -34,14 +34,13 @@ def describe(manifest: Manifest) -> dict[str, Any]:
 def digest(manifest: Manifest) -> str:
     """Return a digest of all that training reads of a manifest, in its order.
 
-    Of the crops themselves only the files' sizes are looked at, so that no file is read.
+    Of the crops themselves only the files' sizes are looked at, so that no file is read; a pack
+    knows those that it was made from, so that packed crops have the same digest.
     """
     table = manifest.table
     whole = hashlib.sha256(json.dumps(extraction(manifest), sort_keys=True, default=str).encode())
     for path, *values in table[["path", *READ]].itertuples(index=False, name=None):
-        file = manifest.root / path
-        size = file.stat().st_size if file.is_file() else None
-        whole.update(json.dumps([size, *values], default=str).encode())
+        whole.update(json.dumps([manifest.file_size(path), *values], default=str).encode())
     return whole.hexdigest()
 
 

@@ -299,6 +299,7 @@ class Trainer:
             paired=self.recipe.batches == "paired",
             seed=self.recipe.seed,
             share=(self.world.rank, self.world.size),
+            device=self.device,
         )
 
 

@@ -297,7 +297,14 @@ def base_detector() -> Any:
     return Detector(module, spec=spec, adapter=made, dtype="bfloat16")
 
 
-BENCHMARKS = (losses, steps, memory, scoring, adapter)
+def crops() -> Iterator[Row]:
+    """From a crop on disk to an augmented batch."""
+    from crops import rows
+
+    yield from rows()
+
+
+BENCHMARKS = (losses, steps, memory, scoring, adapter, crops)
 
 
 def main(chosen: str = "") -> None:

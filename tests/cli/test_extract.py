@@ -32,6 +32,15 @@ def test_a_folder_becomes_crops_with_a_manifest(gendkit: Run, videos: Path, tmp_
     assert [Path(clip).name for clip in found["problems"]] == ["cut.mp4", "dark.mp4"]
 
 
+def test_crops_are_packed_on_request(gendkit: Run, picture: Path, tmp_path: Path):
+    for name, options in (("plain", ()), ("packed", ("--pack",))):
+        assert gendkit("extract", picture, tmp_path / name, *BRIGHT, *options).code == 0
+    plain, packed = (Manifest.read(tmp_path / name) for name in ("plain", "packed"))
+    assert plain.packed is None
+    assert packed.packed is not None
+    assert (packed.crop(0) == plain.crop(0)).all()
+
+
 def test_what_failed_is_told_once_with_a_non_zero_code_and_the_rest_is_there(
     gendkit: Run, videos: Path, tmp_path: Path
 ):

@@ -14,7 +14,7 @@ from gendkit.data import loader as module
 from gendkit.data.loader import Batch, Loader
 from gendkit.data.manifest import Manifest
 from gendkit.data.pixels import to_pixels
-from gendkit.errors import MissingMedia
+from gendkit.errors import InvalidArgument, MissingMedia
 from gendkit.testing.small import small_backbone, small_crops
 
 PREPROCESSING = small_backbone().preprocessing
@@ -36,29 +36,91 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
     )
 
 
-def test_one_seed_and_epoch_give_the_same_batches_whatever_the_threads(manifest: Manifest) -> None:
+EITHER = pytest.mark.parametrize("augmentation", ["gend", "gend-batched"])
+
+
+@EITHER
+def test_one_seed_and_epoch_give_the_same_batches_whatever_the_threads(
+    manifest: Manifest, augmentation: str
+) -> None:
     runs = [
         list(
             Loader(
-                manifest, PREPROCESSING, batch_size=5, augmentation="gend", seed=3, workers=workers
+                manifest, PREPROCESSING, batch_size=5, augmentation=augmentation, seed=3,
+                workers=workers,
             ).epoch(1)
         )
         for workers in (1, 4)
-    ]
+    ]  # fmt: skip
     assert same(*runs)
 
 
-def test_a_second_pass_over_an_epoch_is_the_first(manifest: Manifest) -> None:
-    loader = Loader(manifest, PREPROCESSING, batch_size=8, augmentation="gend")
+@EITHER
+def test_the_shares_of_a_batch_are_the_batch(manifest: Manifest, augmentation: str) -> None:
+    whole, *shares = (
+        list(
+            Loader(
+                manifest, PREPROCESSING, batch_size=8, augmentation=augmentation, share=share
+            ).epoch(1)
+        )
+        for share in ((0, 1), (0, 2), (1, 2))
+    )
+    assert rows(whole) == rows(shares[0]) == rows(shares[1])
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert torch.equal(batch.pixels, torch.cat([part.pixels for part in parts]))
+
+
+def test_batches_in_order_are_shared_out_whole(manifest: Manifest) -> None:
+    shares = [
+        rows(list(Loader(manifest, PREPROCESSING, batch_size=5, share=(rank, 2))))
+        for rank in range(2)
+    ]
+    assert sorted(shares[0] + shares[1]) == rows(
+        list(Loader(manifest, PREPROCESSING, batch_size=5))
+    )
+    assert len(shares[0]) - len(shares[1]) in (0, 1)
+
+
+@EITHER
+def test_a_second_pass_over_an_epoch_is_the_first(manifest: Manifest, augmentation: str) -> None:
+    loader = Loader(manifest, PREPROCESSING, batch_size=8, augmentation=augmentation)
     first = list(loader.epoch(0))
     list(loader.epoch(1))
     assert same(first, list(loader.epoch(0)))
 
 
+def test_a_sample_is_augmented_the_same_in_batches_of_any_size(manifest: Manifest) -> None:
+    found = []
+    for size in (32, 16):
+        loader = Loader(manifest, PREPROCESSING, batch_size=size, augmentation="gend-batched")
+        batches = list(loader.epoch(0))
+        order = np.argsort(np.concatenate([b.rows for b in batches]))
+        found.append(torch.cat([b.pixels for b in batches])[torch.from_numpy(order)])
+    assert torch.equal(*found)
+
+
+def test_gend_and_gend_batched_draw_the_same_for_a_sample(manifest: Manifest) -> None:
+    """Crops of the input's own size are not resized, and few are blurred: the rest is the same."""
+    as_is = PREPROCESSING.at(40)
+    one, other = (
+        next(Loader(manifest, as_is, batch_size=32, augmentation=name).epoch(0))
+        for name in ("gend", "gend-batched")
+    )
+    assert (one.pixels == other.pixels).flatten(1).all(1).float().mean() > 0.7
+
+
+def test_an_unknown_augmentation_is_refused_at_once(manifest: Manifest) -> None:
+    with pytest.raises(InvalidArgument, match=r"named 'heavy'; there is gend, .*gend-batched"):
+        Loader(manifest, PREPROCESSING, batch_size=4, augmentation="heavy")
+
+
+@pytest.mark.parametrize("name", ["light", "gend-batched"])
 @pytest.mark.parametrize("change", ["epoch", "seed"])
-def test_epochs_and_seeds_differ_in_order_and_augmentation(manifest: Manifest, change: str) -> None:
+def test_epochs_and_seeds_differ_in_order_and_augmentation(
+    manifest: Manifest, change: str, name: str
+) -> None:
     def batches(*, seed: int, epoch: int) -> list[Batch]:
-        loader = Loader(manifest, PREPROCESSING, batch_size=32, augmentation="light", seed=seed)
+        loader = Loader(manifest, PREPROCESSING, batch_size=32, augmentation=name, seed=seed)
         return list(loader.epoch(epoch))
 
     [one], [other] = (
@@ -156,13 +218,14 @@ def test_an_empty_manifest_gives_no_batch(manifest: Manifest) -> None:
     assert list(loader.epoch(0)) == []
 
 
+@pytest.mark.parametrize("augmentation", ["none", "gend-batched"])
 def test_later_epochs_do_not_read_crops_again(
-    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch, augmentation: str
 ) -> None:
     read: list[int] = []
     crop = Manifest.crop
     monkeypatch.setattr(Manifest, "crop", lambda self, row: read.append(row) or crop(self, row))
-    loader = Loader(manifest, PREPROCESSING, batch_size=32)
+    loader = Loader(manifest, PREPROCESSING, batch_size=32, augmentation=augmentation)
     for epoch in range(2):
         list(loader.epoch(epoch))
     assert sorted(read) == list(range(32))
