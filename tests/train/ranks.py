@@ -20,7 +20,6 @@ from torch import Tensor
 from gendkit.model.adapter import header_of
 from gendkit.model.backbone import build_backbone
 from gendkit.model.losses import alignment
-from gendkit.model.tuning import norm_types
 from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import LossSpec
 from gendkit.testing.small import SIDE, registered, small_backbone
@@ -50,7 +49,7 @@ def steps(world: World, recipe: Recipe) -> dict[str, NDArray[Any]]:
     """Take some steps in float64 and return every loss and tuned number."""
     spec = small_backbone()
     backbone = build_backbone(spec).double()
-    tune(backbone, norm_types(spec.norm_classes), last=recipe.tuned_norms)
+    tune(backbone, spec, recipe)
     header = header_of(backbone, spec, spec.preprocessing, source="tests")
     trainer = Trainer(recipe, spec, backbone, header, "cpu", world=world)
     trainer.head.double()
