@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gendkit.builtin import backbone_specs, dataset_specs, face_extractor_specs, loss_specs
+from gendkit.builtin import (
+    backbone_specs,
+    dataset_specs,
+    face_extractor_specs,
+    loss_specs,
+    run_log,
+)
+from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
 from gendkit.plugin.hooks import hookimpl
 from gendkit.plugin.specs import (
     BackboneFamily,
@@ -37,3 +44,21 @@ def gendkit_losses() -> Iterable[LossSpec]:
 def gendkit_datasets() -> Iterable[DatasetSpec]:
     """Give `synthetic` and `photos`."""
     return dataset_specs.datasets()
+
+
+@hookimpl
+def gendkit_fit_started(run: RunInfo) -> None:
+    """Begin the log beside the output."""
+    run_log.begin(run)
+
+
+@hookimpl
+def gendkit_epoch_ended(run: RunInfo, epoch: EpochEnded) -> None:
+    """Write the rows so far."""
+    run_log.add(run, epoch)
+
+
+@hookimpl
+def gendkit_fit_ended(run: RunInfo, end: FitEnded) -> None:
+    """Put the rows into the output, or say how the run ended."""
+    run_log.close(run, end)

@@ -11,7 +11,7 @@ from gendkit.cli.show import printable, show_json, show_table
 def plugins() -> None:
     """Show what plugins give.
 
-    They give backbones, face extractors, losses and datasets.
+    They give backbones, face extractors, losses and datasets, or are told of training runs.
 
     \b
     Example: gendkit plugins list
@@ -46,6 +46,16 @@ def list_(as_json: bool) -> None:
                     }
                     for part in found.parts
                 ],
+                "listeners": [
+                    {
+                        "plugin": listener.source.plugin,
+                        "distribution": listener.source.distribution,
+                        "version": listener.source.version,
+                        "hears": list(listener.calls),
+                        "always": listener.always,
+                    }
+                    for listener in found.listeners
+                ],
                 "broken": [
                     {
                         "plugin": broken.source.plugin,
@@ -67,6 +77,16 @@ def list_(as_json: bool) -> None:
                 part.spec.summary,
             )
             for part in found.parts
+        ]
+        + [
+            (
+                "tracker",
+                listener.source.plugin,
+                None,
+                f"{listener.source.distribution} {listener.source.version}",
+                "told of every run" if listener.always else "told of runs that name it",
+            )
+            for listener in found.listeners
         ],
         ("kind", "name", "licence", "from", "summary"),
     )

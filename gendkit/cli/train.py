@@ -28,6 +28,8 @@ if TYPE_CHECKING:
               help="Go on with a run to OUT that was interrupted; without one, begin.")  # fmt: skip
 @click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="STEPS",
               help="Between checkpoints, beside OUT [default: an epoch].")  # fmt: skip
+@click.option("--tracker", "trackers", multiple=True, metavar="NAME",
+              help="Tell an installed tracker, such as tensorboard; may be repeated.")  # fmt: skip
 @DEVICE
 @OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="The record of the run as one JSON document.")
@@ -40,6 +42,7 @@ def train(
     changes: tuple[str, ...],
     resume: bool,
     checkpoint_every: int | None,
+    trackers: tuple[str, ...],
     device: str | None,
     overwrite: bool,
     as_json: bool,
@@ -68,7 +71,7 @@ def train(
 
     run = fit(
         chosen, *sets, out=out, device=device, overwrite=overwrite, resume=resume,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=checkpoint_every, trackers=trackers,
     )  # fmt: skip
     if not first_rank():
         return None

@@ -1,5 +1,6 @@
 """All that a plugin author needs: hooks, specs, protocols and the manager."""
 
+from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
 from gendkit.plugin.hooks import hookimpl
 from gendkit.plugin.manager import Part, Plugins, plugins, register
 from gendkit.plugin.protocols import (
@@ -29,9 +30,11 @@ __all__ = [
     "Clip",
     "Dataset",
     "DatasetSpec",
+    "EpochEnded",
     "Face",
     "FaceExtractor",
     "FaceExtractorSpec",
+    "FitEnded",
     "Frame",
     "Loss",
     "LossInputs",
@@ -40,6 +43,7 @@ __all__ = [
     "Plugins",
     "Preprocessing",
     "ResolvedBackbone",
+    "RunInfo",
     "hookimpl",
     "plugins",
     "register",

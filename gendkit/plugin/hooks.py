@@ -2,6 +2,11 @@
 
 Hooks that provide are plural nouns and return specs; a generator function is the usual form. They
 must not import torch: listing the parts calls them.
+
+Hooks that tell are past-tense and return nothing. Every plugin may implement them; one that is
+installed is told only if the run names it among its trackers, one that is registered on the spot
+always. Take only the arguments that you need. A plugin that fails is told no more in that run, and
+changes nothing about it.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from collections.abc import Iterable
 
 import pluggy
 
+from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
 from gendkit.plugin.specs import (
     BackboneFamily,
     BackboneSpec,
@@ -42,3 +48,18 @@ def gendkit_losses() -> Iterable[LossSpec]:  # type: ignore[empty-body]
 @hookspec
 def gendkit_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
     """Collections of clips with their labels, pairs and identities."""
+
+
+@hookspec
+def gendkit_fit_started(run: RunInfo) -> None:
+    """A run is about to take its first step, or the first since it was resumed."""
+
+
+@hookspec
+def gendkit_epoch_ended(run: RunInfo, epoch: EpochEnded) -> None:
+    """An epoch was trained and validated."""
+
+
+@hookspec
+def gendkit_fit_ended(run: RunInfo, end: FitEnded) -> None:
+    """A run has ended, well or not; its outputs are written."""

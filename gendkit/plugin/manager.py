@@ -12,7 +12,7 @@ import functools
 import importlib
 import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any, Literal, overload
@@ -38,6 +38,7 @@ KINDS: dict[Kind, tuple[str, tuple[type, ...]]] = {
     "loss": ("gendkit_losses", (LossSpec,)),
     "dataset": ("gendkit_datasets", (DatasetSpec,)),
 }
+TOLD = ("gendkit_fit_started", "gendkit_epoch_ended", "gendkit_fit_ended")
 BLOCK = "GENDKIT_BLOCK_PLUGINS"
 BUILTIN = "gendkit.builtin"
 HERE = "registered here"
@@ -65,6 +66,27 @@ class Part:
     def name(self) -> str:
         """The name by which users ask for the part."""
         return self.spec.pattern if isinstance(self.spec, BackboneFamily) else self.spec.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """A plugin that implements telling hooks.
+
+    Attributes
+    ----------
+    source
+        Where it comes from; its plugin's name is that by which a run asks for it.
+    calls
+        By hook, a function that takes all arguments of the hook by name.
+    """
+
+    source: Source
+    calls: Mapping[str, Callable[..., None]]
+
+    @property
+    def always(self) -> bool:
+        """Whether it is told of every run: gendkit's own, and what was registered on the spot."""
+        return self.source.plugin == BUILTIN or self.source.distribution == HERE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +144,16 @@ class Plugins:
     def broken(self) -> tuple[Broken, ...]:
         """The plugins that were set aside, with their reasons."""
         return tuple(self._broken)
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """The plugins that are told of training runs, in the order in which they were found."""
+        found = []
+        for name, source in self._sources.items():
+            calls = self._heard(self._manager.get_plugin(name))
+            if calls:
+                found.append(Listener(source=source, calls=calls))
+        return tuple(found)
 
     def register(self, plugin: object, *, name: str | None = None) -> None:
         """Add a plugin, or parts, that were written on the spot.
@@ -240,9 +272,12 @@ class Plugins:
             self._check_hooks(source)
             parts = self._collect(plugin, source)
             self._check_clashes(parts)
-        except BaseException:
+        except BaseException as error:
             if self._manager.get_plugin(source.plugin) is not None:
                 self._manager.unregister(name=source.plugin)
+            if isinstance(error, pluggy.PluginValidationError):  # a hook with other arguments
+                reason = " ".join(str(error).split())
+                raise InvalidSpec(f"plugin {source.plugin!r}: {reason}") from None
             raise
         self._sources[source.plugin] = source
         self._parts.update(parts)
@@ -254,7 +289,7 @@ class Plugins:
         except pluggy.PluginValidationError:
             callers = vars(self._manager.hook)
             wrong = [h for h, c in callers.items() if not c.has_spec() and c.get_hookimpls()]
-            known = [hook for hook, _ in KINDS.values()]
+            known = [*(hook for hook, _ in KINDS.values()), *TOLD]
             meant = [m for w in wrong for m in difflib.get_close_matches(w, known, 1, 0.85)]
             hint = f"was {meant[0]} meant?" if meant else f"the hooks are {', '.join(known)}."
             if source.distribution != HERE:
@@ -267,7 +302,7 @@ class Plugins:
     def _collect(self, plugin: Any, source: Source) -> dict[tuple[Kind, str], Part]:
         """Call the hooks of one plugin and return its parts."""
         pairs: list[tuple[Kind, Spec]] = []
-        implemented = False
+        implemented = bool(self._heard(plugin))
         for kind, (hook, types) in KINDS.items():
             # Each plugin is asked by itself, so that every part has its source.
             caller = getattr(self._manager.hook, hook)
@@ -276,11 +311,21 @@ class Plugins:
                 what = f"{hook} of plugin {source.plugin!r}"
                 pairs += [(kind, spec) for spec in _specs(call(), what, types)]
         if not implemented:
+            names = ", ".join([*(hook for hook, _ in KINDS.values()), *TOLD])
             raise InvalidSpec(
-                f"plugin {source.plugin!r} implements no hook; mark one of "
-                f"{', '.join(hook for hook, _ in KINDS.values())} with @gendkit.plugin.hookimpl."
+                f"plugin {source.plugin!r} implements no hook; mark one of {names} with "
+                "@gendkit.plugin.hookimpl."
             )
         return _parts(pairs, source)
+
+    def _heard(self, plugin: Any) -> dict[str, Callable[..., None]]:
+        """Return what a plugin implements of the telling hooks."""
+        return {
+            hook: functools.partial(_told, impl.function, impl.argnames)
+            for hook in TOLD
+            for impl in getattr(self._manager.hook, hook).get_hookimpls()
+            if impl.plugin is plugin
+        }
 
     def _check_clashes(self, parts: dict[tuple[Kind, str], Part]) -> None:
         for key, part in parts.items():
@@ -335,6 +380,10 @@ class _Given:
 
     def _of(self, kind: Kind) -> list[Any]:
         return [spec for spec in self._specs if isinstance(spec, KINDS[kind][1])]
+
+
+def _told(function: Callable[..., object], names: Iterable[str], **arguments: object) -> None:
+    function(*(arguments[name] for name in names))
 
 
 def _specs(given: Any, what: str, types: tuple[type, ...]) -> list[Any]:

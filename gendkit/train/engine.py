@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from gendkit.data.manifest import Manifest
+from gendkit.data.manifest import SPLITS, Manifest
 from gendkit.errors import InvalidArgument, InvalidManifest, OutputExists, UnwritableOutput
 from gendkit.model.adapter import Adapter, header_of, movement
 from gendkit.model.backbone import build_backbone
@@ -27,6 +27,7 @@ from gendkit.model.tuned import put
 from gendkit.model.tuning import Tuned, copy_of
 from gendkit.optional import require
 from gendkit.output import new_folder
+from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
 from gendkit.plugin.manager import plugins
 from gendkit.progress import Bars, Progress, silent
 from gendkit.train.checkpoint import Checkpoint, Keeper, Origin, Standing, checkpoint_path
@@ -36,10 +37,12 @@ from gendkit.train.losses import build_losses
 from gendkit.train.outputs import run_over
 from gendkit.train.recipe import Recipe
 from gendkit.train.record import describe, digest, extraction, versions
+from gendkit.train.telling import Teller, listeners_of
 from gendkit.train.trainer import Trainer, tune
 
 __all__ = ["ADAPTER", "RUN", "Run", "describe", "fit", "run_over", "versions"]
 
+FINAL = SPLITS[-1]
 ADAPTER, RUN = "adapter.safetensors", "run.json"
 COUNTED: MappingProxyType[Kind, str] = MappingProxyType(
     {"layer-norms": "layer_norms", "bitfit": "biases", "lora": "factors", "full": "weights"}
@@ -90,6 +93,7 @@ def fit(
     overwrite: bool = False,
     resume: bool = False,
     checkpoint_every: int | None = None,
+    trackers: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Run:
     """Tune what a recipe tunes of its backbone, by default the layer norms, and a head.
@@ -113,19 +117,26 @@ def fit(
     checkpoint_every
         Steps between checkpoints; None is an epoch. Only a run with `out` has checkpoints; the
         newest is `.NAME-checkpoint.safetensors` beside it until `out` is written.
+    trackers
+        Installed plugins that are told how the run goes, such as `tensorboard`. What was registered
+        in this process is always told, and so is gendkit's own log: `.NAME-log.csv` and
+        `.NAME-log.json` beside `out` while the run goes on, `history.csv` in it at the end.
     progress
         Told after each step; by default a progress bar.
 
     Raises
     ------
     InvalidLabels, InvalidManifest
-        If a label is unknown, a class is missing, or the two manifests are linked.
+        If a label is unknown, a class is missing, the two manifests are linked, or one holds crops
+        of the final split.
     InvalidRecipe, WrongBackbone
         If a run is resumed with another recipe or other weights; with other crops it is
         `InvalidManifest`, and `CorruptCheckpoint` if its checkpoint is damaged.
     OutputExists
         If `out` holds something else, or there is a checkpoint that neither `resume` nor
         `overwrite` asks for.
+    UnknownPart
+        If there is no such backbone, loss or tracker.
     MissingDependency
         If low-rank factors are tuned and peft is not installed.
     UnwritableOutput
@@ -139,7 +150,8 @@ def fit(
     with joined(usable(device)) as (world, where):
         return _fit(
             recipe, train, validation, out=out, device=where, overwrite=overwrite, resume=resume,
-            checkpoint_every=checkpoint_every, progress=progress or Bars(), world=world,
+            checkpoint_every=checkpoint_every, trackers=trackers, progress=progress or Bars(),
+            world=world,
         )  # fmt: skip
 
 
@@ -153,6 +165,7 @@ def _fit(
     overwrite: bool,
     resume: bool,
     checkpoint_every: int | None,
+    trackers: Sequence[str],
     progress: Progress,
     world: World,
 ) -> Run:
@@ -164,6 +177,7 @@ def _fit(
         raise InvalidArgument("a run is resumed by the folder it was to write; give out.")
     if checkpoint_every is not None:
         check_positive("checkpoint_every", checkpoint_every)
+    listeners = listeners_of(trackers)
     world.check_batch(min(recipe.batch_size, len(train)))
     writes = out is not None and first
     folder = new_folder(out, overwrite=overwrite, marker=RUN) if writes and out else None
@@ -182,14 +196,70 @@ def _fit(
     begun = _begin(trainer, train, origin, earlier, place)
     trainer.agree()
     keeper = Keeper(place, begun, every=checkpoint_every) if place else None
-    standing = run_epochs(
-        trainer,
-        train,
-        validation,
-        begin=begun.standing,
-        keeper=keeper,
-        progress=progress if first else silent,
+    run = RunInfo(
+        name=recipe.name,
+        recipe=origin.recipe,
+        out=Path(out) if out is not None else None,
+        epochs=recipe.epochs,
+        steps=recipe.epochs * trainer.loader(train).steps(),
+        resumed_from=begun.standing.step,
+        device=device,
+        ranks=world.size,
+        data={"train": describe(train), "validation": describe(validation)},
+        backbone={
+            "name": trainer.spec.name,
+            "hash": trainer.header.backbone_hash,
+            "source": trainer.header.source,
+        },
+        versions=versions(),
     )
+    with _told(Teller(listeners if first else ()), run) as teller:
+        standing = run_epochs(
+            trainer,
+            train,
+            validation,
+            begin=begun.standing,
+            keeper=keeper,
+            progress=progress if first else silent,
+            ended=lambda standing: teller.epoch_ended(run, _ended(standing, trainer)),
+        )
+        adapter, history, record = _results(trainer, train, run, standing, tuned)
+        record["resumed"] = list(begun.resumed)
+        record["seconds"] = round(begun.seconds + time.perf_counter() - started, 1)
+        if folder is not None and keeper is not None:
+            _write(adapter, record, folder, keeper)
+    teller.fit_ended(run, FitEnded(outcome="finished", record=record))
+    return _run(trainer, adapter, begun.probe, history, record)
+
+
+@contextmanager
+def _told(teller: Teller, run: RunInfo) -> Iterator[Teller]:
+    """Tell that a run has begun and, if it ends badly, how."""
+    teller.fit_started(run)
+    try:
+        yield teller
+    except BaseException as error:
+        outcome: Any = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        teller.fit_ended(run, FitEnded(outcome=outcome, reason=reason))
+        raise
+
+
+def _ended(standing: Standing, trainer: Trainer) -> EpochEnded:
+    layers = movement(trainer.base_norms, copy_of(trainer.norms))
+    return EpochEnded(
+        number=len(standing.history) - 1,
+        history=standing.history,
+        movement=dict(zip(layers["layer"], layers["weight"], strict=True)),
+        chosen=standing.chosen.epoch if standing.chosen else 0,
+    )
+
+
+def _results(
+    trainer: Trainer, train: Manifest, run: RunInfo, standing: Standing, tuned: Tuned
+) -> tuple[Adapter, pd.DataFrame, dict[str, Any]]:
+    """Return the chosen adapter, the history and the record of a run."""
+    recipe = trainer.recipe
     chosen = standing.chosen
     assert chosen is not None  # epochs >= 1
     adapter = Adapter.holding(trainer.header, chosen.tuned, chosen.head)
@@ -202,11 +272,7 @@ def _fit(
     record = {
         "recipe": recipe.model_dump(mode="json"),
         "adapter": adapter.hash,
-        "backbone": {
-            "name": trainer.spec.name,
-            "hash": trainer.header.backbone_hash,
-            "source": trainer.header.source,
-        },
+        "backbone": dict(run.backbone),
         "tuned": {
             COUNTED[recipe.tuning]: tuned.numbers,
             "head": _numbers(adapter.head),
@@ -215,18 +281,14 @@ def _fit(
         "chosen_epoch": chosen.epoch,
         "chosen_by": recipe.selection.model_dump(),
         "batches": batches,
-        "data": {"train": describe(train), "validation": describe(validation)},
+        "data": dict(run.data),
         "history": [dict(row) for row in standing.history],
-        "versions": versions(),
-        "device": device,
-        "ranks": world.size,
+        "versions": dict(run.versions),
+        "device": run.device,
+        "ranks": run.ranks,
         "dtype": recipe.dtype,
-        "resumed": list(begun.resumed),
-        "seconds": round(begun.seconds + time.perf_counter() - started, 1),
     }
-    if folder is not None and keeper is not None:
-        _write(adapter, record, folder, keeper)
-    return _run(trainer, adapter, begun.probe, history, record)
+    return adapter, history, record
 
 
 def _trainer(recipe: Recipe, train: Manifest, device: str, world: World) -> tuple[Trainer, Tuned]:
@@ -369,6 +431,12 @@ def _check_data(train: Manifest, validation: Manifest) -> None:
         m.table.assign(split=name) for name, m in (("train", train), ("validation", validation))
     ]
     Manifest(table=pd.concat(both, ignore_index=True), root=train.root).check_no_leak()
+    for name, manifest in (("train", train), ("validation", validation)):
+        if final := int((manifest.table["split"] == FINAL).sum()):
+            raise InvalidManifest(
+                f"the {name} manifest has {final} crops of the split {FINAL!r}, on which nothing "
+                "may be trained or chosen; give those of another split, as MANIFEST:train."
+            )
 
 
 def _numbers(tensors: Mapping[str, Tensor]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +24,7 @@ def run_epochs(
     begin: Standing,
     keeper: Keeper | None,
     progress: Progress,
+    ended: Callable[[Standing], None],
 ) -> Standing:
     """Train all epochs of the trainer's recipe that are left.
 
@@ -39,6 +40,8 @@ def run_epochs(
         Of checkpoints, if any are to be kept.
     progress
         Told after each step.
+    ended
+        Called after each epoch, with its row at the end of the history.
 
     Returns
     -------
@@ -78,6 +81,8 @@ def run_epochs(
                     raise Diverged(f"after step {standing.step}, {error}{_kept(keeper)}.") from None
             if keeper is not None and keeper.due(standing.step, steps):
                 keeper.keep(standing, trainer.state())
+            if standing.step % steps == 0:
+                ended(standing)
     return standing
 
 

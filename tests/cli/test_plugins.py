@@ -28,7 +28,7 @@ def test_the_list_shows_kind_name_licence_source_and_summary(gendkit: Run):
     assert f"Apache-2.0  gendkit {library.__version__}" in " ".join(row.split()).replace(
         "Apache-2.0 ", "Apache-2.0  "
     )
-    assert len(rows) == 1 + len(plugins().parts)
+    assert len(rows) == 1 + len(plugins().parts) + len(plugins().listeners)
 
 
 def test_the_list_as_json_has_what_each_part_declares(gendkit: Run):

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from gendkit.plugin.manager import KINDS
+from gendkit.plugin.manager import KINDS, TOLD
 
 HEAVY = {"torch", "xarray", "pandas", "cv2", "onnx", "timm", "faiss", "numba", "matplotlib"}
 
@@ -22,7 +22,7 @@ def test_listing_the_parts_imports_neither_torch_nor_xarray_nor_anything_heavy()
     assert not HEAVY & set(modules)
 
 
-def test_every_hook_is_documented_and_takes_no_argument():
+def test_every_hook_is_documented_and_those_that_give_take_no_argument():
     import inspect
 
     from gendkit.plugin import hooks
@@ -30,7 +30,21 @@ def test_every_hook_is_documented_and_takes_no_argument():
     declared = {
         name: hook for name, hook in vars(hooks).items() if name.startswith(f"{hooks.PROJECT}_")
     }
-    assert sorted(declared) == sorted(hook for hook, _ in KINDS.values())
-    for hook in declared.values():
+    giving = {hook for hook, _ in KINDS.values()}
+    assert set(declared) == giving | set(TOLD)
+    for name, hook in declared.items():
         assert hook.__doc__
-        assert not inspect.signature(hook).parameters
+        arguments = list(inspect.signature(hook).parameters)
+        assert arguments == [] if name in giving else arguments[0] == "run"
+
+
+def test_those_who_are_told_of_runs_are_listed(capsys):
+    from gendkit.cli import main
+
+    assert main(["plugins", "list", "--json"]) == 0
+    (builtin, *_) = json.loads(capsys.readouterr().out)["listeners"]
+    assert builtin["plugin"] == "gendkit.builtin"
+    assert builtin["always"]
+    assert builtin["hears"] == list(TOLD)
+    assert main(["plugins", "list"]) == 0
+    assert "told of every run" in capsys.readouterr().out

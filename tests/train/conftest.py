@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import gendkit as gk
+from gendkit.builtin.run_log import log_paths
 from gendkit.data.manifest import Manifest
 from gendkit.testing.small import registered, small_backbone, small_crops
 from gendkit.train.engine import Run
@@ -76,3 +77,9 @@ def fit(recipe: Recipe, sets: Sets) -> Fit:
         )
 
     return run
+
+
+def left(folder: Path) -> list[str]:
+    """Return the names of what a run left in a folder, the log of `run` left out."""
+    logs = {path.name for path in log_paths(folder / "run")}
+    return sorted(path.name for path in folder.iterdir() if path.name not in logs)

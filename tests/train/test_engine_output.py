@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import gendkit as gk
+from gendkit.builtin.run_log import HISTORY
 from gendkit.data.manifest import Manifest
 from gendkit.errors import Diverged, InvalidLabels, InvalidManifest, OutputExists, UnknownPart
 from gendkit.plugin.manager import plugins
@@ -21,7 +22,7 @@ from gendkit.plugin.specs import BackboneSpec
 from gendkit.train.engine import ADAPTER, RUN, run_over, versions
 from gendkit.train.recipe import Recipe
 
-from .conftest import Fit, Sets
+from .conftest import Fit, Sets, left
 
 NORMS, HEAD = 320, 66
 EXPLODES = {"learning_rate": 1e20}
@@ -52,7 +53,7 @@ def test_the_record_says_what_the_run_rests_on(
     fit: Fit, recipe: Recipe, sets: Sets, tmp_path: Path
 ) -> None:
     run = fit(out=tmp_path / "run")
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [ADAPTER, RUN]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [ADAPTER, HISTORY, RUN]
     record = json.loads((tmp_path / "run" / RUN).read_text(encoding="utf-8"))
     assert record == run.record
     assert Recipe.model_validate(record["recipe"]) == recipe
@@ -98,7 +99,7 @@ def test_files_are_written_with_the_user_s_own_permissions(fit: Fit, tmp_path: P
     finally:
         os.umask(before)
     modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "run").iterdir()}
-    assert modes == {ADAPTER: 0o640, RUN: 0o640}
+    assert modes == {ADAPTER: 0o640, HISTORY: 0o640, RUN: 0o640}
 
 
 def test_progress_is_told_after_each_step(recipe: Recipe, sets: Sets) -> None:
@@ -124,7 +125,7 @@ def test_a_loss_that_explodes_names_the_step_and_its_crops(fit: Fit, sets: Sets)
 def test_a_run_that_fails_leaves_nothing_behind(fit: Fit, tmp_path: Path) -> None:
     with pytest.raises(Diverged):
         fit(out=tmp_path / "run", **EXPLODES)
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []
 
 
 def test_a_run_that_fails_leaves_the_one_that_it_was_to_replace(fit: Fit, tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_run_that_fails_leaves_the_one_that_it_was_to_replace(fit: Fit, tmp_pa
     with pytest.raises(Diverged):
         fit(out=tmp_path / "run", overwrite=True, **EXPLODES)
     assert gk.load(tmp_path / "run", device="cpu").adapter.hash == kept
-    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert left(tmp_path) == ["run"]
 
 
 def test_an_earlier_run_is_replaced_only_on_request(fit: Fit, tmp_path: Path) -> None:
@@ -144,8 +145,8 @@ def test_an_earlier_run_is_replaced_only_on_request(fit: Fit, tmp_path: Path) ->
     (out / "notes.txt").write_text("of the first run")
     second = fit(out=out, seed=1, overwrite=True)
     assert gk.Adapter.read(out / ADAPTER).hash == second.adapter.hash != first.adapter.hash
-    assert sorted(p.name for p in out.iterdir()) == [ADAPTER, RUN]
-    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert sorted(p.name for p in out.iterdir()) == [ADAPTER, HISTORY, RUN]
+    assert left(tmp_path) == ["run"]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -1,0 +1,1 @@
+"""Trackers for gendkit's training runs; each module is a plugin of its own."""
