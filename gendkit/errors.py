@@ -89,6 +89,10 @@ class InvalidCheckpoint(InvalidAdapter):
     """A model of another layout that does not fit what it says of itself."""
 
 
+class ExportDiffers(GendkitError):
+    """A model in another format that does not compute the same numbers."""
+
+
 class WrongBackbone(InvalidAdapter):
     """An adapter that was trained on other frozen weights."""
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": "gendkit.cli.demo:demo",
     "doctor": "gendkit.cli.doctor:doctor",
     "embed": "gendkit.cli.manifold:embed",
+    "export": "gendkit.cli.export:export",
     "extract": "gendkit.cli.extract:extract",
     "neighbours": "gendkit.cli.manifold:neighbours",
     "plugins": "gendkit.cli.plugins:plugins",

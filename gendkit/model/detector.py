@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor
 
 BATCH = 32
+Layout = Literal["gend", "onnx"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
 EXTRACTOR, SCALE = "centerface", 1.3
 
 
@@ -215,19 +218,18 @@ class Detector:
             frames_asked=frames,
         )
 
-    def export(
-        self, folder: str | Path, *, layout: Literal["gend"] = "gend", overwrite: bool = False
-    ) -> Path:
+    def export(self, path: str | Path, *, layout: Layout = "gend", overwrite: bool = False) -> Path:
         """Write the whole model, all weights in float32, as other programs read it.
 
         Low-rank factors are multiplied out and added to their weights.
 
         Parameters
         ----------
-        folder
-            A new folder.
+        path
+            A new folder; for `onnx` a new file.
         layout
-            `gend`: that of the released GenD models; see `gendkit.model.gend`.
+            `gend`: that of the released GenD models; see `gendkit.model.gend`. `onnx`: one file,
+            checked against torch; see `gendkit.model.to_onnx`.
         overwrite
             Replace an earlier export.
 
@@ -237,20 +239,27 @@ class Detector:
             If the layout has no such encoder.
         InvalidArgument
             If the layout is unknown.
+        MissingDependency
+            If the extra `onnx` is needed and not installed.
+        ExportDiffers
+            If onnxruntime does not say the same.
         OutputExists
-            If the folder holds something else.
+            If there is something else.
         """
-        if layout != "gend":
-            raise InvalidArgument(f"no layout is named {layout!r}; there is gend.")
+        if layout not in LAYOUTS:
+            raise InvalidArgument(
+                f"no layout is named {layout!r}; there is {' and '.join(LAYOUTS)}."
+            )
         if held(self.backbone) is not None:  # rounded: the file shall have them as published
             exact = load(self.adapter, device="cpu", dtype="float32")
-            return exact.export(folder, layout=layout, overwrite=overwrite)
+            return exact.export(path, layout=layout, overwrite=overwrite)
+        write = write_gend if layout == "gend" else _write_onnx
         if self.adapter.header.kind == "lora":
-            return write_gend(folder, merged(self.backbone), self.adapter, overwrite=overwrite)
+            return write(path, merged(self.backbone), self.adapter, overwrite=overwrite)
         if isinstance(self.backbone, Adapted):
             with self.backbone.shared.applied(self.adapter) as module:
-                return write_gend(folder, module, self.adapter, overwrite=overwrite)
-        return write_gend(folder, self.backbone, self.adapter, overwrite=overwrite)
+                return write(path, module, self.adapter, overwrite=overwrite)
+        return write(path, self.backbone, self.adapter, overwrite=overwrite)
 
     def examine(
         self,
@@ -303,6 +312,16 @@ class Detector:
         threshold = extraction.get("threshold") if name in (None, default) else None
         options: dict[str, Any] = {} if threshold is None else {"threshold": float(threshold)}
         return build_extractor(default if name is None else name, **options)
+
+
+def _write_onnx(
+    path: str | Path, backbone: nn.Module, adapter: Adapter, *, overwrite: bool
+) -> Path:
+    from gendkit.model.to_onnx import write_onnx
+
+    if {t.device.type for t in backbone.state_dict().values()} != {"cpu"}:
+        backbone = copy.deepcopy(backbone).cpu()
+    return write_onnx(path, backbone, adapter, overwrite=overwrite)
 
 
 def load(

@@ -1,0 +1,166 @@
+"""ONNX: a whole detector in one file, which is written only if onnxruntime says the same as torch.
+
+Normalised pixels (B, 3, S, S) enter as `pixels`, for any B; `embedding` (B, D), `logit` (B, 2) and
+`score` (B,) leave. The file's metadata say what it was made from and how far the two differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gendkit.errors import ExportDiffers, InvalidCheckpoint, OutputExists
+from gendkit.model.adapter import Adapter
+from gendkit.model.head import Head
+from gendkit.model.losses import normalise
+from gendkit.optional import require
+from gendkit.output import write_whole
+
+OPSET = 18
+TOLERANCE = 1e-4
+OUTPUTS = ("embedding", "logit", "score")
+BATCHES = (1, 3)
+
+
+class _Whole(nn.Module):
+    """A detector as one module."""
+
+    def __init__(self, backbone: nn.Module, adapter: Adapter) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, Head.of(adapter.head)
+        self.unit = adapter.header.normalised
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return embedding, logit and score of normalised pixels."""
+        features = self.backbone(pixels)
+        z = normalise(features)
+        logit = self.head(z if self.unit else features)
+        return z, logit, logit.softmax(dim=1)[:, 1]
+
+
+def write_onnx(
+    path: str | Path, backbone: nn.Module, adapter: Adapter, *, overwrite: bool = False
+) -> Path:
+    """Write a backbone with its adapter applied, and the head, as one ONNX file in float32.
+
+    Parameters
+    ----------
+    path
+        A new file.
+    backbone
+        In float32 on the CPU, with the adapter applied.
+    adapter
+        Head, preprocessing and provenance.
+    overwrite
+        Replace an earlier file.
+
+    Raises
+    ------
+    OutputExists
+        If there is a file, or a folder of that name.
+    MissingDependency
+        If the extra `onnx` is not installed.
+    InvalidCheckpoint
+        If this backbone cannot be expressed in ONNX.
+    ExportDiffers
+        If onnxruntime and torch differ by more than 1e-4 of the largest value (at least 1).
+    """
+    path = Path(path)
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise OutputExists(f"{path} is already there; give another file, or --overwrite.")
+    for module in ("onnxscript", "onnxruntime"):
+        require(module, extra="onnx")
+    whole = _Whole(backbone, adapter).eval()
+    side = adapter.header.preprocessing.size
+    generator = torch.Generator().manual_seed(0)
+    batches = [torch.randn(n, 3, side, side, generator=generator) for n in BATCHES]
+    model = _exported(whole, batches[-1])
+    differences = _differences(model.SerializeToString(), whole, batches)
+    for key, text in _metadata(adapter, differences).items():
+        model.metadata_props.add(key=key, value=text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, model.SerializeToString())
+    return path
+
+
+def _exported(whole: nn.Module, pixels: Tensor) -> Any:
+    batch = torch.export.Dim("batch", min=1)
+    try:
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                whole,
+                (pixels,),
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes=({0: batch},),
+                input_names=["pixels"],
+                output_names=list(OUTPUTS),
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise InvalidCheckpoint(
+            f"this backbone cannot be written as ONNX: {reason}; export layout gend instead."
+        ) from None
+    assert program is not None  # it is None only where a path is given
+    return program.model_proto
+
+
+def _differences(model: bytes, whole: nn.Module, batches: list[Tensor]) -> dict[str, float]:
+    """Return the largest difference of each output; refuse one that is too large."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    found = dict.fromkeys(OUTPUTS, 0.0)
+    for pixels in batches:
+        theirs = session.run(list(OUTPUTS), {"pixels": pixels.numpy()})
+        with torch.inference_mode():
+            ours = whole(pixels)
+        for name, one, other in zip(OUTPUTS, theirs, ours, strict=True):
+            difference = float((torch.from_numpy(one) - other).abs().max())
+            if not difference <= TOLERANCE * max(1.0, float(other.abs().max())):
+                raise ExportDiffers(
+                    f"onnxruntime's {name} of {len(pixels)} images differs from torch's by "
+                    f"{difference:.2g}; nothing was written. Try another version of torch or "
+                    "onnxruntime, or export layout gend."
+                )
+            found[name] = max(found[name], difference)
+    return found
+
+
+def _metadata(adapter: Adapter, differences: dict[str, float]) -> dict[str, str]:
+    from gendkit import __version__
+
+    header = adapter.header
+    return {
+        "gendkit": __version__,
+        "adapter": adapter.hash,
+        "backbone": header.backbone,
+        "backbone_hash": header.backbone_hash,
+        "preprocessing": json.dumps(asdict(header.preprocessing)),
+        "classes": json.dumps(header.classes),
+        "largest_difference": json.dumps(differences),
+    }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's warnings and log, which are for its own developers, to itself."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

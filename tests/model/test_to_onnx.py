@@ -1,0 +1,166 @@
+"""ONNX files compute what the detector does, or are not written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+import gendkit as gk
+from gendkit.errors import ExportDiffers, InvalidCheckpoint, MissingDependency, OutputExists
+from gendkit.model import to_onnx
+from gendkit.model.adapter import Adapter, header_of
+from gendkit.model.backbone import build_backbone, norms_of
+from gendkit.model.detector import Detector
+from gendkit.model.shared import SharedBackbone
+from gendkit.model.tuning import copy_of
+from gendkit.plugin.manager import plugins
+from gendkit.testing.small import small_backbone
+
+NAMES = ("clip-vitl14", "pe-core-l14", "dinov3-vitl16", "dinov2-vits14")
+
+
+def detector(name: str = "", **changes: bool) -> Detector:
+    """Return a detector two blocks deep whose layer norms are not those of the base."""
+    torch.manual_seed(0)
+    spec = plugins().spec("backbone", name) if name else small_backbone()
+    module = build_backbone(spec, pretrained=False, depth=2)
+    header = replace(header_of(module, spec, spec.preprocessing, source="tests"), **changes)
+    with torch.no_grad():
+        for parameter in norms_of(module, spec).values():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    adapter = Adapter(
+        header=header,
+        norms=copy_of(norms_of(module, spec)),
+        head={"weight": torch.randn(2, spec.dim), "bias": torch.randn(2)},
+    )
+    return Detector(module, spec=spec, adapter=adapter)
+
+
+def run(path: Path, pixels: torch.Tensor) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(list(to_onnx.OUTPUTS), {"pixels": pixels.numpy()})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n.startswith("dinov2") else pytest.mark.slow) for n in NAMES],
+)
+def test_every_encoder_gives_the_detector_s_numbers_for_any_batch(
+    name: str, tmp_path: Path
+) -> None:
+    made = detector(name)
+    path = made.export(tmp_path / "new" / "detector.onnx", layout="onnx")
+    for count in (1, 2, 5):
+        pixels = torch.randn(count, 3, 224, 224)
+        expected = made.forward(pixels)
+        embedding, logit, score = run(path, pixels)
+        np.testing.assert_allclose(embedding, expected.embedding, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(logit, expected.logit, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(score, expected.score, rtol=0, atol=1e-5)
+
+
+def test_the_file_says_what_it_was_made_from(tmp_path: Path) -> None:
+    made = detector()
+    model = onnx.load(made.export(tmp_path / "a.onnx", layout="onnx"))
+    facts = {prop.key: prop.value for prop in model.metadata_props}
+    assert facts["adapter"] == made.adapter.hash
+    assert facts["backbone_hash"] == made.adapter.header.backbone_hash
+    assert json.loads(facts["preprocessing"])["size"] == 32
+    assert json.loads(facts["classes"]) == ["real", "fake"]
+    assert 0 <= max(json.loads(facts["largest_difference"]).values()) < 1e-5
+    assert {d.version for d in model.opset_import if d.domain == ""} == {to_onnx.OPSET}
+
+
+def test_a_head_on_raw_features_stays_one(tmp_path: Path) -> None:
+    made = detector(normalised=False)
+    path = made.export(tmp_path / "a.onnx", layout="onnx")
+    pixels = torch.randn(2, 3, 32, 32)
+    np.testing.assert_allclose(run(path, pixels)[1], made.forward(pixels).logit, atol=1e-5)
+
+
+def test_a_detector_on_a_shared_backbone_is_written_with_its_own_norms(tmp_path: Path) -> None:
+    alone = detector()
+    base = build_backbone(small_backbone())
+    shared = SharedBackbone(base, small_backbone())
+    view = Detector(shared.wearing(alone.adapter), spec=alone.spec, adapter=alone.adapter)
+    path = view.export(tmp_path / "a.onnx", layout="onnx")
+    pixels = torch.randn(2, 3, 32, 32)
+    np.testing.assert_allclose(run(path, pixels)[0], alone.forward(pixels).embedding, atol=1e-5)
+
+
+def test_a_file_that_computes_something_else_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = to_onnx._exported
+
+    def other(whole: nn.Module, pixels: torch.Tensor) -> object:
+        model = exported(whole, pixels)
+        with torch.no_grad():
+            whole.head.bias.add_(1.0)
+        return model
+
+    monkeypatch.setattr(to_onnx, "_exported", other)
+    with pytest.raises(ExportDiffers, match=r"onnxruntime's logit of 1 images differs .* by 1"):
+        detector().export(tmp_path / "a.onnx", layout="onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_backbone_that_onnx_cannot_express_is_one_line(tmp_path: Path) -> None:
+    class Branches(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.inner(pixels if pixels.sum() > 0 else -pixels)
+
+    made = detector()
+    made.backbone = Branches(made.backbone)
+    with pytest.raises(InvalidCheckpoint, match="cannot be written as ONNX: ") as caught:
+        made.export(tmp_path / "a.onnx", layout="onnx")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_earlier_file_is_replaced_only_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"mine")
+    with pytest.raises(OutputExists, match="already there"):
+        detector().export(path, layout="onnx")
+    assert path.read_bytes() == b"mine"
+    detector().export(path, layout="onnx", overwrite=True)
+    onnx.checker.check_model(onnx.load(path))
+    with pytest.raises(OutputExists, match="already there"):
+        detector().export(tmp_path, layout="onnx", overwrite=True)
+
+
+def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(MissingDependency, match=r"gendkit\[onnx\]"):
+        detector().export(tmp_path / "a.onnx", layout="onnx")
+
+
+@pytest.mark.slow
+def test_the_command_writes_both_layouts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gendkit.cli import main
+
+    detector("clip-vitl14").export(tmp_path / "model")
+    for layout, name in (("gend", "again"), ("onnx", "a.onnx")):
+        out = str(tmp_path / name)
+        assert main(["export", str(tmp_path / "model"), out, "--layout", layout]) == 0
+        assert capsys.readouterr().out == f"written to {out}\n"
+    first, again = (gk.load(tmp_path / n, device="cpu") for n in ("model", "again"))
+    assert first.adapter.hash == again.adapter.hash
+    assert main(["export", "nothing", str(tmp_path / "b")]) == 1
+    assert "nothing" in capsys.readouterr().err
