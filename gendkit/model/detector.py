@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,12 +23,12 @@ from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBack
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, held
 from gendkit.model.device import DTYPES, Dtype, compute, usable
-from gendkit.model.gend import find_gend, write_gend
+from gendkit.model.export import Layout, check_layout, write_model
+from gendkit.model.gend import find_gend
 from gendkit.model.head import Head
-from gendkit.model.lora import merged
 from gendkit.model.losses import normalise
 from gendkit.model.score import FrameScore, Score
-from gendkit.model.shared import Adapted, SharedBackbone
+from gendkit.model.shared import SharedBackbone
 from gendkit.model.tuned import put
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec, Preprocessing
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor
 
 BATCH = 32
-Layout = Literal["gend", "onnx"]
-LAYOUTS: tuple[str, ...] = get_args(Layout)
 EXTRACTOR, SCALE = "centerface", 1.3
 
 
@@ -246,20 +243,11 @@ class Detector:
         OutputExists
             If there is something else.
         """
-        if layout not in LAYOUTS:
-            raise InvalidArgument(
-                f"no layout is named {layout!r}; there is {' and '.join(LAYOUTS)}."
-            )
+        check_layout(layout)
         if held(self.backbone) is not None:  # rounded: the file shall have them as published
             exact = load(self.adapter, device="cpu", dtype="float32")
             return exact.export(path, layout=layout, overwrite=overwrite)
-        write = write_gend if layout == "gend" else _write_onnx
-        if self.adapter.header.kind == "lora":
-            return write(path, merged(self.backbone), self.adapter, overwrite=overwrite)
-        if isinstance(self.backbone, Adapted):
-            with self.backbone.shared.applied(self.adapter) as module:
-                return write(path, module, self.adapter, overwrite=overwrite)
-        return write(path, self.backbone, self.adapter, overwrite=overwrite)
+        return write_model(path, self.backbone, self.adapter, layout=layout, overwrite=overwrite)
 
     def examine(
         self,
@@ -312,16 +300,6 @@ class Detector:
         threshold = extraction.get("threshold") if name in (None, default) else None
         options: dict[str, Any] = {} if threshold is None else {"threshold": float(threshold)}
         return build_extractor(default if name is None else name, **options)
-
-
-def _write_onnx(
-    path: str | Path, backbone: nn.Module, adapter: Adapter, *, overwrite: bool
-) -> Path:
-    from gendkit.model.to_onnx import write_onnx
-
-    if {t.device.type for t in backbone.state_dict().values()} != {"cpu"}:
-        backbone = copy.deepcopy(backbone).cpu()
-    return write_onnx(path, backbone, adapter, overwrite=overwrite)
 
 
 def load(
