@@ -115,11 +115,10 @@ def _imports(health: Health) -> None:
         return
     import torch
 
-    from gendkit.model.device import best_device
+    from gendkit.device import best_device, device_name
 
-    health.device = best_device()
-    name = torch.cuda.get_device_name() if health.device == "cuda" else platform.machine()
-    health.device += f" ({name}, {torch.get_num_threads()} CPU threads)"
+    device = best_device()
+    health.device = f"{device} ({device_name(device)}, {torch.get_num_threads()} CPU threads)"
 
 
 def _assets(health: Health) -> None:

@@ -39,7 +39,7 @@ DEVICE = click.option(
 )
 DTYPE = click.option(
     "--dtype",
-    type=click.Choice(["float32", "bfloat16"]),
+    type=click.Choice(["float32", "tf32", "bfloat16"]),
     help="Compute dtype of the encoder [default: that of the training].",
 )
 

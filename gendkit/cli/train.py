@@ -28,6 +28,7 @@ if TYPE_CHECKING:
               help="Go on with a run to OUT that was interrupted; without one, begin.")  # fmt: skip
 @click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="STEPS",
               help="Between checkpoints, beside OUT [default: an epoch].")  # fmt: skip
+@click.option("--compile", is_flag=True, help="Let torch compile the encoder.")
 @click.option("--tracker", "trackers", multiple=True, metavar="NAME",
               help="Tell an installed tracker, such as tensorboard; may be repeated.")  # fmt: skip
 @DEVICE
@@ -42,6 +43,7 @@ def train(
     changes: tuple[str, ...],
     resume: bool,
     checkpoint_every: int | None,
+    compile: bool,
     trackers: tuple[str, ...],
     device: str | None,
     overwrite: bool,
@@ -71,7 +73,7 @@ def train(
 
     run = fit(
         chosen, *sets, out=out, device=device, overwrite=overwrite, resume=resume,
-        checkpoint_every=checkpoint_every, trackers=trackers,
+        checkpoint_every=checkpoint_every, compile=compile, trackers=trackers,
     )  # fmt: skip
     if not first_rank():
         return None

@@ -21,6 +21,7 @@ from gendkit.data.augment import AUGMENTATIONS, draw
 from gendkit.data.batched import BATCHED
 from gendkit.data.manifest import Manifest
 from gendkit.data.pixels import normalise_pixels, resize
+from gendkit.device import Mover
 from gendkit.errors import InvalidArgument
 from gendkit.plugin.specs import Preprocessing
 
@@ -158,20 +159,20 @@ class Loader:
     def _batches(
         self, batches: list[NDArray[np.int64]], *, epoch: int | None = None
     ) -> Iterator[Batch]:
-        with ThreadPoolExecutor(self.workers) as pool:
-            ahead: deque[tuple[NDArray[np.int64], list[Future[Tensor]]]] = deque()
-            waiting = iter(batches)
+        mover = Mover(self.device)
+        with ThreadPoolExecutor(self.workers) as pool, ThreadPoolExecutor(1) as joining:
+            ahead: deque[tuple[NDArray[np.int64], Future[Callable[[], Tensor]]]] = deque()
+            waiting = (rows for rows in batches if len(rows))
             try:
                 while True:
                     while len(ahead) < AHEAD and (rows := next(waiting, None)) is not None:
                         own = rows if epoch is None else self._own(rows)
-                        ahead.append((rows, [pool.submit(self._image, int(r), epoch) for r in own]))
+                        images = [pool.submit(self._image, int(row), epoch) for row in own]
+                        ahead.append((rows, joining.submit(_joined, images, mover)))
                     if not ahead:
                         return
-                    rows, images = ahead.popleft()
-                    if not len(rows):
-                        continue
-                    stacked = torch.stack([image.result() for image in images]).to(self.device)
+                    rows, begun = ahead.popleft()
+                    stacked = begun.result()()
                     if epoch is not None and (augment := BATCHED.get(self.augmentation)):
                         drawn = [draw(self._generator(int(row), epoch)) for row in self._own(rows)]
                         stacked = augment(stacked, drawn)
@@ -181,7 +182,8 @@ class Loader:
                         pairs=self._pairs(rows),
                     )
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for executor in (pool, joining):
+                    executor.shutdown(wait=False, cancel_futures=True)
 
     def _own(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         rank, size = self.share
@@ -212,6 +214,10 @@ class Loader:
                     self._cache[row] = kept
                     self._cached += kept.nbytes
         return kept
+
+
+def _joined(images: list[Future[Tensor]], mover: Mover) -> Callable[[], Tensor]:
+    return mover.begin(torch.stack([image.result() for image in images]))
 
 
 def _targets(manifest: Manifest) -> NDArray[np.int64]:

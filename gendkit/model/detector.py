@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -19,10 +19,10 @@ from gendkit.data.examine import Examined, examine
 from gendkit.data.extractors import build_extractor
 from gendkit.data.media import ORDERS, Order
 from gendkit.data.pixels import to_pixels
+from gendkit.device import DTYPES, Dtype, Mover, compute, usable
 from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBackbone
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, held
-from gendkit.model.device import DTYPES, Dtype, compute, usable
 from gendkit.model.export import Layout, check_layout, write_model
 from gendkit.model.gend import find_gend
 from gendkit.model.head import Head
@@ -134,7 +134,8 @@ class Detector:
         InvalidArgument
             If `batch_size` is less than 1.
         """
-        parts = [self.forward(pixels) for pixels in batches(crops, self.preprocessing, batch_size)]
+        ready = batches(crops, self.preprocessing, batch_size, device=self.device)
+        parts = [self.forward(pixels) for pixels in ready]
         return join(parts, dim=self.spec.dim)
 
     def predict(
@@ -384,9 +385,13 @@ def load(
 
 
 def batches(
-    crops: Iterable[NDArray[np.uint8]], preprocessing: Preprocessing, batch_size: int
+    crops: Iterable[NDArray[np.uint8]],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    device: str = "cpu",
 ) -> Iterator[Tensor]:
-    """Yield crops as normalised batches (B, 3, S, S), each prepared while the one before is used.
+    """Yield crops as normalised batches (B, 3, S, S), each made while the one before is used.
 
     Errors as for `Detector.outputs`.
     """
@@ -397,15 +402,21 @@ def batches(
             f"crops are a list of RGB uint8 arrays (H, W, 3), got one "
             f"{type(crops).__name__}{shape}; give a list of crops, such as [crop]."
         )
-    waiting = iter(crops)
-    ready: Future[Tensor] | None = None
+    waiting, mover = iter(crops), Mover(device)
+    ready: Future[Callable[[], Tensor]] | None = None
     with ThreadPoolExecutor(max_workers=1) as pool:
         while batch := list(islice(waiting, batch_size)):
-            before, ready = ready, pool.submit(to_pixels, batch, preprocessing)
+            before, ready = ready, pool.submit(_begun, batch, preprocessing, mover)
             if before is not None:
-                yield before.result()
+                yield before.result()()
         if ready is not None:
-            yield ready.result()
+            yield ready.result()()
+
+
+def _begun(
+    batch: list[NDArray[np.uint8]], preprocessing: Preprocessing, mover: Mover
+) -> Callable[[], Tensor]:
+    return mover.begin(to_pixels(batch, preprocessing))
 
 
 def check_positive(name: str, value: int) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gendkit.device import Dtype
 from gendkit.errors import InvalidArgument, WrongBackbone
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import BATCH, batches, load
-from gendkit.model.device import Dtype
 from gendkit.model.kinds import need_layer_norms
 from gendkit.model.shared import SharedBackbone
 from gendkit.plugin.specs import Preprocessing
@@ -98,7 +98,7 @@ class Ensemble:
     def opinions(self, crops: Iterable[NDArray[np.uint8]], *, batch_size: int = BATCH) -> Opinions:
         """Score RGB uint8 crops (H, W, 3) of any sizes; errors as for `Detector.outputs`."""
         parts = [np.empty((len(self.members), 0), np.float32)]
-        for pixels in batches(crops, self.preprocessing, batch_size):
+        for pixels in batches(crops, self.preprocessing, batch_size, device=self.members[0].device):
             parts.append(np.stack([member.forward(pixels).score for member in self.members]))
         members = np.concatenate(parts, axis=1)
         return Opinions(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Literal, get_args
 
 from torch import nn
 
+from gendkit.device import on_cpu
 from gendkit.errors import InvalidArgument
 from gendkit.model.adapter import Adapter
 from gendkit.model.gend import write_gend
@@ -49,6 +49,4 @@ def write_model(
         backbone = merged(backbone)
     if layout == "gend":
         return write_gend(path, backbone, adapter, overwrite=overwrite)
-    if {t.device.type for t in backbone.state_dict().values()} != {"cpu"}:
-        backbone = copy.deepcopy(backbone).cpu()
-    return write_onnx(path, backbone, adapter, overwrite=overwrite)
+    return write_onnx(path, on_cpu(backbone), adapter, overwrite=overwrite)

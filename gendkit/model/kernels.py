@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from gendkit.model.device import works_in_parts
+from gendkit.device import works_in_parts
 
 SLOPE = 1.702
 ATTENTION_BYTES, HIDDEN_BYTES = 2 << 20, 8 << 20

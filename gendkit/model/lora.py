@@ -108,6 +108,12 @@ def merged(backbone: nn.Module) -> nn.Module:
     return whole
 
 
+def summed(backbone: nn.Module) -> list[Tensor]:
+    """Return the frozen weights to which each pass adds the product of factors, in float32."""
+    packed = (layer.base_layer for _, layer in _wrappers(backbone))
+    return [m.in_proj_weight for m in packed if isinstance(m, nn.MultiheadAttention)]
+
+
 def _wrappers(backbone: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield the modules that peft put in place of others."""
     for name, module in backbone.named_modules():

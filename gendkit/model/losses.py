@@ -8,7 +8,7 @@ bfloat16 product turns a mean squared distance of .001 into 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from gendkit.device import exact
 from gendkit.errors import InvalidEmbeddings, InvalidLabels
 from gendkit.plugin.protocols import LossInputs
 
@@ -125,14 +126,14 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
         ctx.save_for_backward(z)
-        with _exact_products(z):
+        with exact(z.device):
             return z @ z.T
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (z,) = ctx.saved_tensors
-        with _exact_products(z):
+        with exact(z.device):
             product: Tensor = (grad + grad.T) @ z
             return product
 
@@ -201,28 +202,3 @@ def _uniformity(gram: Tensor) -> Tensor:
 
 def _full(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
-
-
-@contextmanager
-def _exact_products(z: Tensor) -> Iterator[None]:
-    """Switch autocast and, on CUDA, TF32 off."""
-    tf32 = _no_tf32() if z.device.type == "cuda" else nullcontext()
-    with torch.autocast(z.device.type, enabled=False), tf32:
-        yield
-
-
-@contextmanager
-def _no_tf32() -> Iterator[None]:
-    """Switch TF32 off, by the newer setting where torch has it.
-
-    Once that is in use, torch refuses to read the older one.
-    """
-    matmul = torch.backends.cuda.matmul
-    newer = hasattr(matmul, "fp32_precision")
-    name, off = ("fp32_precision", "ieee") if newer else ("allow_tf32", False)
-    before = getattr(matmul, name)
-    setattr(matmul, name, off)
-    try:
-        yield
-    finally:
-        setattr(matmul, name, before)

@@ -10,6 +10,7 @@ from torch import nn
 from gendkit.errors import InvalidRecipe
 from gendkit.model.backbone import HELD, Held, Seen, norms_of
 from gendkit.model.kernels import again
+from gendkit.model.lora import summed
 from gendkit.plugin.specs import BackboneSpec
 
 ROUNDED = (nn.Linear, nn.Conv2d, nn.MultiheadAttention)
@@ -21,7 +22,8 @@ def hold_frozen(module: nn.Module, spec: BackboneSpec, dtype: torch.dtype, *, kn
 
     Features and gradients are the same to the bit. Layer norms and what else is tuned stay as they
     are, and so do the few frozen numbers that are added or multiplied and not part of a product
-    (class token, positions, layer scales). The hash of the backbone is that from before.
+    (class token, positions, layer scales), nor weights to which low-rank factors are added before
+    the product. The hash of the backbone is that from before.
 
     Parameters
     ----------
@@ -35,10 +37,11 @@ def hold_frozen(module: nn.Module, spec: BackboneSpec, dtype: torch.dtype, *, kn
         The hash of the backbone; see `frozen_hash`.
     """
     norms = {id(p) for p in norms_of(module, spec).values()}
+    wide = norms | {id(p) for p in summed(module)}
     for layer in module.modules():
         if isinstance(layer, ROUNDED):
             for parameter in layer.parameters(recurse=False):
-                if not parameter.requires_grad and id(parameter) not in norms:
+                if not parameter.requires_grad and id(parameter) not in wide:
                     parameter.data = parameter.data.to(dtype)
     frozen = [t for t in (*module.parameters(), *module.buffers()) if id(t) not in norms]
     seen = tuple(Seen.of(t) for t in frozen if not t.requires_grad)

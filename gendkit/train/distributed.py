@@ -17,8 +17,8 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from gendkit.device import of_rank
 from gendkit.errors import GendkitError, InvalidArgument, InvalidRecipe, RankLost
-from gendkit.model.device import of_rank
 from gendkit.optional import require
 
 TIMEOUT = "GENDKIT_RANK_TIMEOUT"
@@ -45,8 +45,7 @@ class World(Protocol):
     def gather(self, features: Tensor) -> Tensor:
         """Join the features (b, D) of all ranks to (size b, D).
 
-        What comes back is `features` itself where there is one rank; else a leaf of the graph,
-        whose gradient `share` cuts.
+        What comes back is a leaf of the graph, whose gradient `share` cuts.
         """
         ...
 
@@ -76,8 +75,8 @@ class Alone:
         """Any batch will do."""
 
     def gather(self, features: Tensor) -> Tensor:
-        """Return the features themselves."""
-        return features
+        """Return the features as a leaf."""
+        return features.detach().requires_grad_()
 
     def share(self, joined: Tensor) -> Tensor:
         """Return all rows."""

@@ -39,7 +39,11 @@ def run_over(
     """
     world = world or Alone()
     loader = Loader(
-        manifest, detector.preprocessing, batch_size=batch_size, share=(world.rank, world.size)
+        manifest,
+        detector.preprocessing,
+        batch_size=batch_size,
+        share=(world.rank, world.size),
+        device=detector.device,
     )
     parts: dict[int, Outputs] = {}
     for batch in loader:

@@ -128,8 +128,11 @@ class Recipe(_Frozen):
     """Inverse strength of that regression's L2 penalty, as in scikit-learn."""
     logit_scale: Positive = 1.0
     """Factor on the logits in training; folded into the head that is kept."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Compute dtype of the encoder. Normalisation, metric terms and head are always float32."""
+    dtype: Literal["float32", "tf32", "bfloat16"] = "bfloat16"
+    """Compute dtype of the encoder; `tf32` is float32 whose products CUDA may round to ten bits.
+
+    Normalisation, metric terms and head are always float32.
+    """
     learning_rate: Positive = 3e-4
     """Peak, for what is tuned of the backbone."""
     head_learning_rate: Positive | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,16 @@ from torch import Tensor, nn
 
 from gendkit.data.loader import Loader
 from gendkit.data.manifest import Manifest
-from gendkit.errors import CorruptCheckpoint, Diverged, InvalidRecipe
+from gendkit.device import can_fuse, compute, products
+from gendkit.errors import CorruptCheckpoint, Diverged
 from gendkit.measure.metrics import METRICS, auroc, video_level
 from gendkit.model.adapter import Adapter, Header
 from gendkit.model.backbone import norms_of
 from gendkit.model.detector import Detector, Outputs
-from gendkit.model.device import compute
 from gendkit.model.head import Head
-from gendkit.model.kinds import LAYER_NORMS
-from gendkit.model.lora import add_factors
 from gendkit.model.losses import normalise, shared_gram
-from gendkit.model.tuned import free, tensors_of
-from gendkit.model.tuning import Tuned, copy_of, norm_layers, norm_types, tune_layer_norms
+from gendkit.model.tuned import tensors_of
+from gendkit.model.tuning import copy_of
 from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import BackboneSpec
 from gendkit.train.distributed import Alone, World
@@ -91,6 +88,7 @@ class Trainer:
             lr=peak,
             betas=recipe.betas,
             weight_decay=recipe.weight_decay,
+            fused=can_fuse(device),
         )
 
     def adapter(self) -> Adapter:
@@ -184,15 +182,15 @@ class Trainer:
         parts = torch.split(pixels, self.recipe.micro_batch or len(pixels))
         whole = len(parts) == 1
         own = self._features(pixels) if whole else self._features_without_graph(parts)
-        features = self.world.gather(own)
+        features = self.world.gather(own)  # a leaf: the loss and the encoder go back each by itself
         total, values = self._loss(features, columns, rows)
         if np.isfinite(values["loss"]):
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]
-            if features is not own and features.grad is not None:
-                self._backward(own, self.world.share(features.grad), parts)
-            elif not whole:
-                self._embed_again(parts, features.grad)
+            if self.tunes and features.grad is not None:
+                grad = self.world.share(features.grad)
+                with products(self.recipe.dtype, self.device):
+                    self._backward(own if whole else None, grad, parts)
             self.world.sum_gradients(self.optimiser.param_groups[0]["params"])
             if not self._gradient_is_finite():
                 return {**values, "gradient": float("nan")}
@@ -206,27 +204,21 @@ class Trainer:
 
     def _features_without_graph(self, parts: Sequence[Tensor]) -> Tensor:
         with torch.no_grad():
-            features = torch.cat([self._features(part) for part in parts])
-        return features.requires_grad_()
+            return torch.cat([self._features(part) for part in parts])
 
-    def _backward(self, own: Tensor, grad: Tensor, parts: Sequence[Tensor]) -> None:
-        """Carry the gradient of this rank's features (b, D) into what is tuned."""
-        if len(parts) > 1:
-            self._embed_again(parts, grad)
-        elif self.tunes:
-            own.backward(grad)  # type: ignore[no-untyped-call]
+    def _backward(self, own: Tensor | None, grad: Tensor, parts: Sequence[Tensor]) -> None:
+        """Carry the gradient of this rank's features (b, D) into what is tuned.
 
-    def _embed_again(self, parts: Sequence[Tensor], grad: Tensor | None) -> None:
-        """Carry the gradient of features (B, D) into what is tuned, a micro-batch at a time.
-
-        The loss needs all features at once, but the gradient of the weights is a sum over crops.
+        Where their graph was not kept, a micro-batch at a time: the loss needs all features at
+        once, but the gradient of the weights is a sum over crops.
 
         References
         ----------
         Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup,
         RepL4NLP 2021.
         """
-        if grad is None or not self.tunes:
+        if own is not None:
+            own.backward(grad)  # type: ignore[no-untyped-call]
             return
         for part, of_part in zip(parts, torch.split(grad, [len(p) for p in parts]), strict=True):
             self._features(part).backward(of_part)  # type: ignore[no-untyped-call]
@@ -301,48 +293,6 @@ class Trainer:
             share=(self.world.rank, self.world.size),
             device=self.device,
         )
-
-
-def tune(backbone: nn.Module, spec: BackboneSpec, recipe: Recipe) -> Tuned:
-    """Free what a recipe tunes of a backbone, and freeze the rest.
-
-    Parameters
-    ----------
-    backbone
-        With the base weights; is put in evaluation mode, and gets low-rank factors if the recipe
-        tunes these.
-    spec
-        Of the backbone.
-    recipe
-        With the kind of tuning.
-
-    Raises
-    ------
-    NothingToTune
-        If there is nothing of that kind.
-    InvalidRecipe
-        If there are fewer layer norms than the recipe tunes.
-    MissingDependency
-        If low-rank factors are tuned and peft is not installed.
-    """
-    if recipe.lora is not None:
-        generator = torch.Generator().manual_seed(recipe.seed)
-        add_factors(backbone, rank=recipe.lora.rank, alpha=recipe.lora.alpha, generator=generator)
-    if recipe.tuning != LAYER_NORMS:
-        return free(backbone, spec, recipe.tuning)
-    types, last = norm_types(spec.norm_classes), recipe.tuned_norms
-    every = tune_layer_norms(backbone, types)
-    if last is None:
-        return every
-    layers = [m for _, m in norm_layers(backbone, types) if list(m.parameters(recurse=False))]
-    if last > len(layers):
-        raise InvalidRecipe(
-            f"tuned_norms is {last}, but {type(backbone).__name__} has {len(layers)} layer norms."
-        )
-    for layer in layers[: len(layers) - last]:
-        layer.requires_grad_(False)
-    tuned = {name: p for name, p in backbone.named_parameters() if p.requires_grad}
-    return replace(every, names=tuple(tuned), numbers=sum(p.numel() for p in tuned.values()))
 
 
 def columns_of(manifest: Manifest) -> dict[str, NDArray[Any]]:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import gendkit as gk
+from gendkit.device import best_device, compute
 from gendkit.errors import (
     InvalidArgument,
     InvalidImage,
@@ -25,7 +26,6 @@ from gendkit.errors import (
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone
 from gendkit.model.detector import Detector, load
-from gendkit.model.device import best_device, compute
 from gendkit.plugin.protocols import Face
 from gendkit.plugin.specs import BackboneSpec, FaceExtractorSpec
 from gendkit.testing.small import DIM, registered, small_backbone
@@ -191,10 +191,10 @@ def test_bfloat16_changes_the_encoder_and_keeps_the_sphere_exact(adapter: Adapte
 
 @pytest.mark.parametrize("dtype", ["float16", "fp32", ""])
 def test_an_unknown_dtype_is_refused(adapter: Adapter, dtype: Any) -> None:
-    with pytest.raises(InvalidRecipe, match="there is float32, bfloat16"):
+    with pytest.raises(InvalidRecipe, match="there is float32, tf32, bfloat16"):
         compute(dtype, "cpu")
     trained = replace(adapter, header=replace(adapter.header, dtype=dtype))
-    with pytest.raises(InvalidRecipe, match="there is float32, bfloat16"):
+    with pytest.raises(InvalidRecipe, match="there is float32, tf32, bfloat16"):
         load(trained, device="cpu")
 
 

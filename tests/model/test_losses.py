@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from gendkit.model.losses import (
     Alignment,
     CrossEntropy,
     Uniformity,
-    _no_tf32,
     alignment,
     normalise,
     shared_gram,
@@ -237,33 +235,6 @@ def test_what_are_no_labels_is_refused_in_one_line(labels: Any) -> None:
     with pytest.raises(InvalidLabels, match="labels") as error:
         alignment(sphere(2, 3), labels)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.skipif(
-    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch has no fp32_precision"
-)
-@pytest.mark.parametrize("before", ["tf32", "ieee", "none"])
-def test_tf32_is_off_only_inside_by_the_newer_setting(before: str) -> None:
-    matmul = torch.backends.cuda.matmul
-    found = matmul.fp32_precision
-    try:
-        matmul.fp32_precision = before
-        with _no_tf32():
-            assert matmul.fp32_precision == "ieee"
-        assert matmul.fp32_precision == before
-    finally:
-        matmul.fp32_precision = found
-
-
-@pytest.mark.parametrize("before", [True, False])
-def test_tf32_is_off_only_inside_by_the_older_setting(
-    monkeypatch: pytest.MonkeyPatch, before: bool
-) -> None:
-    older = SimpleNamespace(allow_tf32=before)
-    monkeypatch.setattr(torch.backends.cuda, "matmul", older)
-    with _no_tf32():
-        assert vars(older) == {"allow_tf32": False}
-    assert vars(older) == {"allow_tf32": before}
 
 
 @pytest.mark.gpu

@@ -10,16 +10,18 @@ import torch
 from torch import Tensor, nn
 
 import gendkit as gk
+from gendkit.device import compute
 from gendkit.errors import InvalidArgument, InvalidRecipe, WrongBackbone
 from gendkit.model.adapter import Adapter, header_of
 from gendkit.model.backbone import build_backbone, frozen_hash, norms_of
 from gendkit.model.detector import Detector
-from gendkit.model.device import compute
 from gendkit.model.memory import hold_frozen, recompute_blocks
 from gendkit.model.towers import clip_tower
 from gendkit.model.tuning import copy_of, norm_parameters, tune_layer_norms
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec
+from gendkit.train.build import tune
+from gendkit.train.recipe import Recipe
 
 SIZES = {
     "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 8, "num_attention_heads": 4,
@@ -61,6 +63,38 @@ def test_rounding_weights_once_changes_no_bit_of_a_step(name: str) -> None:
     assert before[1].keys() == after[1].keys()
     assert all(torch.equal(before[1][n], after[1][n]) for n in before[1])
     assert frozen_hash(module, spec) == known
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["bitfit", "lora"])
+def test_nor_does_it_where_something_else_is_tuned(name: str, kind: str) -> None:
+    torch.manual_seed(0)
+    spec = plugins().spec("backbone", name)
+    module = build_backbone(spec, pretrained=False, depth=2)
+    known = frozen_hash(module, spec)
+    tune(module, spec, Recipe.of(kind, backbone=name))
+    tuned = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    with torch.no_grad():
+        for parameter in tuned.values():  # a product of factors is 0 at first
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    pixels, direction = torch.randn(1, 3, 224, 224), torch.randn(spec.dim)
+
+    def step() -> list[Tensor]:
+        with compute("bfloat16", "cpu"):
+            features = module(pixels)
+        (features.float() @ direction).sum().backward()
+        found = [features.detach(), *(p.grad for p in tuned.values() if p.grad is not None)]
+        module.zero_grad()
+        return found
+
+    before = step()
+    hold_frozen(module, spec, torch.bfloat16, known=known)
+    after = step()
+    assert len(before) == len(after) > 4
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    every = list(module.parameters())
+    narrow = sum(p.numel() for p in every if p.dtype == torch.bfloat16)
+    assert narrow > 0.7 * sum(p.numel() for p in every)
 
 
 @pytest.mark.parametrize("name", NAMES)

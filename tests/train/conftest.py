@@ -65,13 +65,20 @@ def recipe() -> Recipe:
 def fit(recipe: Recipe, sets: Sets) -> Fit:
     """Train the tiny recipe, changed, on the small crops."""
 
-    def run(*, out: Path | None = None, overwrite: bool = False, **changes: Any) -> Run:
+    def run(
+        *,
+        out: Path | None = None,
+        overwrite: bool = False,
+        compile: bool = False,
+        **changes: Any,
+    ) -> Run:
         return gk.fit(
             Recipe.of(recipe, **changes),
             sets.train,
             sets.validation,
             out=out,
             overwrite=overwrite,
+            compile=compile,
             device="cpu",
             progress=lambda *_: None,
         )

@@ -23,9 +23,10 @@ from gendkit.model.losses import alignment
 from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import LossSpec
 from gendkit.testing.small import SIDE, registered, small_backbone
+from gendkit.train.build import tune
 from gendkit.train.distributed import World, joined
 from gendkit.train.recipe import Recipe
-from gendkit.train.trainer import Trainer, tune
+from gendkit.train.trainer import Trainer
 
 BATCH, STEPS = 8, 3
 LOSSES = {"cross-entropy": 1.0, "uniformity": 0.5, "alignment": 0.1, "within-pairs": 0.3}

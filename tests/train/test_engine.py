@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -307,3 +308,22 @@ def test_manifests_may_be_given_by_their_folders(recipe: Recipe, sets: Sets, fit
     folders = sets.train.root, str(sets.validation.root)
     by_path = gk.fit(recipe, *folders, device="cpu", progress=silent)
     assert by_path.adapter.hash == fit().adapter.hash
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_compiled_run_differs_in_the_last_bits_and_says_so(fit: Fit, recompute: bool) -> None:
+    one = fit(recompute=recompute)
+    other = fit(recompute=recompute, compile=True)
+    assert (one.record["compiled"], other.record["compiled"]) == (False, True)
+    for name, tensor in tensors(one).items():
+        torch.testing.assert_close(tensors(other)[name], tensor, rtol=0, atol=1e-4)
+    assert other.adapter.tuned.keys() == one.adapter.tuned.keys()
+
+
+@pytest.mark.slow
+def test_a_compiled_backbone_can_be_exported_and_loaded(fit: Fit, tmp_path: Path) -> None:
+    run = fit(compile=True, out=tmp_path / "run")
+    path = run.detector.export(tmp_path / "a.onnx", layout="onnx")
+    assert path.stat().st_size > 1000
+    assert gk.load(tmp_path / "run", device="cpu").adapter.hash == run.adapter.hash

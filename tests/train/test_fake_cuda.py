@@ -18,8 +18,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from gendkit.device import compute
 from gendkit.model.backbone import build_backbone
-from gendkit.model.device import compute
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise, shared_gram
 from gendkit.model.tuning import norm_layers, norm_types
@@ -27,9 +27,9 @@ from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import LossSpec
 from gendkit.testing.small import DIM, SIDE, registered, small_backbone
+from gendkit.train.build import tune
 from gendkit.train.losses import build_losses
 from gendkit.train.recipe import PRESETS, Recipe
-from gendkit.train.trainer import tune
 
 BATCH, DEPTH = 4, 2
 

@@ -39,6 +39,7 @@ from gendkit.train.recipe import Kind, Recipe
 
 from .conftest import Fit, Sets
 
+HELD = ("layer-norms", "bitfit", "lora")
 OTHER: tuple[Kind, ...] = ("bitfit", "lora", "full")
 HEAD = 2 * DIM + 2
 NUMBERS = {"bitfit": 768, "lora": 2 * 8 * (DIM + 3 * DIM), "full": 32_224}
@@ -285,7 +286,7 @@ def test_lora_without_peft_says_what_to_install_before_weights_are_loaded(
     fit: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    monkeypatch.setattr("gendkit.train.engine.build_backbone", None)
+    monkeypatch.setattr("gendkit.train.build.build_backbone", None)
     with pytest.raises(MissingDependency, match=r'peft is not installed; run: .*"gendkit\[lora\]"'):
         fit(tuning="lora")
 
@@ -322,3 +323,19 @@ def test_lora_needs_an_attention_that_it_knows(fit: Fit, monkeypatch: pytest.Mon
     monkeypatch.setattr("gendkit.model.lora._projections", dict)
     with pytest.raises(NothingToTune, match="no attention of a type that lora knows"):
         fit(tuning="lora")
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_in_bfloat16_frozen_weights_are_held_once_with_the_same_result(
+    kind: str, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = fit(tuning=kind, dtype="bfloat16")
+    monkeypatch.setattr("gendkit.train.build.hold_frozen", lambda *_, **__: None)
+    other = fit(tuning=kind, dtype="bfloat16")
+    narrow, wide = (
+        [p for p in run.detector.backbone.parameters() if p.dtype == torch.bfloat16]
+        for run in (one, other)
+    )
+    assert len(narrow) > 4
+    assert not wide
+    assert one.adapter.hash == other.adapter.hash

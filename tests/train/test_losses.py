@@ -122,7 +122,7 @@ def test_a_run_records_and_repeats_the_options(fit: Fit, tmp_path: Path) -> None
 def test_an_option_that_cannot_be_is_told_before_weights_are_loaded(
     fit: Fit, losses: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gendkit.train.engine.build_backbone", None)
+    monkeypatch.setattr("gendkit.train.build.build_backbone", None)
     with pytest.raises(InvalidOption, match=words) as caught:
         fit(losses=losses)
     assert "\n" not in str(caught.value)

@@ -13,8 +13,8 @@ import gendkit as gk
 from gendkit.errors import InvalidRecipe, MissingMedia
 from gendkit.model.backbone import build_backbone
 from gendkit.plugin.manager import plugins
+from gendkit.train.build import tune
 from gendkit.train.recipe import PRESETS, Lora, LossTerm, Recipe, Selection
-from gendkit.train.trainer import tune
 
 from .conftest import Sets
 

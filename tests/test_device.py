@@ -1,0 +1,182 @@
+"""One module knows devices: what it sets is set back, and no other module asks."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gendkit
+from gendkit import device
+from gendkit.device import Dtype, Mover, compute, exact, on_cpu, products
+from gendkit.errors import InvalidArgument
+from gendkit.train.recipe import Recipe
+
+PACKAGE = Path(gendkit.__file__).parent
+ASKS = {"is_available", "is_cuda", "is_mps", "is_cpu"}
+KNOWN = {"cuda", "mps", "cpu"}
+
+
+def questions(source: str) -> Iterator[int]:
+    """Yield lines of a source that ask which device there is."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr in ASKS:
+            yield node.lineno
+        if isinstance(node, ast.Compare):
+            for part in (node.left, *node.comparators):
+                if any(isinstance(n, ast.Constant) and n.value in KNOWN for n in ast.walk(part)):
+                    yield node.lineno
+
+
+@pytest.mark.parametrize(
+    "path", sorted(p for p in PACKAGE.rglob("*.py") if p.name != "device.py"), ids=lambda p: p.stem
+)
+def test_no_other_module_asks_which_device_there_is(path: Path) -> None:
+    assert list(questions(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ('if x.device.type == "cuda":\n    y()', [1]),
+        ('\nz = a if "mps" != kind else b', [2]),
+        ("while kind in ('cpu', 'mps'): pass", [1]),
+        ("f(torch.cuda.is_available() and x.is_cuda)", [1, 1]),
+        ('usable(device="cpu")', []),
+    ],
+)
+def test_a_question_is_seen(source: str, lines: list[int]) -> None:
+    assert list(questions(source)) == lines
+
+
+@pytest.fixture(params=["newer", "older"])
+def settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Stand-ins of torch's settings, as newer or older versions have them."""
+    if request.param == "newer":
+        matmul, conv = (SimpleNamespace(fp32_precision=v) for v in ("none", "tf32"))
+        monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
+        monkeypatch.setattr(torch.backends, "cudnn", SimpleNamespace(conv=conv))
+        return lambda: (matmul.fp32_precision, conv.fp32_precision)
+    matmul, cudnn = (SimpleNamespace(allow_tf32=v) for v in (False, True))
+    monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
+    monkeypatch.setattr(torch.backends, "cudnn", cudnn)
+    return lambda: (matmul.allow_tf32, cudnn.allow_tf32)
+
+
+@pytest.mark.parametrize("dtype", get_args(Dtype))
+def test_tf32_is_what_the_dtype_says_and_only_inside(dtype: Any, settings: Any) -> None:
+    before = settings()
+    on = dtype == "tf32"
+    with products(dtype, "cuda"):
+        assert settings() in [("tf32" if on else "ieee",) * 2, (on, on)]
+    assert settings() == before
+    with products(dtype, "cpu"):
+        assert settings() == before
+
+
+def test_exact_products_have_neither_autocast_nor_tf32(settings: Any) -> None:
+    x = torch.ones(2, 2)
+    with products("tf32", "cuda"), torch.autocast("cpu", dtype=torch.bfloat16):
+        with exact("cuda"):
+            assert settings() in [("ieee", "ieee"), (False, False)]
+        with exact("cpu"):
+            assert (x @ x).dtype == torch.float32
+        assert settings() in [("tf32", "tf32"), (True, True)]
+        assert (x @ x).dtype == torch.bfloat16
+
+
+def test_torch_has_the_settings_that_are_set() -> None:
+    for of, name, value in device._tf32_settings("ieee"):
+        before = getattr(of, name)
+        with products("float32", "cuda"):
+            assert getattr(of, name) == value
+        assert getattr(of, name) == before
+
+
+def test_a_recipe_may_name_the_dtypes_that_there_are() -> None:
+    assert Recipe.model_fields["dtype"].annotation == Dtype
+
+
+def test_tf32_is_float32_on_the_cpu() -> None:
+    x = torch.randn(8, 8)
+    with compute("tf32", "cpu"):
+        one = x @ x
+    assert torch.equal(one, x @ x)
+
+
+def test_a_batch_for_the_cpu_is_not_copied() -> None:
+    batch = torch.zeros(2, 3, 4, 4)
+    assert Mover("cpu").begin(batch)() is batch
+
+
+class Cuda:
+    """Notes what is asked of CUDA, in order, and computes on the CPU."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: list[str] = []
+        self.side, self.main = self.stream("side"), self.stream("main")
+        monkeypatch.setattr(torch.cuda, "Stream", lambda *_: self.side)
+        monkeypatch.setattr(torch.cuda, "stream", lambda s: nullcontext(self.log.append(s.name)))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: self.main)
+        monkeypatch.setattr(Tensor, "pin_memory", lambda t: self.noted("pin", t))
+        monkeypatch.setattr(Tensor, "to", lambda t, *a, **k: self.noted(f"to {k}", t))
+        monkeypatch.setattr(
+            Tensor, "record_stream", lambda t, s: self.log.append(f"used by {s.name}")
+        )
+
+    def noted(self, what: str, tensor: Tensor) -> Tensor:
+        self.log.append(what)
+        return tensor
+
+    def stream(self, name: str) -> Any:
+        return SimpleNamespace(
+            name=name,
+            record_event=lambda: self.log.append(f"{name} records") or "copied",
+            wait_event=lambda event: self.log.append(f"{name} waits for {event}"),
+        )
+
+
+def test_cuda_copies_from_pinned_memory_beside_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Cuda(monkeypatch)
+    batch = torch.arange(24).reshape(2, 3, 2, 2)
+    take = Mover("cuda").begin(batch)
+    assert cuda.log == ["side", "pin", "to {'non_blocking': True}", "side records"]
+    moved = take()
+    assert cuda.log[4:] == ["main waits for copied", "used by main"]
+    assert torch.equal(moved, batch)
+    assert moved.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.gpu
+def test_a_batch_comes_to_the_gpu_as_it_was() -> None:
+    mover = Mover("cuda")
+    batches = [torch.randn(16, 3, 64, 64) for _ in range(4)]
+    taken = [begun() for begun in [mover.begin(b) for b in batches]]
+    assert all(torch.equal(t.cpu(), b) for t, b in zip(taken, batches, strict=True))
+    assert {t.device.type for t in taken} == {"cuda"}
+
+
+def test_a_module_on_another_device_is_copied_and_left_where_it_is() -> None:
+    here, there = nn.Linear(2, 2), nn.Linear(2, 2, device="meta")
+    assert on_cpu(here) is here
+    with pytest.raises(NotImplementedError, match="meta"):  # it has no numbers to copy
+        on_cpu(there)
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Any) -> Any:
+        def call(*_: Any) -> Tensor:
+            raise RuntimeError("No working C++ compiler found in: (None, 'g++').\nlong story")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", fails)
+    with pytest.raises(InvalidArgument, match=r"for 'cpu' here: No .*\); leave compile out"):
+        device.check_compiler("cpu")
