@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import platform
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -144,6 +145,39 @@ def on_cpu(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module).cpu()
 
 
+def as_input(pixels: Tensor, device: str) -> Tensor:
+    """Return images (B, C, H, W) as an encoder takes them: there, and on CUDA channels last."""
+    pixels = pixels.to(device)
+    if pixels.device.type == "cuda":
+        return pixels.contiguous(memory_format=torch.channels_last)
+    return pixels
+
+
+def wait_for(device: str) -> None:
+    """Wait until a device has computed what it was given."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
+
+
+def peak_bytes(device: str) -> int | None:
+    """Return the most memory in use so far: on CUDA by tensors, on a CPU by the process.
+
+    None where it is not known.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if kind != "cpu" or sys.platform == "win32":
+        return None
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
 class Mover:
     """Copies batches to a device; to CUDA from pinned memory, while it computes.
 
@@ -165,15 +199,14 @@ class Mover:
         Returns
         -------
         callable
-            To be called once, where the images are needed; returns them on the device, on CUDA with
-            channels last. What is then computed waits for the copy, the calling thread does not.
+            To be called once, where the images are needed; returns them on the device. What is then
+            computed waits for the copy, the calling thread does not.
         """
         if self._stream is None:
             moved = batch.to(self.device)
             return lambda: moved
         with torch.cuda.stream(self._stream):
             moved = batch.pin_memory().to(self.device, non_blocking=True)
-            moved = moved.contiguous(memory_format=torch.channels_last)
             copied = self._stream.record_event()
         return partial(self._taken, moved, copied)
 

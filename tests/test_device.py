@@ -12,10 +12,11 @@ from typing import Any, get_args
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import gendkit
 from gendkit import device
-from gendkit.device import Dtype, Mover, compute, exact, on_cpu, products
+from gendkit.device import Dtype, Mover, as_input, compute, exact, on_cpu, products
 from gendkit.errors import InvalidArgument
 from gendkit.train.recipe import Recipe
 
@@ -151,7 +152,23 @@ def test_cuda_copies_from_pinned_memory_beside_its_work(monkeypatch: pytest.Monk
     moved = take()
     assert cuda.log[4:] == ["main waits for copied", "used by main"]
     assert torch.equal(moved, batch)
-    assert moved.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_are_given_to_cuda_channels_last_and_to_the_cpu_as_they_are() -> None:
+    pixels = torch.zeros(2, 3, 4, 4)
+    assert as_input(pixels, "cpu") is pixels
+    with FakeTensorMode():
+        given = as_input(torch.zeros(2, 3, 4, 4), "cuda")
+    assert given.device.type == "cuda"
+    assert given.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_peak_of_memory_rises_with_what_is_held() -> None:
+    before = device.peak_bytes("cpu")
+    if before is None:
+        pytest.skip("this system does not say")
+    assert torch.ones(before).sum() > 0  # four times as many bytes as ever before
+    assert device.peak_bytes("cpu") > 2 * before
 
 
 @pytest.mark.gpu

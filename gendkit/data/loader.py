@@ -6,6 +6,7 @@ What a batch holds depends only on the seed, the epoch and the manifest, not on 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,11 +44,14 @@ class Batch:
         share.
     pairs
         How many are fakes whose target clip's real has a crop here too.
+    waited
+        Seconds that were waited for crops to be read, and made ready, on the host.
     """
 
     rows: NDArray[np.int64]
     pixels: Tensor
     pairs: int
+    waited: float
 
 
 class Loader:
@@ -172,7 +176,9 @@ class Loader:
                     if not ahead:
                         return
                     rows, begun = ahead.popleft()
+                    start = time.perf_counter()
                     stacked = begun.result()()
+                    waited = time.perf_counter() - start
                     if epoch is not None and (augment := BATCHED.get(self.augmentation)):
                         drawn = [draw(self._generator(int(row), epoch)) for row in self._own(rows)]
                         stacked = augment(stacked, drawn)
@@ -180,6 +186,7 @@ class Loader:
                         rows=rows,
                         pixels=normalise_pixels(stacked, self.preprocessing),
                         pairs=self._pairs(rows),
+                        waited=waited,
                     )
             finally:
                 for executor in (pool, joining):

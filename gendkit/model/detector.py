@@ -19,7 +19,7 @@ from gendkit.data.examine import Examined, examine
 from gendkit.data.extractors import build_extractor
 from gendkit.data.media import ORDERS, Order
 from gendkit.data.pixels import to_pixels
-from gendkit.device import DTYPES, Dtype, Mover, compute, usable
+from gendkit.device import DTYPES, Dtype, Mover, as_input, compute, usable
 from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBackbone
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, held
@@ -115,7 +115,7 @@ class Detector:
     def forward(self, pixels: Tensor) -> Outputs:
         """Run a normalised batch (B, 3, S, S)."""
         with compute(self.dtype, self.device):
-            features = self.backbone(pixels.to(self.device))
+            features = self.backbone(as_input(pixels, self.device))
         z = normalise(features)
         logit = self.head(z if self.adapter.header.normalised else features.float())
         return Outputs(

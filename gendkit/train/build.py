@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,7 @@ def build_trainer(
     extraction: Mapping[str, Any] | None = None,
     pretrained: bool = True,
     compile: bool = False,
+    ended: Callable[[str], None] = lambda part: None,
 ) -> tuple[Trainer, Tuned]:
     """Build a recipe's backbone, free what is tuned, and make it ready to be trained.
 
@@ -52,6 +53,8 @@ def build_trainer(
         Whether the weights are the base's, or random ones of which nothing is learned but time.
     compile
         Let torch compile the encoder.
+    ended
+        Called when a part of a step has ended.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def build_trainer(
         hold_frozen(backbone, spec, DTYPES[recipe.dtype], known=header.backbone_hash)
     if compile:
         backbone.compile()
-    return Trainer(recipe, spec, backbone, header, device, world=world), tuned
+    return Trainer(recipe, spec, backbone, header, device, world=world, ended=ended), tuned
 
 
 def tune(backbone: nn.Module, spec: BackboneSpec, recipe: Recipe) -> Tuned:

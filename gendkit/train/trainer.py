@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gendkit.data.loader import Loader
 from gendkit.data.manifest import Manifest
-from gendkit.device import can_fuse, compute, products
+from gendkit.device import as_input, can_fuse, compute, products
 from gendkit.errors import CorruptCheckpoint, Diverged
 from gendkit.measure.metrics import METRICS, auroc, video_level
 from gendkit.model.adapter import Adapter, Header
@@ -32,6 +32,10 @@ from gendkit.train.probe import fit_probe
 from gendkit.train.recipe import Recipe
 
 
+PARTS = ("forward", "losses", "backward", "optimiser")
+"""Of a step. `losses` has the head and their own backward pass in it, `backward` the encoder's."""
+
+
 class Trainer:
     """A backbone on its way from the base weights to an adapter.
 
@@ -49,6 +53,8 @@ class Trainer:
         Where it runs.
     world
         The processes that share each batch.
+    ended
+        Called with the name of each part of a step when it has ended; see `PARTS`.
 
     Raises
     ------
@@ -65,7 +71,9 @@ class Trainer:
         device: str,
         *,
         world: World | None = None,
+        ended: Callable[[str], None] = lambda part: None,
     ) -> None:
+        self.ended = ended
         self.world: World = world or Alone()
         self.recipe, self.spec, self.header, self.device = recipe, spec, header, device
         self.backbone = backbone
@@ -182,24 +190,28 @@ class Trainer:
         parts = torch.split(pixels, self.recipe.micro_batch or len(pixels))
         whole = len(parts) == 1
         own = self._features(pixels) if whole else self._features_without_graph(parts)
+        self.ended("forward")
         features = self.world.gather(own)  # a leaf: the loss and the encoder go back each by itself
         total, values = self._loss(features, columns, rows)
         if np.isfinite(values["loss"]):
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]
+            self.ended("losses")
             if self.tunes and features.grad is not None:
                 grad = self.world.share(features.grad)
                 with products(self.recipe.dtype, self.device):
                     self._backward(own if whole else None, grad, parts)
+            self.ended("backward")
             self.world.sum_gradients(self.optimiser.param_groups[0]["params"])
             if not self._gradient_is_finite():
                 return {**values, "gradient": float("nan")}
             self.optimiser.step()
+            self.ended("optimiser")
         return values
 
     def _features(self, pixels: Tensor) -> Tensor:
         with compute(self.recipe.dtype, self.device):
-            features: Tensor = self.backbone(pixels.to(self.device))
+            features: Tensor = self.backbone(as_input(pixels, self.device))
         return features
 
     def _features_without_graph(self, parts: Sequence[Tensor]) -> Tensor:
