@@ -23,6 +23,7 @@ from gendkit.errors import GendkitError
 
 COMMANDS = {
     "assets": "gendkit.cli.assets:assets",
+    "bench": "gendkit.cli.bench:bench",
     "demo": "gendkit.cli.demo:demo",
     "doctor": "gendkit.cli.doctor:doctor",
     "embed": "gendkit.cli.manifold:embed",

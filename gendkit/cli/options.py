@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from gendkit.data.manifest import Manifest
 
 FOLDER = click.Path(path_type=Path)
 
@@ -64,3 +67,13 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             raise click.UsageError(f"{text!r}: the value is no number, text or list.") from None
     return values
+
+
+def manifest_of(text: str) -> Manifest:
+    """Read MANIFEST, or the rows of one split of it."""
+    from gendkit.data.manifest import SPLITS, Manifest
+
+    path, _, split = text.rpartition(":")
+    if path and split in SPLITS:
+        return Manifest.read(path).in_split(split)
+    return Manifest.read(text)

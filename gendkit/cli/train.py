@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from gendkit.cli.options import DEVICE, OVERWRITE, assignments
+from gendkit.cli.options import DEVICE, OVERWRITE, assignments, manifest_of
 from gendkit.cli.show import show_json, show_table
-
-if TYPE_CHECKING:
-    from gendkit.data.manifest import Manifest
 
 
 @click.command()
@@ -66,7 +62,7 @@ def train(
 
     chosen = Recipe.of(recipe, **assignments(changes))
     new_folder(out, overwrite=overwrite, marker="run.json")  # before torch is loaded
-    sets = _manifest(train_on), _manifest(val)
+    sets = manifest_of(train_on), manifest_of(val)
 
     from gendkit.train.distributed import first_rank
     from gendkit.train.engine import fit
@@ -95,13 +91,3 @@ def train(
     )
     click.echo(f"kept epoch {epoch} (*) in {out / 'adapter.safetensors'}")
     return None
-
-
-def _manifest(text: str) -> Manifest:
-    """Read MANIFEST, or the rows of one split of it."""
-    from gendkit.data.manifest import SPLITS, Manifest
-
-    path, _, split = text.rpartition(":")
-    if path and split in SPLITS:
-        return Manifest.read(path).in_split(split)
-    return Manifest.read(text)

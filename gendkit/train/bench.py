@@ -5,24 +5,27 @@ The steps are those of `fit`, on random weights: what is learned from them is ti
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from gendkit.data.drawn import draw_face
 from gendkit.data.loader import AHEAD, Batch, Loader
 from gendkit.data.manifest import Manifest
 from gendkit.data.png import encode_png
-from gendkit.device import Dtype, compute, device_name, peak_bytes, usable, wait_for
+from gendkit.device import Dtype, as_input, compute, device_name, peak_bytes, usable, wait_for
+from gendkit.errors import InvalidManifest
 from gendkit.model.detector import check_positive
 from gendkit.progress import Progress, silent
 from gendkit.train.build import build_trainer
@@ -33,7 +36,9 @@ FACES, SIDE = 32, 256
 WARM_UP = AHEAD + 1  # the batches that are ready before the first step are among these
 STARVED = 0.05
 PRODUCT_SECONDS, LARGEST = 0.1, 8192
-WAITING, ON_DEVICE = "waiting for crops", "normalising"
+WAITING, NORMALISING = "waiting", "normalising"
+Columns = Mapping[str, NDArray[Any]]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +64,12 @@ class Bench:
     waiting
         Share of the steps' time in which they waited for crops.
     milliseconds
-        Of a step's parts, waiting for the device after each; see `gendkit.train.trainer.PARTS`.
-        `normalising` has the augmentation in it where that is of whole batches on the device.
+        Of a step's parts, the device being waited for after each: `waiting` for crops,
+        `normalising` (with the augmentation where that is of whole batches on the device) and
+        `gendkit.train.trainer.PARTS`.
     flops_per_image
-        Operations of products in one step, a multiplication and an addition counted as two.
+        Operations of products in an image's passes through the encoder, a multiplication and an
+        addition counted as two.
     flops, machine_flops
         Such operations a second, of the steps and of a product of two large square matrices.
     peak_bytes
@@ -84,7 +91,7 @@ class Bench:
     images_per_second: float
     loader_images_per_second: float
     waiting: float
-    milliseconds: MappingProxyType[str, float]
+    milliseconds: Mapping[str, float]
     flops_per_image: float
     flops: float
     machine_flops: float
@@ -97,30 +104,47 @@ class Bench:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all values, and `starved`, for a JSON document."""
-        values = {**vars(self), "milliseconds": dict(self.milliseconds)}
-        return {**values, "starved": self.starved}
+        return {**asdict(self), "starved": self.starved}
+
+
+class _Told:
+    """Counts what a progress is told."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def __call__(self, text: str) -> None:
+        self.done += 1
+        self.progress(self.done, self.total, f"bench: {text}")
 
 
 class _Clock:
-    """Sums the time of a step's parts."""
+    """Sums the time of the parts of steps, once it is on."""
 
     def __init__(self, device: str) -> None:
-        self.device, self.on = device, False
-        self.seconds = dict.fromkeys((WAITING, ON_DEVICE, *PARTS), 0.0)
-        self.start()
+        self.device, self.on, self._last = device, False, 0.0
+        self.seconds = dict.fromkeys((WAITING, NORMALISING, *PARTS), 0.0)
 
-    def start(self) -> None:
-        self._last = time.perf_counter()
+    def ended(self, part: str) -> None:
+        """Count the time since the last part ended as this one's."""
+        if self.on:
+            wait_for(self.device)
+            now = time.perf_counter()
+            self.seconds[part] += now - self._last
+            self._last = now
 
-    def ended(self, part: str, *, waited: float = 0.0) -> None:
-        """Count the time since the last part ended, without what was waited, as this part's."""
-        if not self.on:
-            return
-        wait_for(self.device)
-        now = time.perf_counter()
-        self.seconds[part] += now - self._last - waited
-        self.seconds[WAITING] += waited
-        self._last = now
+    def time(
+        self, trainer: Trainer, batches: Iterable[Batch], columns: Columns, told: _Told
+    ) -> None:
+        """Take steps and time their parts."""
+        self.on, self._last = True, time.perf_counter()
+        for batch in batches:
+            self.ended(NORMALISING)
+            self.seconds[NORMALISING] -= batch.waited
+            self.seconds[WAITING] += batch.waited
+            trainer.step(batch.pixels, columns, batch.rows)
+            told("time parts")
+        self.on = False
 
 
 def bench(
@@ -165,44 +189,20 @@ def bench(
     trainer, _ = build_trainer(
         recipe, device=device, pretrained=False, compile=compile, ended=clock.ended
     )
-    with _crops(data, recipe.batch_size * (2 * steps + WARM_UP)) as (manifest, what):
-        size = min(recipe.batch_size, len(manifest))
-        columns, done = columns_of(manifest), _Steps(progress, total=3 * steps + WARM_UP)
-
-        start = time.perf_counter()
-        for _ in islice(_endless(trainer.loader(manifest)), steps):
-            done("read crops")
-        alone = time.perf_counter() - start
-
-        batches = _endless(trainer.loader(manifest))
-        flops = 0
-        for number in range(WARM_UP):
-            batch = next(batches)
-            counter: Any = FlopCounterMode(display=False) if number == 1 else nullcontext()
-            with counter:  # not of the first step, which may be one that is compiled
+    with _crops(data, recipe.batch_size * (2 * steps + WARM_UP)) as (crops, what):
+        size = min(recipe.batch_size, len(crops))
+        told = _Told(progress, 3 * steps + WARM_UP)
+        alone = _seconds_of_loader(trainer, crops, steps, told)
+        with contextlib.closing(_endless(trainer.loader(crops))) as batches:
+            columns = columns_of(crops)
+            for batch in islice(batches, WARM_UP):
                 trainer.step(batch.pixels, columns, batch.rows)
-            if number == 1:
-                flops = counter.get_total_flops()
-            done("warm up")
-        wait_for(device)
-
-        waited, start = 0.0, time.perf_counter()
-        for batch in islice(batches, steps):
-            trainer.step(batch.pixels, columns, batch.rows)
-            waited += batch.waited
-            done("train")
-        wait_for(device)
-        whole = time.perf_counter() - start
-        peak = peak_bytes(device)
-
-        clock.on = True
-        clock.start()
-        for batch in islice(batches, steps):
-            clock.ended(ON_DEVICE, waited=batch.waited)
-            trainer.step(batch.pixels, columns, batch.rows)
-            done("time parts")
-            clock.start()
-        batches.close()
+                told("warm up")
+            whole, waited = _seconds_of_steps(trainer, islice(batches, steps), columns, told)
+            peak = peak_bytes(device)
+            clock.time(trainer, islice(batches, steps), columns, told)
+    flops = _flops_of_image(trainer)
+    speed = steps * size / whole
     return Bench(
         recipe=recipe.name,
         backbone=trainer.spec.name,
@@ -216,14 +216,113 @@ def bench(
         compiled=compile,
         crops=what,
         steps=steps,
-        images_per_second=steps * size / whole,
+        images_per_second=speed,
         loader_images_per_second=steps * size / alone,
         waiting=waited / whole,
-        milliseconds=MappingProxyType(
-            {part: 1000 * seconds / steps for part, seconds in clock.seconds.items()}
-        ),
-        flops_per_image=flops / size,
-        flops=flops * steps / whole,
+        milliseconds={part: 1000 * spent / steps for part, spent in clock.seconds.items()},
+        flops_per_image=flops,
+        flops=flops * speed,
         machine_flops=product_flops(device, recipe.dtype),
         peak_bytes=peak,
     )
+
+
+def product_flops(device: str, dtype: Dtype) -> float:
+    """Return the operations a second of a product of two large square matrices.
+
+    They are doubled in size until a product takes a tenth of a second, up to 8192 x 8192; the
+    fastest of five is taken.
+    """
+    side, seconds = 512, 0.0
+    while seconds < PRODUCT_SECONDS and side < LARGEST:
+        side *= 2
+        a, b = (torch.randn(side, side, device=device) for _ in range(2))
+        with torch.inference_mode(), compute(dtype, device):
+            a, b = (a.bfloat16(), b.bfloat16()) if dtype == "bfloat16" else (a, b)
+            product = partial(torch.matmul, a, b)
+            seconds = min(_seconds(product, device) for _ in range(5))
+    return 2 * side**3 / seconds
+
+
+def _seconds(call: Callable[[], object], device: str) -> float:
+    wait_for(device)
+    start = time.perf_counter()
+    call()
+    wait_for(device)
+    return time.perf_counter() - start
+
+
+def _seconds_of_loader(trainer: Trainer, crops: Manifest, steps: int, told: _Told) -> float:
+    start = time.perf_counter()
+    with contextlib.closing(_endless(trainer.loader(crops))) as batches:
+        for _ in islice(batches, steps):
+            told("load")
+    wait_for(trainer.device)
+    return time.perf_counter() - start
+
+
+def _seconds_of_steps(
+    trainer: Trainer, batches: Iterable[Batch], columns: Columns, told: _Told
+) -> tuple[float, float]:
+    """Return what the steps took, and how much of it they waited for crops."""
+    wait_for(trainer.device)
+    waited, start = 0.0, time.perf_counter()
+    for batch in batches:
+        trainer.step(batch.pixels, columns, batch.rows)
+        waited += batch.waited
+        told("train")
+    wait_for(trainer.device)
+    return time.perf_counter() - start, waited
+
+
+def _flops_of_image(trainer: Trainer) -> float:
+    """Count the operations of products in an image's passes through the encoder."""
+    side = trainer.header.preprocessing.size
+    pixels = as_input(torch.zeros(1, 3, side, side), trainer.device)
+    aten: Any = torch.ops.aten
+    on_cpu = {  # which torch itself leaves out
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
+        with compute(trainer.recipe.dtype, trainer.device):
+            features = trainer.backbone.forward(pixels)  # not the compiled form of it
+        if features.requires_grad:
+            features.float().sum().backward()
+    trainer.optimiser.zero_grad()
+    return float(counter.get_total_flops())
+
+
+def _attention(q: Shape, k: Shape, v: Shape, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(q, k, v))  # type: ignore[no-untyped-call]
+
+
+def _attention_backward(grad: Shape, q: Shape, k: Shape, v: Shape, *_: Any, **__: Any) -> int:
+    return int(sdpa_backward_flop_count(grad, q, k, v))
+
+
+def _endless(loader: Loader) -> Generator[Batch]:
+    for number in count():
+        yield from loader.epoch(number)
+
+
+@contextmanager
+def _crops(data: str | Path | Manifest | None, most: int) -> Iterator[tuple[Manifest, str]]:
+    """Yield crops to train on, and what they are in words."""
+    if data is not None:
+        crops = data if isinstance(data, Manifest) else Manifest.read(data)
+        crops = crops.faces()
+        if not len(crops):
+            raise InvalidManifest("the manifest has no face crop; nothing can be timed.")
+        what = f"{len(crops)} crops{', packed' if crops.packed else ''}"
+        yield crops, what
+        return
+    with TemporaryDirectory() as folder:
+        for number in range(FACES):
+            face = draw_face(identity=number, clip=0, size=SIDE).image
+            Path(folder, f"{number}.png").write_bytes(encode_png(face))
+        rows = [
+            {"sample": str(i), "path": f"{i % FACES}.png", "label": i % 2, "video": str(i)}
+            for i in range(most)
+        ]
+        yield Manifest.from_rows(rows, Path(folder)), f"{FACES} drawn faces, PNG"

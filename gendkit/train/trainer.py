@@ -31,7 +31,6 @@ from gendkit.train.outputs import run_over
 from gendkit.train.probe import fit_probe
 from gendkit.train.recipe import Recipe
 
-
 PARTS = ("forward", "losses", "backward", "optimiser")
 """Of a step. `losses` has the head and their own backward pass in it, `backward` the encoder's."""
 
