@@ -298,7 +298,7 @@ def _attention(q: Shape, k: Shape, v: Shape, *_: Any, **__: Any) -> int:
 
 
 def _attention_backward(grad: Shape, q: Shape, k: Shape, v: Shape, *_: Any, **__: Any) -> int:
-    return int(sdpa_backward_flop_count(grad, q, k, v))
+    return int(sdpa_backward_flop_count(grad, q, k, v))  # type: ignore[no-untyped-call]
 
 
 def _endless(loader: Loader) -> Generator[Batch]:
