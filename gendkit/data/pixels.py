@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from gendkit.data.resample import resample
 from gendkit.errors import InvalidImage
 from gendkit.plugin.specs import Preprocessing
-
-_MODES = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 def check_crop(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -33,22 +31,21 @@ def check_crop(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def resize(crop: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
-    """Resize a crop (H, W, 3) to the input size, uint8 (3, S, S), with Pillow's antialiasing.
+    """Resize a crop (H, W, 3) to the input size, uint8 (3, S, S), as Pillow does, antialiased.
 
     Pillow is what the pretrained encoders were fed with; other resamplers differ by grey levels.
     """
-    size = preprocessing.size
-    mode = _MODES[preprocessing.interpolation]
-    picture = Image.fromarray(np.ascontiguousarray(check_crop(crop)))
+    image, size = check_crop(crop), preprocessing.size
+    height, width = image.shape[:2]
     if preprocessing.resize == "squash":
-        picture = picture.resize((size, size), mode)
+        width = height = size
     else:
-        short = min(picture.size)
-        width, height = (int(size * side / short) for side in picture.size)
-        left, top = round((width - size) / 2), round((height - size) / 2)
-        picture = picture.resize((width, height), mode)
-        picture = picture.crop((left, top, left + size, top + size))
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        short = min(width, height)
+        width, height = int(size * width / short), int(size * height / short)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    box = left, top, left + size, top + size
+    resized = resample(image, (width, height), box, preprocessing.interpolation)
+    return torch.from_numpy(resized).permute(2, 0, 1)
 
 
 def to_pixels(crops: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) -> Tensor:
