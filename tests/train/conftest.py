@@ -12,7 +12,9 @@ import pytest
 import gendkit as gk
 from gendkit.builtin.run_log import log_paths
 from gendkit.data.manifest import Manifest
+from gendkit.progress import silent
 from gendkit.testing.small import registered, small_backbone, small_crops
+from gendkit.train.checkpoint import checkpoint_path
 from gendkit.train.engine import Run
 from gendkit.train.recipe import Recipe
 
@@ -84,6 +86,28 @@ def fit(recipe: Recipe, sets: Sets) -> Fit:
         )
 
     return run
+
+
+class Interrupted(Exception):
+    """What ends a run in these tests where no process needs to die."""
+
+
+def trained(recipe: Recipe, sets: Sets, **options: Any) -> Run:
+    return gk.fit(
+        recipe, sets.train, sets.validation, device="cpu", **{"progress": silent, **options}
+    )
+
+
+def interrupted(recipe: Recipe, sets: Sets, out: Path, *, after: int, **options: Any) -> Path:
+    """Begin a run, end it after a step, and return the place of its checkpoint."""
+
+    def stop(done: int, total: int, text: str) -> None:
+        if done == after:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        trained(recipe, sets, out=out, progress=stop, **options)
+    return checkpoint_path(out)
 
 
 def left(folder: Path) -> list[str]:

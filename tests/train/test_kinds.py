@@ -31,13 +31,11 @@ from gendkit.model.hub import card, write_repo
 from gendkit.model.kinds import WORDS
 from gendkit.model.shared import SharedBackbone
 from gendkit.plugin.manager import plugins
-from gendkit.progress import silent
 from gendkit.testing.small import DIM, small_backbone
-from gendkit.train.checkpoint import checkpoint_path
 from gendkit.train.engine import Run, run_over
 from gendkit.train.recipe import Kind, Recipe
 
-from .conftest import Fit, Sets
+from .conftest import Fit, Sets, interrupted, trained
 
 HELD = ("layer-norms", "bitfit", "lora")
 OTHER: tuple[Kind, ...] = ("bitfit", "lora", "full")
@@ -164,18 +162,8 @@ def test_a_run_of_any_kind_is_resumed_to_the_bit(
     fit: Fit, recipe: Recipe, sets: Sets, tmp_path: Path, kind: str
 ) -> None:
     changed, out = Recipe.of(recipe, tuning=kind, micro_batch=5), tmp_path / "run"
-
-    def stop(done: int, total: int, text: str) -> None:
-        if done == 6:
-            raise KeyboardInterrupt
-
-    def train(**options: Any) -> Run:
-        return gk.fit(changed, sets.train, sets.validation, device="cpu", **options)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(out=out, progress=stop, checkpoint_every=5)
-    assert checkpoint_path(out).exists()
-    resumed = train(out=out, progress=silent, resume=True)
+    assert interrupted(changed, sets, out, after=6, checkpoint_every=5).exists()
+    resumed = trained(changed, sets, out=out, resume=True)
     assert resumed.record["resumed"] == [5]
     whole = fit(tuning=kind, micro_batch=5)
     assert resumed.adapter.hash == whole.adapter.hash

@@ -14,14 +14,12 @@ from gendkit.errors import InvalidOption, PluginError, UnknownPart
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import LossSpec
-from gendkit.progress import silent
 from gendkit.testing.small import DIM
-from gendkit.train.checkpoint import Checkpoint, checkpoint_path
-from gendkit.train.engine import Run
+from gendkit.train.checkpoint import Checkpoint
 from gendkit.train.losses import build_losses
 from gendkit.train.recipe import LossTerm, Recipe
 
-from .conftest import Fit, Sets
+from .conftest import Fit, Sets, interrupted, trained
 
 
 class Centres(nn.Module):
@@ -152,21 +150,11 @@ def test_a_loss_with_weights_is_resumed_to_the_bit(
 ) -> None:
     losses = {"cross-entropy": 1.0, "centres": 1.0}
     changed, out = Recipe.of(recipe, losses=losses), tmp_path / "run"
-
-    def stop(done: int, total: int, text: str) -> None:
-        if done == 6:
-            raise KeyboardInterrupt
-
-    def train(**options: Any) -> Run:
-        return gk.fit(changed, sets.train, sets.validation, device="cpu", **options)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(out=out, progress=stop, checkpoint_every=5)
-    kept = Checkpoint.read(checkpoint_path(out)).state
+    kept = Checkpoint.read(interrupted(changed, sets, out, after=6, checkpoint_every=5)).state
     assert {n for n in kept if n.startswith("losses/")} == {
         "losses/centres/centres", "losses/centres/fixed", "losses/centres/calls"
     }  # fmt: skip
-    resumed = train(out=out, progress=silent, resume=True)
+    resumed = trained(changed, sets, out=out, resume=True)
     one = built[-1]
     whole = fit(losses=losses)
     other = built[-1]

@@ -32,13 +32,12 @@ from gendkit.errors import (
 from gendkit.output import part_of
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import LossSpec
-from gendkit.progress import silent
 from gendkit.testing.small import registered, small_backbone
 from gendkit.train.checkpoint import Checkpoint, checkpoint_path
 from gendkit.train.engine import ADAPTER, RUN, Run
 from gendkit.train.recipe import Recipe
 
-from .conftest import Sets, left
+from .conftest import Sets, interrupted, left, trained
 
 EPOCHS, STEPS = 3, 4
 CHILD = """
@@ -77,10 +76,6 @@ with registered(small_backbone()):
 """
 
 
-class Interrupted(Exception):
-    """What ends a run in these tests where no process needs to die."""
-
-
 @pytest.fixture
 def recipe(recipe: Recipe) -> Recipe:
     """Three epochs of four steps, of which the best is not the last."""
@@ -98,26 +93,8 @@ def whole(recipe: Recipe, sets: Sets, wholes: dict[str, Run]) -> Run:
     """The run that was not interrupted."""
     key = recipe.to_yaml()
     if key not in wholes:
-        wholes[key] = run(recipe, sets)
+        wholes[key] = trained(recipe, sets)
     return wholes[key]
-
-
-def run(recipe: Recipe, sets: Sets, **options: Any) -> Run:
-    return gk.fit(
-        recipe, sets.train, sets.validation, device="cpu", **{"progress": silent, **options}
-    )
-
-
-def interrupted(recipe: Recipe, sets: Sets, out: Path, *, after: int, **options: Any) -> Path:
-    """Begin a run, end it after a step, and return the place of its checkpoint."""
-
-    def stop(done: int, total: int, text: str) -> None:
-        if done == after:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
-        run(recipe, sets, out=out, progress=stop, **options)
-    return checkpoint_path(out)
 
 
 def same(one: Run, other: Run) -> bool:
@@ -158,7 +135,7 @@ def test_a_run_killed_at_any_step_and_resumed_is_the_same_to_the_bit(
     )
     assert child.returncode == -signal.SIGKILL, child.stderr
     assert not out.exists()
-    resumed = run(recipe, sets, out=out, resume=True)
+    resumed = trained(recipe, sets, out=out, resume=True)
     assert same(resumed, whole)
     whole.adapter.write(tmp_path / ADAPTER)
     assert (out / ADAPTER).read_bytes() == (tmp_path / ADAPTER).read_bytes()
@@ -168,7 +145,7 @@ def test_a_run_killed_at_any_step_and_resumed_is_the_same_to_the_bit(
 def test_a_run_that_is_not_there_begins_and_says_so(
     recipe: Recipe, sets: Sets, whole: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert same(run(recipe, sets, out=tmp_path / "run", resume=True), whole)
+    assert same(trained(recipe, sets, out=tmp_path / "run", resume=True), whole)
     assert "there is no checkpoint at" in caplog.text
 
 
@@ -177,7 +154,7 @@ def test_a_run_can_be_taken_up_after_every_step(
     recipe: Recipe, sets: Sets, whole: Run, tmp_path: Path, after: int
 ) -> None:
     interrupted(recipe, sets, tmp_path / "run", after=after, checkpoint_every=1)
-    resumed = run(recipe, sets, out=tmp_path / "run", resume=True)
+    resumed = trained(recipe, sets, out=tmp_path / "run", resume=True)
     assert same(resumed, whole)
     assert resumed.record["resumed"] == ([after - 1] if after > 1 else [])
 
@@ -188,7 +165,7 @@ def test_a_run_may_be_resumed_more_than_once_and_says_where(
     out = tmp_path / "run"
     interrupted(recipe, sets, out, after=4, checkpoint_every=1)
     interrupted(recipe, sets, out, after=9, checkpoint_every=2, resume=True)
-    resumed = run(recipe, sets, out=out, resume=True)
+    resumed = trained(recipe, sets, out=out, resume=True)
     assert same(resumed, whole)
     assert json.loads((out / RUN).read_text())["resumed"] == [3, 8]
 
@@ -196,7 +173,7 @@ def test_a_run_may_be_resumed_more_than_once_and_says_where(
 def test_only_the_steps_that_are_left_are_taken(recipe: Recipe, sets: Sets, tmp_path: Path) -> None:
     interrupted(recipe, sets, tmp_path / "run", after=7)
     told: list[int] = []
-    run(
+    trained(
         recipe, sets, out=tmp_path / "run", resume=True,
         progress=lambda done, total, text: told.append(done),
     )  # fmt: skip
@@ -220,9 +197,9 @@ def test_runs_of_other_recipes_are_resumed_to_the_bit_too(
 ) -> None:
     other = Recipe.of(recipe, **changes)
     interrupted(other, sets, tmp_path / "run", after=8, checkpoint_every=7)
-    resumed = run(other, sets, out=tmp_path / "run", resume=True)
+    resumed = trained(other, sets, out=tmp_path / "run", resume=True)
     assert resumed.record["resumed"] == [7]
-    assert same(resumed, run(other, sets))
+    assert same(resumed, trained(other, sets))
     if other.selection.metric == "last":
         assert resumed.record["chosen_epoch"] == EPOCHS - 1
 
@@ -232,7 +209,7 @@ def test_a_run_that_ends_well_leaves_no_checkpoint(
 ) -> None:
     there: list[bool] = []
     out = tmp_path / "run"
-    run(recipe, sets, out=out, progress=lambda *_: there.append(checkpoint_path(out).exists()))
+    trained(recipe, sets, out=out, progress=lambda *_: there.append(checkpoint_path(out).exists()))
     assert there == [False] * 4 + [True] * 8
     assert left(tmp_path) == ["run"]
 
@@ -244,9 +221,9 @@ def test_an_interrupted_run_is_not_begun_anew_unasked(
     place = interrupted(recipe, sets, out, after=6)
     before = place.read_bytes()
     with pytest.raises(OutputExists, match=r"was interrupted; go on with --resume, or begin anew"):
-        run(recipe, sets, out=out)
+        trained(recipe, sets, out=out)
     assert place.read_bytes() == before
-    anew = run(recipe, sets, out=out, overwrite=True)
+    anew = trained(recipe, sets, out=out, overwrite=True)
     assert same(anew, whole)
     assert anew.record["resumed"] == []
     assert not place.exists()
@@ -256,12 +233,12 @@ def test_a_run_that_was_to_replace_another_is_resumed_as_such(
     recipe: Recipe, sets: Sets, whole: Run, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    other = run(Recipe.of(recipe, seed=1), sets, out=out).adapter.hash
+    other = trained(Recipe.of(recipe, seed=1), sets, out=out).adapter.hash
     interrupted(recipe, sets, out, after=6, overwrite=True)
     assert gk.Adapter.read(out / ADAPTER).hash == other
     with pytest.raises(OutputExists, match="already holds a run"):
-        run(recipe, sets, out=out, resume=True)
-    assert same(run(recipe, sets, out=out, resume=True, overwrite=True), whole)
+        trained(recipe, sets, out=out, resume=True)
+    assert same(trained(recipe, sets, out=out, resume=True, overwrite=True), whole)
     assert gk.Adapter.read(out / ADAPTER).hash == whole.adapter.hash
 
 
@@ -280,7 +257,7 @@ def test_another_recipe_is_refused_in_one_line(
     place = interrupted(recipe, sets, tmp_path / "run", after=6)
     before = place.read_bytes()
     with pytest.raises(InvalidRecipe, match=words) as error:
-        run(Recipe.of(recipe, **changes), sets, out=tmp_path / "run", resume=True)
+        trained(Recipe.of(recipe, **changes), sets, out=tmp_path / "run", resume=True)
     assert "\n" not in str(error.value)
     assert place.read_bytes() == before
 
@@ -297,14 +274,14 @@ def test_other_crops_are_refused(recipe: Recipe, sets: Sets, tmp_path: Path, col
         table.loc[0, column] = {"label": 1}.get(column, "other")
     other = replace(sets, train=replace(sets.train, table=table))
     with pytest.raises(InvalidManifest, match="begun with other training crops"):
-        run(recipe, other, out=tmp_path / "run", resume=True)
+        trained(recipe, other, out=tmp_path / "run", resume=True)
 
 
 def test_other_validation_crops_are_refused(recipe: Recipe, sets: Sets, tmp_path: Path) -> None:
     interrupted(recipe, sets, tmp_path / "run", after=6)
     fewer = sets.validation.where(sets.validation.table["frame"] < 3)
     with pytest.raises(InvalidManifest, match="begun with other validation crops"):
-        run(recipe, replace(sets, validation=fewer), out=tmp_path / "run", resume=True)
+        trained(recipe, replace(sets, validation=fewer), out=tmp_path / "run", resume=True)
 
 
 def test_another_backbone_of_the_same_name_is_refused(
@@ -315,7 +292,7 @@ def test_another_backbone_of_the_same_name_is_refused(
         registered(small_backbone(seed=1)),
         pytest.raises(WrongBackbone, match="begun with other weights"),
     ):
-        run(recipe, sets, out=tmp_path / "run", resume=True)
+        trained(recipe, sets, out=tmp_path / "run", resume=True)
 
 
 def test_crops_that_moved_with_their_manifest_are_the_same(
@@ -326,7 +303,7 @@ def test_crops_that_moved_with_their_manifest_are_the_same(
     interrupted(recipe, sets, tmp_path / "run", after=6)
     shutil.copytree(sets.train.root, tmp_path / "moved")
     moved = replace(sets, train=gk.Manifest.read(tmp_path / "moved"))
-    assert same(run(recipe, moved, out=tmp_path / "run", resume=True), whole)
+    assert same(trained(recipe, moved, out=tmp_path / "run", resume=True), whole)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "number", "adapter", "format"])
@@ -347,7 +324,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(
         assert changed != content
         place.write_bytes(changed)
     with pytest.raises(CorruptCheckpoint, match="--overwrite begins anew") as error:
-        run(recipe, sets, out=tmp_path / "run", resume=True)
+        trained(recipe, sets, out=tmp_path / "run", resume=True)
     assert "\n" not in str(error.value)
 
 
@@ -388,12 +365,12 @@ def test_a_full_disk_is_one_line_and_the_earlier_checkpoint_survives(
 
     monkeypatch.setattr(Path if call == "open" else os, call, full)
     with pytest.raises(UnwritableOutput, match="No space left on device; the one of step 4") as e:
-        run(recipe, sets, out=out)
+        trained(recipe, sets, out=out)
     monkeypatch.undo()
     assert "\n" not in str(e.value)
     assert left(tmp_path) == [checkpoint_path(out).name]
     assert Checkpoint.read(checkpoint_path(out)).standing.step == 4
-    assert same(run(recipe, sets, out=out, resume=True), whole)
+    assert same(trained(recipe, sets, out=out, resume=True), whole)
 
 
 def test_an_unwritable_folder_is_one_line(
@@ -404,7 +381,7 @@ def test_an_unwritable_folder_is_one_line(
 
     monkeypatch.setattr(os, "replace", refused)
     with pytest.raises(UnwritableOutput, match="Permission denied; there is no earlier one") as e:
-        run(recipe, sets, out=tmp_path / "run")
+        trained(recipe, sets, out=tmp_path / "run")
     assert "\n" not in str(e.value)
     assert left(tmp_path) == []
 
@@ -421,19 +398,19 @@ def test_an_output_that_cannot_be_written_keeps_the_checkpoint(
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UnwritableOutput, match="No space left on device; the one of step 12"):
-        run(recipe, sets, out=out)
+        trained(recipe, sets, out=out)
     monkeypatch.undo()
     told: list[int] = []
-    again = run(recipe, sets, out=out, resume=True, progress=lambda *a: told.append(a[0]))
+    again = trained(recipe, sets, out=out, resume=True, progress=lambda *a: told.append(a[0]))
     assert told == []
     assert same(again, whole)
 
 
 def test_resuming_needs_a_place_and_a_checkpoint_a_step(recipe: Recipe, sets: Sets) -> None:
     with pytest.raises(InvalidArgument, match="give out"):
-        run(recipe, sets, resume=True)
+        trained(recipe, sets, resume=True)
     with pytest.raises(InvalidArgument, match="checkpoint_every is 0"):
-        run(recipe, sets, checkpoint_every=0)
+        trained(recipe, sets, checkpoint_every=0)
 
 
 def poison(at: int, *, gradient: bool) -> LossSpec:
@@ -461,7 +438,7 @@ def test_a_loss_that_turns_nan_names_step_crops_and_the_last_good_checkpoint(
     changed = Recipe.of(recipe, losses={"cross-entropy": 1, "poison": 1}, micro_batch=None)
     out = tmp_path / "run"
     with pytest.raises(Diverged, match=rf"^step {at} has .*nan.*its batch begins with small/") as e:
-        run(changed, sets, out=out)
+        trained(changed, sets, out=out)
     assert "\n" not in str(e.value)
     [note] = e.value.__notes__
     assert note.count("small/") == 8
@@ -481,6 +458,6 @@ def test_scores_that_are_no_numbers_end_the_run_in_one_line(
         recipe, learning_rate=1e30, batch_size=32, epochs=1, warmup_epochs=0, micro_batch=None
     )
     with pytest.raises(Diverged, match="after step 1, the score of validation crop small/") as e:
-        run(steep, sets, out=tmp_path / "run")
+        trained(steep, sets, out=tmp_path / "run")
     assert "\n" not in str(e.value)
     assert left(tmp_path) == []
