@@ -253,6 +253,7 @@ def _seconds(call: Callable[[], object], device: str) -> float:
 
 
 def _seconds_of_loader(trainer: Trainer, crops: Manifest, steps: int, told: _Told) -> float:
+    next(trainer.loader(crops).epoch(0))  # what is compiled at its first use is
     start = time.perf_counter()
     with contextlib.closing(_endless(trainer.loader(crops))) as batches:
         for _ in islice(batches, steps):
