@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
+import os
 import platform
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from gendkit.errors import InvalidArgument, InvalidRecipe
+from gendkit.errors import InvalidArgument, InvalidRecipe, first_line
 
 Dtype = Literal["float32", "tf32", "bfloat16"]
 """`tf32` is float32 but for products on CUDA, whose factors it rounds to ten bits."""
@@ -43,18 +47,31 @@ def usable(device: str | None) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the second
-        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise InvalidArgument(
-            f"device {device!r} cannot be used here: {reason}; leave it out for {best_device()!r}."
+            f"device {device!r} cannot be used here: {first_line(error)}; leave it out for "
+            f"{best_device()!r}."
         ) from None
     return device
 
 
 def device_name(device: str) -> str:
-    """Return what the maker calls a device."""
+    """Return what the maker calls a GPU; of a CPU the kind, where the system says no more."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
+    with suppress(OSError):  # only Linux has it
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return f"{line.partition(':')[2].strip()} ({platform.machine()})"
     return platform.machine()
+
+
+def cores() -> int:
+    """Return how many CPU cores this process has; of ranks on one machine each has its share."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's
 
 
 def compute(dtype: Dtype, device: torch.device | str) -> AbstractContextManager[None]:
@@ -88,19 +105,60 @@ def exact(device: torch.device | str) -> Iterator[None]:
 
 @contextmanager
 def products(dtype: Dtype, device: torch.device | str) -> Iterator[None]:
-    """On CUDA, set whether products and convolutions of float32 may be computed in TF32."""
+    """On CUDA, set whether products and convolutions of float32 may be computed in TF32.
+
+    The setting is the process's: of threads that ask for different ones at the same time, all get
+    what was asked for last.
+    """
     if torch.device(device).type != "cuda":
         yield
         return
-    settings = _tf32_settings("tf32" if dtype == "tf32" else "ieee")
-    before = [getattr(of, name) for of, name, _ in settings]
-    for of, name, value in settings:
-        setattr(of, name, value)
+    asked = _Asked(value="tf32" if dtype == "tf32" else "ieee")
+    _TF32.ask(asked)
     try:
         yield
     finally:
-        for (of, name, _), value in zip(settings, before, strict=True):
-            setattr(of, name, value)
+        _TF32.drop(asked)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    value: Literal["tf32", "ieee"]
+
+
+class _Tf32:
+    """Keeps the setting at what the newest of those that are still there asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: list[_Asked] = []
+        self._before: list[Any] = []
+
+    def ask(self, asked: _Asked) -> None:
+        """Set it, and remember what it was before the first."""
+        with self._lock:
+            if not self._asked:
+                self._before = [getattr(of, name) for of, name, _ in _tf32_settings("ieee")]
+            self._asked.append(asked)
+            self._set(asked.value)
+
+    def drop(self, asked: _Asked) -> None:
+        """Go back to what the newest of the others asked for, or to what was before all."""
+        with self._lock:
+            self._asked.remove(asked)
+            if self._asked:
+                self._set(self._asked[-1].value)
+            else:
+                for (of, name, _), value in zip(_tf32_settings("ieee"), self._before, strict=True):
+                    setattr(of, name, value)
+
+    def _set(self, value: Literal["tf32", "ieee"]) -> None:
+        for of, name, setting in _tf32_settings(value):
+            if getattr(of, name) != setting:
+                setattr(of, name, setting)
+
+
+_TF32 = _Tf32()
 
 
 def _tf32_settings(value: Literal["tf32", "ieee"]) -> list[tuple[Any, str, str | bool]]:
@@ -116,8 +174,14 @@ def _tf32_settings(value: Literal["tf32", "ieee"]) -> list[tuple[Any, str, str |
 
 
 def can_fuse(device: str) -> bool:
-    """Tell whether torch's AdamW moves all weights by one kernel there."""
-    return torch.device(device).type in ("cpu", "cuda")
+    """Tell whether torch's AdamW can move all weights by one kernel there."""
+    weight = torch.zeros(1, device=device, requires_grad=True)
+    weight.grad = torch.zeros_like(weight)
+    try:
+        torch.optim.AdamW([weight], fused=True).step()
+    except RuntimeError:
+        return False
+    return True
 
 
 def check_compiler(device: str) -> None:
@@ -131,9 +195,8 @@ def check_compiler(device: str) -> None:
     try:
         torch.compile(torch.sin)(torch.zeros(2, device=device))
     except Exception as error:  # torch, Triton and the C++ compiler each fail in their own way
-        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise InvalidArgument(
-            f"torch cannot compile for {device!r} here: {reason}; leave compile out."
+            f"torch cannot compile for {device!r} here: {first_line(error)}; leave compile out."
         ) from None
 
 
@@ -162,8 +225,14 @@ def wait_for(device: str) -> None:
         torch.mps.synchronize()
 
 
+def forget_peak(device: str) -> None:
+    """Let `peak_bytes` begin anew, where that can be."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_bytes(device: str) -> int | None:
-    """Return the most memory in use so far: on CUDA by tensors, on a CPU by the process.
+    """Return the most memory in use: on CUDA by tensors, on a CPU by the process since its start.
 
     None where it is not known.
     """
@@ -178,6 +247,12 @@ def peak_bytes(device: str) -> int | None:
     return most if sys.platform == "darwin" else most * 1024
 
 
+@cache
+def _side_stream(device: torch.device) -> Any:
+    """Return the one stream for copies to a device: memory is kept by stream for the next copy."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
 class Mover:
     """Copies batches to a device; to CUDA from pinned memory, while it computes.
 
@@ -189,9 +264,7 @@ class Mover:
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
-        self._stream: Any = None
-        if self.device.type == "cuda":
-            self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        self._stream = _side_stream(self.device) if self.device.type == "cuda" else None
 
     def begin(self, batch: Tensor) -> Callable[[], Tensor]:
         """Begin to copy images (B, C, H, W) from the CPU.

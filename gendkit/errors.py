@@ -115,3 +115,9 @@ class OutputExists(GendkitError):
 
 class UnwritableOutput(GendkitError):
     """An output that cannot be made where it is wanted."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text without its full stop, or the name of its kind."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else type(error).__name__

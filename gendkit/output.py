@@ -53,6 +53,24 @@ def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractCon
     return _written(path.resolve())
 
 
+def check_new_file(path: str | Path, *, overwrite: bool) -> None:
+    """Check before any work that a file may be written.
+
+    Raises
+    ------
+    OutputExists
+        If there is one that may not be replaced, or a folder.
+    UnwritableOutput
+        If it cannot be made where it is wanted.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputExists(f"{path} is a folder; give a file.")
+    if path.exists() and not overwrite:
+        raise OutputExists(f"{path} is already there; give another file, or --overwrite.")
+    _check_parent(path)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file, or replace it, whole or not at all; it is on the disk when this returns.
 
@@ -86,13 +104,13 @@ def part_of(path: Path) -> Path:
 
 
 def _check_parent(path: Path) -> None:
-    """Find out before any work that a folder cannot be made."""
+    """Find out before any work that nothing can be made in a folder."""
     parent = next(p for p in path.absolute().parents if p.exists())
     if not parent.is_dir():
-        raise UnwritableOutput(f"{path} cannot be made: {parent} is a file; give another folder.")
+        raise UnwritableOutput(f"{path} cannot be made: {parent} is a file; give another place.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise UnwritableOutput(
-            f"{path} cannot be made: {parent} may not be written to; give another folder."
+            f"{path} cannot be made: {parent} may not be written to; give another place."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,6 +24,7 @@ from gendkit.train.recipe import Recipe
 PACKAGE = Path(gendkit.__file__).parent
 ASKS = {"is_available", "is_cuda", "is_mps", "is_cpu"}
 KNOWN = {"cuda", "mps", "cpu"}
+METHODS = {"startswith", "removeprefix", "index", "count"}
 
 
 def questions(source: str) -> Iterator[int]:
@@ -30,10 +32,16 @@ def questions(source: str) -> Iterator[int]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and node.attr in ASKS:
             yield node.lineno
+        asked: list[ast.AST] = []
         if isinstance(node, ast.Compare):
-            for part in (node.left, *node.comparators):
-                if any(isinstance(n, ast.Constant) and n.value in KNOWN for n in ast.walk(part)):
-                    yield node.lineno
+            asked = [node.left, *node.comparators]
+        if isinstance(node, ast.MatchValue):
+            asked = [node.value]
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in METHODS:
+            asked = [*node.args]
+        for part in asked:
+            if any(isinstance(n, ast.Constant) and n.value in KNOWN for n in ast.walk(part)):
+                yield node.lineno
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,8 @@ def test_no_other_module_asks_which_device_there_is(path: Path) -> None:
         ('\nz = a if "mps" != kind else b', [2]),
         ("while kind in ('cpu', 'mps'): pass", [1]),
         ("f(torch.cuda.is_available() and x.is_cuda)", [1, 1]),
+        ('a if x.startswith("cuda") else b', [1]),
+        ('match kind:\n    case "mps":\n        y()', [2]),
         ('usable(device="cpu")', []),
     ],
 )
@@ -163,12 +173,62 @@ def test_images_are_given_to_cuda_channels_last_and_to_the_cpu_as_they_are() -> 
     assert given.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_peak_of_memory_rises_with_what_is_held() -> None:
-    before = device.peak_bytes("cpu")
-    if before is None:
-        pytest.skip("this system does not say")
-    assert torch.ones(before).sum() > 0  # four times as many bytes as ever before
-    assert device.peak_bytes("cpu") > 2 * before
+@pytest.mark.skipif(sys.platform == "win32", reason="this system does not say")
+@pytest.mark.parametrize(("system", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_the_peak_of_a_process_is_told_in_bytes(
+    system: str, unit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(ru_maxrss=3_000_000)
+    monkeypatch.setattr("resource.getrusage", lambda whose: usage)
+    monkeypatch.setattr(device.sys, "platform", system)
+    assert device.peak_bytes("cpu") == unit * 3_000_000
+    monkeypatch.setattr(device.sys, "platform", "win32")
+    assert device.peak_bytes("cpu") is None
+
+
+def test_ranks_on_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert device.cores() == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert device.cores() == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
+    assert device.cores() == 1
+
+
+def test_threads_that_leave_in_any_order_leave_the_setting_as_it_was(settings: Any) -> None:
+    before = settings()
+    one, other = products("tf32", "cuda"), products("float32", "cuda")
+    one.__enter__()
+    inside = settings()
+    other.__enter__()
+    assert settings() != inside
+    one.__exit__(None, None, None)
+    assert settings() in [("ieee", "ieee"), (False, False)]
+    other.__exit__(None, None, None)
+    assert settings() == before
+
+
+def test_adamw_is_fused_where_torch_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert device.can_fuse("cpu")
+
+    def refuses(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("fused=True is not for this device")
+
+    monkeypatch.setattr(torch.optim, "AdamW", refuses)
+    assert not device.can_fuse("cpu")
+
+
+def test_a_copy_is_made_only_of_a_module_that_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Linear(2, 2)
+    assert on_cpu(module) is module
+    moved: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "cpu", lambda self: moved.append(self) or self)
+    elsewhere = nn.Linear(2, 2, device="meta")
+    copy = on_cpu(elsewhere)
+    assert moved == [copy]
+    assert copy is not elsewhere
+    assert {p.device.type for p in elsewhere.parameters()} == {"meta"}
 
 
 @pytest.mark.gpu
@@ -178,13 +238,6 @@ def test_a_batch_comes_to_the_gpu_as_it_was() -> None:
     taken = [begun() for begun in [mover.begin(b) for b in batches]]
     assert all(torch.equal(t.cpu(), b) for t, b in zip(taken, batches, strict=True))
     assert {t.device.type for t in taken} == {"cuda"}
-
-
-def test_a_module_on_another_device_is_copied_and_left_where_it_is() -> None:
-    here, there = nn.Linear(2, 2), nn.Linear(2, 2, device="meta")
-    assert on_cpu(here) is here
-    with pytest.raises(NotImplementedError, match="meta"):  # it has no numbers to copy
-        on_cpu(there)
 
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

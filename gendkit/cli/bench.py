@@ -67,7 +67,8 @@ def _show(found: Bench) -> None:
         "recipe": f"{found.recipe}: {found.backbone} at {found.image_size} px, batches of "
         f"{found.batch_size}, {found.dtype}{compiled}",
         "device": f"{found.device}: {found.device_name}, {found.threads} CPU threads",
-        "crops": f"{found.crops}; augmentation {found.augmentation}",
+        "crops": f"{found.crops}{', packed' if found.packed else ''}; augmentation "
+        f"{found.augmentation}; {found.workers} threads read",
         "images": f"{_three(found.images_per_second)} a second; the loader alone gives "
         f"{_three(found.loader_images_per_second)}",
         "products": f"{reached} TFLOP/s, {found.flops / found.machine_flops:.0%} of the {limit} "
@@ -93,10 +94,10 @@ def _verdict(found: Bench) -> str:
     share = f"{found.waiting:.0%} of its time"
     if not found.starved:
         return f"The loader keeps up: a step waits {share} for crops."
-    ways = [] if "packed" in found.crops else ["pack them (gendkit extract --pack)"]
+    ways = [] if found.packed or found.drawn else ["pack them (gendkit extract --pack)"]
     if found.augmentation == "gend":
         ways.append("--set augmentation=gend-batched, which is not the same")
-    ways.append("take a machine with more cores")
+    ways.append("more CPU cores")
     return f"Crops come too slowly: a step waits {share}.\nTo change it: {', or '.join(ways)}."
 
 

@@ -32,8 +32,10 @@ def _device(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     try:
         torch.empty(0, device=value)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the second
-        reason = str(error).strip().splitlines()[0]
-        raise click.BadParameter(f"{value!r} cannot be used here: {reason}") from None
+        from gendkit.errors import first_line
+
+        reason = first_line(error)
+        raise click.BadParameter(f"{value!r} cannot be used here: {reason}.") from None
     return value
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from gendkit.data.extractors import UNBUILT
 from gendkit.data.faces import align_face, largest_face, overlapping_face
 from gendkit.data.media import Facts, Order, frame_order, inspect, walk_frames
-from gendkit.errors import InvalidImage, UnreadableMedia
+from gendkit.errors import InvalidImage, UnreadableMedia, first_line
 from gendkit.plugin.protocols import Clip, Frame
 
 if TYPE_CHECKING:
@@ -282,8 +282,8 @@ def _look(frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | N
         except UNBUILT:
             raise
         except Exception as error:  # one frame of a batch, and code of a plugin
-            text = (str(error) or type(error).__name__).splitlines()[0]
-            return replace(blank, reason=f"the face extractor failed: {text}")
+            reason = f"the face extractor failed: {first_line(error)}"
+            return replace(blank, reason=reason)
         if face is None:
             return replace(blank, reason=OFF_MASK) if faces else blank
         points = rounded_points(face.landmarks)

@@ -22,7 +22,7 @@ from gendkit.data.augment import AUGMENTATIONS, draw
 from gendkit.data.batched import BATCHED
 from gendkit.data.manifest import Manifest
 from gendkit.data.pixels import normalise_pixels, resize
-from gendkit.device import Mover
+from gendkit.device import Mover, cores
 from gendkit.errors import InvalidArgument
 from gendkit.plugin.specs import Preprocessing
 
@@ -76,7 +76,7 @@ class Loader:
     seed
         Of order and augmentation.
     workers
-        Threads that read and augment.
+        Threads that read and augment; None is as many as there are cores.
     share
         Number of this process and of all: of a training batch it loads its even share, of batches
         in order each so many.
@@ -98,7 +98,7 @@ class Loader:
         augmentation: str = "none",
         paired: bool = False,
         seed: int = 0,
-        workers: int = 2,
+        workers: int | None = None,
         share: tuple[int, int] = (0, 1),
         device: str = "cpu",
     ) -> None:
@@ -113,7 +113,7 @@ class Loader:
         self.augmentation = augmentation
         self.paired = paired
         self.seed = seed
-        self.workers = workers
+        self.workers = workers or cores()
         self.share = share
         self.device = device
         self._targets = _targets(manifest)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from gendkit.errors import InvalidLabels, InvalidManifest, MissingMedia
+from gendkit.errors import InvalidLabels, InvalidManifest, MissingMedia, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +150,7 @@ class Manifest:
         try:
             table = parquet.read_table(file)
         except (pyarrow.ArrowException, OSError) as error:
-            raise InvalidManifest(f"{file} is no Parquet manifest: {_line(error)}") from None
+            raise InvalidManifest(f"{file} is no Parquet manifest: {first_line(error)}.") from None
         missing = [name for name in NAMES if name not in table.column_names]
         if missing:
             raise InvalidManifest(f"{file} lacks the columns {', '.join(missing)}.")
@@ -370,7 +370,3 @@ def _schema() -> Any:
         "list": pyarrow.list_(pyarrow.float32()),
     }
     return pyarrow.schema([(c.name, types[c.dtype]) for c in COLUMNS])
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

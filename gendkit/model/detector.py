@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gendkit.data.examine import Examined, examine
 from gendkit.data.extractors import build_extractor
 from gendkit.data.media import ORDERS, Order
-from gendkit.data.pixels import to_pixels
+from gendkit.data.pixels import normalise_pixels, resize
 from gendkit.device import DTYPES, Dtype, Mover, as_input, compute, usable
 from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBackbone
 from gendkit.model.adapter import Adapter
@@ -241,8 +241,8 @@ class Detector:
             If the extra `onnx` is needed and not installed.
         ExportDiffers
             If onnxruntime does not say the same.
-        OutputExists
-            If there is something else.
+        OutputExists, UnwritableOutput
+            If there is something else, or nothing can be written there.
         """
         check_layout(layout)
         if held(self.backbone) is not None:  # rounded: the file shall have them as published
@@ -408,15 +408,15 @@ def batches(
         while batch := list(islice(waiting, batch_size)):
             before, ready = ready, pool.submit(_begun, batch, preprocessing, mover)
             if before is not None:
-                yield before.result()()
+                yield normalise_pixels(before.result()(), preprocessing)
         if ready is not None:
-            yield ready.result()()
+            yield normalise_pixels(ready.result()(), preprocessing)
 
 
 def _begun(
     batch: list[NDArray[np.uint8]], preprocessing: Preprocessing, mover: Mover
 ) -> Callable[[], Tensor]:
-    return mover.begin(to_pixels(batch, preprocessing))
+    return mover.begin(torch.stack([resize(crop, preprocessing) for crop in batch]))
 
 
 def check_positive(name: str, value: int) -> None:

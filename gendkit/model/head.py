@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from gendkit.device import exact
+
 CLASSES = ("real", "fake")
 
 
@@ -43,8 +45,8 @@ class Head(nn.Module):
         return head
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return logits (B, 2), computed in the weights' dtype."""
-        with torch.autocast(z.device.type, enabled=False):
+        """Return logits (B, 2), computed in the weights' dtype without TF32."""
+        with exact(z.device):
             return self.scale * nn.functional.linear(
                 z.to(self.weight.dtype), self.weight, self.bias
             )

@@ -18,14 +18,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gendkit.errors import ExportDiffers, InvalidCheckpoint, OutputExists
+from gendkit.errors import ExportDiffers, InvalidCheckpoint, UnwritableOutput, first_line
 from gendkit.model.adapter import Adapter
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
 from gendkit.optional import require
-from gendkit.output import write_whole
+from gendkit.output import check_new_file, write_whole
 
 OPSET = 18
+LARGEST = (1 << 31) - (1 << 24)
+"""Bytes of weights: a file has less than 2 GiB, with room for the graph."""
 TOLERANCE = 1e-4
 OUTPUTS = ("embedding", "logit", "score")
 BATCHES = (1, 3)
@@ -65,30 +67,41 @@ def write_onnx(
 
     Raises
     ------
-    OutputExists
-        If there is a file, or a folder of that name.
+    OutputExists, UnwritableOutput
+        If there is a file, or a folder of that name, or it cannot be written.
     MissingDependency
         If the extra `onnx` is not installed.
     InvalidCheckpoint
-        If this backbone cannot be expressed in ONNX.
+        If this backbone cannot be expressed in ONNX, is larger than one file of it may be (2 GiB),
+        or onnxruntime does not run it.
     ExportDiffers
         If onnxruntime and torch differ by more than 1e-4 of the largest value (at least 1).
     """
     path = Path(path)
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise OutputExists(f"{path} is already there; give another file, or --overwrite.")
+    check_new_file(path, overwrite=overwrite)
     for module in ("onnxscript", "onnxruntime"):
         require(module, extra="onnx")
     whole = _Whole(backbone, adapter).eval()
+    if (size := sum(t.nbytes for t in whole.state_dict().values())) > LARGEST:
+        raise InvalidCheckpoint(
+            f"its weights are {size / 1e9:.1f} GB, and an ONNX file is at most "
+            f"{LARGEST / 1e9:.1f} GB; export layout gend instead."
+        )
     side = adapter.header.preprocessing.size
     generator = torch.Generator().manual_seed(0)
     batches = [torch.randn(n, 3, side, side, generator=generator) for n in BATCHES]
     model = _exported(whole, batches[-1])
+    _forget_sources(model)
     differences = _differences(model.SerializeToString(), whole, batches)
     for key, text in _metadata(adapter, differences).items():
         model.metadata_props.add(key=key, value=text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, model.SerializeToString())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, model.SerializeToString())
+    except OSError as error:
+        raise UnwritableOutput(
+            f"{path} cannot be written: {error.strerror or error}; give another place."
+        ) from None
     return path
 
 
@@ -107,7 +120,7 @@ def _exported(whole: nn.Module, pixels: Tensor) -> Any:
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        reason = first_line(error.__cause__ or error)
         raise InvalidCheckpoint(
             f"this backbone cannot be written as ONNX: {reason}; export layout gend instead."
         ) from None
@@ -115,14 +128,32 @@ def _exported(whole: nn.Module, pixels: Tensor) -> Any:
     return program.model_proto
 
 
+def _forget_sources(model: Any) -> None:
+    """Remove what the exporter notes of its Python sources, with their paths on this machine."""
+    graph = model.graph
+    for part in (
+        graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer,
+        *model.functions, *(node for function in model.functions for node in function.node),
+        *(value for function in model.functions for value in function.value_info),
+    ):  # fmt: skip
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
 def _differences(model: bytes, whole: nn.Module, batches: list[Tensor]) -> dict[str, float]:
     """Return the largest difference of each output; refuse one that is too large."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     found = dict.fromkeys(OUTPUTS, 0.0)
-    for pixels in batches:
-        theirs = session.run(list(OUTPUTS), {"pixels": pixels.numpy()})
+    try:
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        ran = [session.run(list(OUTPUTS), {"pixels": pixels.numpy()}) for pixels in batches]
+    except Exception as error:  # its own kinds have no common base
+        raise InvalidCheckpoint(
+            f"onnxruntime does not run this backbone: {first_line(error)}; export layout gend "
+            "instead."
+        ) from None
+    for pixels, theirs in zip(batches, ran, strict=True):
         with torch.inference_mode():
             ours = whole(pixels)
         for name, one, other in zip(OUTPUTS, theirs, ours, strict=True):

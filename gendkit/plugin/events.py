@@ -26,6 +26,8 @@ class RunInfo:
         Step from which an interrupted run goes on; 0 for a new one.
     device, ranks
         Where it runs, and on how many processes.
+    compiled
+        Whether torch compiled the encoder.
     data
         Counts and digests of `train` and `validation`.
     backbone
@@ -42,6 +44,7 @@ class RunInfo:
     resumed_from: int
     device: str
     ranks: int
+    compiled: bool
     data: Mapping[str, Mapping[str, Any]]
     backbone: Mapping[str, str]
     versions: Mapping[str, str]

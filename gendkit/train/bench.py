@@ -6,6 +6,7 @@ The steps are those of `fit`, on random weights: what is learned from them is ti
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +25,18 @@ from gendkit.data.drawn import draw_face
 from gendkit.data.loader import AHEAD, Batch, Loader
 from gendkit.data.manifest import Manifest
 from gendkit.data.png import encode_png
-from gendkit.device import Dtype, as_input, compute, device_name, peak_bytes, usable, wait_for
-from gendkit.errors import InvalidManifest
+from gendkit.device import (
+    Dtype,
+    check_compiler,
+    compute,
+    cores,
+    device_name,
+    forget_peak,
+    peak_bytes,
+    usable,
+    wait_for,
+)
+from gendkit.errors import Diverged, InvalidManifest
 from gendkit.model.detector import check_positive
 from gendkit.progress import Progress, silent
 from gendkit.train.build import build_trainer
@@ -55,12 +66,16 @@ class Bench:
         Whether torch compiled the encoder.
     crops
         What they are.
+    drawn, packed
+        Whether they were drawn here for want of others, and whether they lie in a pack.
+    workers
+        Threads that read and augment them.
     steps
         How many were timed.
     images_per_second
         Of the steps, with the loader running beside them.
     loader_images_per_second
-        Of the loader alone.
+        Of the loader alone, from the same batch on.
     waiting
         Share of the steps' time in which they waited for crops.
     milliseconds
@@ -68,8 +83,8 @@ class Bench:
         `normalising` (with the augmentation where that is of whole batches on the device) and
         `gendkit.train.trainer.PARTS`.
     flops_per_image
-        Operations of products in an image's passes through the encoder, a multiplication and an
-        addition counted as two.
+        Operations of products in one step, a multiplication and an addition counted as two. Of
+        attention on MPS torch does not tell.
     flops, machine_flops
         Such operations a second, of the steps and of a product of two large square matrices.
     peak_bytes
@@ -87,6 +102,9 @@ class Bench:
     threads: int
     compiled: bool
     crops: str
+    drawn: bool
+    packed: bool
+    workers: int
     steps: int
     images_per_second: float
     loader_images_per_second: float
@@ -142,8 +160,9 @@ class _Clock:
             self.ended(NORMALISING)
             self.seconds[NORMALISING] -= batch.waited
             self.seconds[WAITING] += batch.waited
-            trainer.step(batch.pixels, columns, batch.rows)
+            _step(trainer, batch, columns)
             told("time parts")
+            self._last = time.perf_counter()
         self.on = False
 
 
@@ -182,27 +201,36 @@ def bench(
         If the recipe cannot be trained here.
     MissingMedia, InvalidManifest, InvalidLabels
         If there are no such crops, or they have no labels.
+    Diverged
+        If a loss is not finite.
     """
     check_positive("steps", steps)
     recipe, device = Recipe.of(recipe), usable(device)
     clock = _Clock(device)
-    trainer, _ = build_trainer(
-        recipe, device=device, pretrained=False, compile=compile, ended=clock.ended
-    )
-    with _crops(data, recipe.batch_size * (2 * steps + WARM_UP)) as (crops, what):
-        size = min(recipe.batch_size, len(crops))
-        told = _Told(progress, 3 * steps + WARM_UP)
+    if compile:
+        check_compiler(device)
+    forget_peak(device)
+    trainer, _ = build_trainer(recipe, device=device, pretrained=False, ended=clock.ended)
+    for group in trainer.optimiser.param_groups:
+        group["lr"] = 0.0  # nothing moves, so that no step can diverge
+    with _crops(data, recipe.batch_size * (2 * steps + WARM_UP)) as crops:
+        size, columns = min(recipe.batch_size, len(crops)), columns_of(crops)
+        told = _Told(progress, 3 * steps + 2 * WARM_UP)
         alone = _seconds_of_loader(trainer, crops, steps, told)
         with contextlib.closing(_endless(trainer.loader(crops))) as batches:
-            columns = columns_of(crops)
-            for batch in islice(batches, WARM_UP):
-                trainer.step(batch.pixels, columns, batch.rows)
+            flops = _flops_of_step(trainer, next(batches), columns) / size
+            told("warm up")
+            if compile:
+                trainer.backbone.compile()
+            for batch in islice(batches, WARM_UP - 1):
+                _step(trainer, batch, columns)
                 told("warm up")
             whole, waited = _seconds_of_steps(trainer, islice(batches, steps), columns, told)
             peak = peak_bytes(device)
             clock.time(trainer, islice(batches, steps), columns, told)
-    flops = _flops_of_image(trainer)
     speed = steps * size / whole
+    packed = crops.packed is not None
+    words = f"{FACES} drawn faces" if data is None else f"{len(crops)} crops"
     return Bench(
         recipe=recipe.name,
         backbone=trainer.spec.name,
@@ -214,7 +242,10 @@ def bench(
         device_name=device_name(device),
         threads=torch.get_num_threads(),
         compiled=compile,
-        crops=what,
+        crops=words,
+        drawn=data is None,
+        packed=packed,
+        workers=cores(),
         steps=steps,
         images_per_second=speed,
         loader_images_per_second=steps * size / alone,
@@ -253,13 +284,16 @@ def _seconds(call: Callable[[], object], device: str) -> float:
 
 
 def _seconds_of_loader(trainer: Trainer, crops: Manifest, steps: int, told: _Told) -> float:
-    next(trainer.loader(crops).epoch(0))  # what is compiled at its first use is
-    start = time.perf_counter()
+    """Return how long batches take that nobody trains on, the first ones left out."""
     with contextlib.closing(_endless(trainer.loader(crops))) as batches:
+        for _ in islice(batches, WARM_UP):
+            told("load")
+        wait_for(trainer.device)
+        start = time.perf_counter()
         for _ in islice(batches, steps):
             told("load")
-    wait_for(trainer.device)
-    return time.perf_counter() - start
+        wait_for(trainer.device)
+        return time.perf_counter() - start
 
 
 def _seconds_of_steps(
@@ -269,28 +303,30 @@ def _seconds_of_steps(
     wait_for(trainer.device)
     waited, start = 0.0, time.perf_counter()
     for batch in batches:
-        trainer.step(batch.pixels, columns, batch.rows)
+        _step(trainer, batch, columns)
         waited += batch.waited
         told("train")
     wait_for(trainer.device)
     return time.perf_counter() - start, waited
 
 
-def _flops_of_image(trainer: Trainer) -> float:
-    """Count the operations of products in an image's passes through the encoder."""
-    side = trainer.header.preprocessing.size
-    pixels = as_input(torch.zeros(1, 3, side, side), trainer.device)
+def _step(trainer: Trainer, batch: Batch, columns: Columns) -> None:
+    values = trainer.step(batch.pixels, columns, batch.rows)
+    if not all(math.isfinite(value) for value in values.values()):
+        raise Diverged(
+            f"a step has loss {values}, and cannot be timed; change the recipe's losses."
+        )
+
+
+def _flops_of_step(trainer: Trainer, batch: Batch, columns: Columns) -> float:
+    """Count the operations of products in a step that is not compiled."""
     aten: Any = torch.ops.aten
     on_cpu = {  # which torch itself leaves out
         aten._scaled_dot_product_flash_attention_for_cpu: _attention,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     }
     with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
-        with compute(trainer.recipe.dtype, trainer.device):
-            features = trainer.backbone.forward(pixels)  # not the compiled form of it
-        if features.requires_grad:
-            features.float().sum().backward()
-    trainer.optimiser.zero_grad()
+        _step(trainer, batch, columns)
     return float(counter.get_total_flops())
 
 
@@ -308,15 +344,13 @@ def _endless(loader: Loader) -> Generator[Batch]:
 
 
 @contextmanager
-def _crops(data: str | Path | Manifest | None, most: int) -> Iterator[tuple[Manifest, str]]:
-    """Yield crops to train on, and what they are in words."""
+def _crops(data: str | Path | Manifest | None, most: int) -> Iterator[Manifest]:
+    """Give the crops of a manifest, or so many of drawn faces."""
     if data is not None:
-        crops = data if isinstance(data, Manifest) else Manifest.read(data)
-        crops = crops.faces()
+        crops = (data if isinstance(data, Manifest) else Manifest.read(data)).faces()
         if not len(crops):
             raise InvalidManifest("the manifest has no face crop; nothing can be timed.")
-        what = f"{len(crops)} crops{', packed' if crops.packed else ''}"
-        yield crops, what
+        yield crops
         return
     with TemporaryDirectory() as folder:
         for number in range(FACES):
@@ -326,4 +360,4 @@ def _crops(data: str | Path | Manifest | None, most: int) -> Iterator[tuple[Mani
             {"sample": str(i), "path": f"{i % FACES}.png", "label": i % 2, "video": str(i)}
             for i in range(most)
         ]
-        yield Manifest.from_rows(rows, Path(folder)), f"{FACES} drawn faces, PNG"
+        yield Manifest.from_rows(rows, Path(folder))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gendkit.errors import (
     CorruptCheckpoint,
+    InvalidArgument,
     InvalidManifest,
     InvalidRecipe,
     UnwritableOutput,
@@ -42,11 +43,14 @@ class Origin:
         All fields.
     train, validation
         Digests; see `gendkit.train.record.digest`.
+    compiled
+        Whether torch compiled the encoder, which changes the last bits.
     """
 
     recipe: Mapping[str, Any]
     train: str
     validation: str
+    compiled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +193,8 @@ class Checkpoint:
 
         Raises
         ------
-        InvalidRecipe, InvalidManifest
-            Saying which field, or which crops, are others.
+        InvalidRecipe, InvalidManifest, InvalidArgument
+            Saying which field, or which crops, are others, or that one is compiled.
         """
         ours, theirs = origin.recipe, self.origin.recipe
         for name in [*theirs, *(set(ours) - set(theirs))]:
@@ -199,6 +203,12 @@ class Checkpoint:
                     f"the run in {path} was begun with {name} {was!r}, not {now!r}; resume it "
                     "with its own recipe, or begin anew with --overwrite."
                 )
+        if self.origin.compiled != origin.compiled:
+            was = "with" if self.origin.compiled else "without"
+            raise InvalidArgument(
+                f"the run in {path} was begun {was} compile; resume it {was}, or begin anew with "
+                "--overwrite."
+            )
         for name, words in (("train", "training"), ("validation", "validation")):
             if getattr(self.origin, name) != getattr(origin, name):
                 raise InvalidManifest(

@@ -130,7 +130,8 @@ def fit(
         If a label is unknown, a class is missing, the two manifests are linked, or one holds crops
         of the final split.
     InvalidArgument
-        If the device is not there, or nothing can be compiled for it.
+        If the device is not there, nothing can be compiled for it, or a run that was begun with
+        `compile` is resumed without, or the other way round.
     InvalidRecipe, WrongBackbone
         If a run is resumed with another recipe or other weights; with other crops it is
         `InvalidManifest`, and `CorruptCheckpoint` if its checkpoint is damaged.
@@ -186,7 +187,10 @@ def _fit(
     folder = new_folder(out, overwrite=overwrite, marker=RUN) if writes and out else None
     place = checkpoint_path(out) if writes and out else None
     origin = Origin(
-        recipe=recipe.model_dump(mode="json"), train=digest(train), validation=digest(validation)
+        recipe=recipe.model_dump(mode="json"),
+        train=digest(train),
+        validation=digest(validation),
+        compiled=compile,
     )
     check_same(world, asdict(origin))
     earlier = world.from_first(
@@ -210,6 +214,7 @@ def _fit(
         resumed_from=begun.standing.step,
         device=device,
         ranks=world.size,
+        compiled=compile,
         data={"train": describe(train), "validation": describe(validation)},
         backbone={
             "name": trainer.spec.name,
@@ -229,7 +234,6 @@ def _fit(
             ended=lambda standing: teller.epoch_ended(run, _ended(standing, trainer)),
         )
         adapter, history, record = _results(trainer, train, run, standing, tuned)
-        record["compiled"] = compile
         record["resumed"] = list(begun.resumed)
         record["seconds"] = round(begun.seconds + time.perf_counter() - started, 1)
         if folder is not None and keeper is not None:
@@ -292,6 +296,7 @@ def _results(
         "versions": dict(run.versions),
         "device": run.device,
         "ranks": run.ranks,
+        "compiled": run.compiled,
         "dtype": recipe.dtype,
     }
     return adapter, history, record

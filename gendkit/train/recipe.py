@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from gendkit.errors import InvalidRecipe, MissingMedia
+from gendkit.errors import InvalidRecipe, MissingMedia, first_line
 from gendkit.model.kinds import LAYER_NORMS, Kind
 
 Positive = Annotated[float, Field(gt=0)]
@@ -226,7 +226,7 @@ class Recipe(_Frozen):
         try:
             fields = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InvalidRecipe(f"{path} is no YAML: {str(error).splitlines()[0]}") from None
+            raise InvalidRecipe(f"{path} is no YAML: {first_line(error)}.") from None
         if not isinstance(fields, dict):
             raise InvalidRecipe(
                 f"{path} holds {type(fields).__name__}; expected fields of a recipe."

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gendkit.data.loader import Loader
 from gendkit.data.manifest import Manifest
-from gendkit.device import as_input, can_fuse, compute, products
+from gendkit.device import as_input, can_fuse, compute, exact, products
 from gendkit.errors import CorruptCheckpoint, Diverged
 from gendkit.measure.metrics import METRICS, auroc, video_level
 from gendkit.model.adapter import Adapter, Header
@@ -32,7 +32,8 @@ from gendkit.train.probe import fit_probe
 from gendkit.train.recipe import Recipe
 
 PARTS = ("forward", "losses", "backward", "optimiser")
-"""Of a step. `losses` has the head and their own backward pass in it, `backward` the encoder's."""
+"""Of a step. `losses` has the head and their own backward pass in it, `backward` is the encoder's,
+and `optimiser` looks first whether all gradients are finite."""
 
 
 class Trainer:
@@ -191,21 +192,22 @@ class Trainer:
         own = self._features(pixels) if whole else self._features_without_graph(parts)
         self.ended("forward")
         features = self.world.gather(own)  # a leaf: the loss and the encoder go back each by itself
-        total, values = self._loss(features, columns, rows)
-        if np.isfinite(values["loss"]):
-            self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad(set_to_none=True)
+        with exact(self.device):
+            total, values = self._loss(features, columns, rows)
+            if not np.isfinite(values["loss"]):
+                return values
             total.backward()  # type: ignore[no-untyped-call]
-            self.ended("losses")
-            if self.tunes and features.grad is not None:
-                grad = self.world.share(features.grad)
-                with products(self.recipe.dtype, self.device):
-                    self._backward(own if whole else None, grad, parts)
-            self.ended("backward")
-            self.world.sum_gradients(self.optimiser.param_groups[0]["params"])
-            if not self._gradient_is_finite():
-                return {**values, "gradient": float("nan")}
-            self.optimiser.step()
-            self.ended("optimiser")
+        self.ended("losses")
+        if self.tunes and features.grad is not None:
+            with products(self.recipe.dtype, self.device):
+                self._backward(own if whole else None, self.world.share(features.grad), parts)
+        self.ended("backward")
+        self.world.sum_gradients(self.optimiser.param_groups[0]["params"])
+        if not self._gradient_is_finite():
+            return {**values, "gradient": float("nan")}
+        self.optimiser.step()
+        self.ended("optimiser")
         return values
 
     def _features(self, pixels: Tensor) -> Tensor:

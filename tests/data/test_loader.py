@@ -263,3 +263,20 @@ def test_a_loader_that_is_left_early_stops_reading(
     next(batches)
     batches.close()
     assert len(read) <= 2 * (module.AHEAD + 1)
+
+
+def test_a_batch_says_how_long_it_was_waited_for(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter(range(0, 99, 3))  # a clock that goes on by three seconds at each look
+    monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(looks)))
+    batches = list(Loader(manifest, PREPROCESSING, batch_size=16))
+    assert [batch.waited for batch in batches] == [3.0, 3.0]
+
+
+def test_as_many_threads_read_as_there_are_cores(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "cores", lambda: 5)
+    assert Loader(manifest, PREPROCESSING, batch_size=4).workers == 5
+    assert Loader(manifest, PREPROCESSING, batch_size=4, workers=1).workers == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +21,8 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
     """Return noise, or stripes of black and white, at which sums leave 0..255 most."""
     rng = np.random.default_rng(seed)
     if seed % 2:
-        return np.repeat(rng.integers(0, 2, (height, width, 3), np.uint8) * np.uint8(255), 1, 0)
+        stripes = rng.integers(0, 2, (height, 1, 3), np.uint8) * np.uint8(255)
+        return np.repeat(stripes, width, axis=1)
     return rng.integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -38,6 +41,15 @@ def test_every_size_and_box_is_what_pillow_gives(
     narrow = Image.fromarray(image).resize((size[0], height), MODES[kind])  # whatever its version
     expected = narrow.resize(size, MODES[kind]).crop(box)
     np.testing.assert_array_equal(resample(image, size, box, kind), np.asarray(expected))
+
+
+def test_threads_that_come_first_together_compile_once() -> None:
+    module._compiled.cache_clear()
+    image = picture(30, 30, 0)
+    with ThreadPoolExecutor(4) as pool:
+        sizes = pool.map(lambda n: resample(image, (n, n), (0, 0, n, n)).shape, range(10, 14))
+        assert list(sizes) == [(n, n, 3) for n in range(10, 14)]
+    assert module._compiled.cache_info().misses == 1
 
 
 @pytest.mark.parametrize("side", [17, 224, 225, 640, 1999])

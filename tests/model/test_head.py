@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from gendkit.model.head import CLASSES, Head
@@ -50,3 +51,15 @@ def test_logits_are_float32_under_autocast() -> None:
         logits = own(Z)
     assert logits.dtype == torch.float32
     assert torch.equal(logits, own(Z))
+
+
+@pytest.mark.gpu
+def test_logits_are_exact_whatever_the_process_says_of_tf32() -> None:
+    own, z = Head(512, generator=torch.Generator().manual_seed(0)), torch.randn(64, 512)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        logits = own.cuda()(z.cuda()).cpu()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    torch.testing.assert_close(logits, own.cpu()(z), rtol=0, atol=1e-5)

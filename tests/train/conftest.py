@@ -93,9 +93,8 @@ class Interrupted(Exception):
 
 
 def trained(recipe: Recipe, sets: Sets, **options: Any) -> Run:
-    return gk.fit(
-        recipe, sets.train, sets.validation, device="cpu", **{"progress": silent, **options}
-    )
+    given = {"device": "cpu", "progress": silent, **options}
+    return gk.fit(recipe, sets.train, sets.validation, **given)
 
 
 def interrupted(recipe: Recipe, sets: Sets, out: Path, *, after: int, **options: Any) -> Path:

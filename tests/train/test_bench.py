@@ -1,18 +1,21 @@
-"""The bench times real steps, part by part, and sees a loader that starves them."""
+"""The bench times real steps, part by part, and counts their products."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from gendkit.data.manifest import Manifest
-from gendkit.errors import InvalidArgument, InvalidManifest
-from gendkit.testing.small import DIM, PATCH, SIDE
+from gendkit.device import cores
+from gendkit.errors import Diverged, InvalidArgument, InvalidManifest
+from gendkit.testing.small import DIM, PATCH, SIDE, small_crops
+from gendkit.train import bench as module
 from gendkit.train.bench import NORMALISING, WAITING, WARM_UP, Bench, bench, product_flops
 from gendkit.train.recipe import Recipe
 from gendkit.train.trainer import PARTS
@@ -25,51 +28,113 @@ def found(recipe: Recipe, sets: Sets) -> Bench:
     return bench(recipe, sets.train, device="cpu", steps=4)
 
 
-def test_the_parts_are_those_of_a_step_and_make_up_its_time(found: Bench) -> None:
+class Ticks:
+    """A clock that goes on by a second each time it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
+    clock = Ticks()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+class Steps:
+    """Stands in for a trainer on the CPU; each part of a step takes a look at the clock."""
+
+    device = "cpu"
+
+    def __init__(self, ended: Callable[[str], None] = lambda part: None) -> None:
+        self.ended = ended
+        self.loss = 0.5
+
+    def step(self, pixels: Any, columns: Any, rows: Any) -> dict[str, float]:
+        for part in PARTS:
+            self.ended(part)
+        return {"loss": self.loss}
+
+
+def batches(*waited: float) -> list[Any]:
+    return [SimpleNamespace(pixels=None, rows=None, waited=w) for w in waited]
+
+
+def told() -> Any:
+    return module._Told(lambda *_: None, 9)
+
+
+def test_each_part_is_given_its_own_time_and_what_was_waited_is_apart(ticks: Ticks) -> None:
+    clock = module._Clock("cpu")
+    clock.time(Steps(clock.ended), batches(0.25, 0.5), {}, told())
+    assert clock.seconds == {
+        WAITING: 0.75, NORMALISING: 2 - 0.75, **dict.fromkeys(PARTS, 2.0)
+    }  # fmt: skip
+    assert ticks.now == 1 + 2 * (1 + len(PARTS) + 1)  # and what was told is nobody's
+
+
+def test_parts_are_not_timed_before_the_clock_is_on(ticks: Ticks) -> None:
+    clock = module._Clock("cpu")
+    Steps(clock.ended).step(None, None, None)
+    assert ticks.now == 0
+    assert set(clock.seconds.values()) == {0.0}
+
+
+def test_what_steps_waited_is_a_share_of_their_time(ticks: Ticks) -> None:
+    whole, waited = module._seconds_of_steps(Steps(), batches(0.25, 0.5), {}, told())
+    assert (whole, waited) == (1.0, 0.75)
+
+
+def test_a_step_that_diverges_is_not_timed() -> None:
+    steps = Steps()
+    steps.loss = float("nan")
+    with pytest.raises(Diverged, match="cannot be timed"):
+        module._seconds_of_steps(steps, batches(0.0), {}, told())
+
+
+def test_the_parts_are_those_of_a_step(found: Bench) -> None:
     assert tuple(found.milliseconds) == (WAITING, NORMALISING, *PARTS)
-    assert all(ms >= 0 for ms in found.milliseconds.values())
-    assert found.milliseconds["forward"] > found.milliseconds["optimiser"] > 0
-    whole = 1000 * found.batch_size / found.images_per_second
-    assert sum(found.milliseconds.values()) == pytest.approx(whole, rel=0.9)
+    assert all(ms > 0 for ms in found.milliseconds.values())
+    assert 0 < found.waiting < 1
+    assert min(found.images_per_second, found.loader_images_per_second, found.machine_flops) > 0
+
+
+def test_steps_that_wait_for_more_than_a_twentieth_are_starved(found: Bench) -> None:
+    assert replace(found, waiting=0.051).starved
+    assert not replace(found, waiting=0.049).starved
 
 
 def test_what_was_trained_and_where_is_told(found: Bench, recipe: Recipe) -> None:
     assert (found.recipe, found.backbone, found.image_size) == ("tiny", "small", SIDE)
     assert (found.batch_size, found.dtype, found.augmentation) == (8, "float32", "light")
     assert (found.device, found.steps, found.compiled) == ("cpu", 4, False)
-    assert found.crops == "32 crops"
+    assert (found.crops, found.drawn, found.packed) == ("32 crops", False, False)
+    assert found.workers == cores()
     assert found.peak_bytes is None or found.peak_bytes > 1e8
     assert found.threads == torch.get_num_threads()
 
 
-def test_a_loader_that_is_slow_is_seen(
-    recipe: Recipe, sets: Sets, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read, never = Manifest.crop, Event()
-
-    def slow(manifest: Manifest, row: int) -> Any:
-        never.wait(0.02)  # a disk that takes its time
-        return read(manifest, row)
-
-    monkeypatch.setattr(Manifest, "crop", slow)
-    monkeypatch.setattr("gendkit.data.loader.CACHE_BYTES", 0)
-    found = bench(recipe, sets.train, device="cpu", steps=4)
-    assert found.starved
-    assert found.waiting > 0.5
-    assert found.milliseconds[WAITING] > 0.5 * sum(found.milliseconds.values())
-    assert found.loader_images_per_second == pytest.approx(2 / 0.02, rel=0.5)  # of two threads
-
-
-def test_products_of_the_encoder_are_counted(recipe: Recipe, sets: Sets) -> None:
+def test_products_of_a_step_are_counted(recipe: Recipe, sets: Sets) -> None:
     tokens, depth, grid = 1 + (SIDE // PATCH) ** 2, 2, (SIDE // PATCH) ** 2
     patches = 2 * grid * DIM * 3 * PATCH**2
     linear, attention = 2 * tokens * 12 * DIM**2, 2 * tokens**2 * DIM
-    probe = bench(Recipe.of(recipe, tuned_norms=0), sets.train, device="cpu", steps=1)
-    assert probe.flops_per_image == patches + depth * (linear + 2 * attention)
-    tuned = bench(recipe, sets.train, device="cpu", steps=1)
-    backward = tuned.flops_per_image - probe.flops_per_image
-    assert backward == depth * (linear + 5 * attention)  # the weights of attention are made again
+    head = 3 * 2 * DIM * 2  # forward, to the embeddings and to its own weights
+    forward, backward = (depth * (linear + k * attention) for k in (2, 5))
+
+    def flops(**changes: Any) -> Bench:
+        alone = Recipe.of(recipe, losses={"cross-entropy": 1.0}, **changes)
+        return bench(alone, sets.train, device="cpu", steps=1)
+
+    assert flops(tuned_norms=0).flops_per_image == patches + forward + head
+    tuned = flops()
+    assert tuned.flops_per_image == patches + forward + backward + head
     assert tuned.flops == pytest.approx(tuned.flops_per_image * tuned.images_per_second)
+    assert flops(micro_batch=4).flops_per_image - tuned.flops_per_image == patches + forward
 
 
 def test_products_are_timed_in_the_compute_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,20 +164,14 @@ def test_without_crops_it_draws_and_leaves_none(
         steps=2,
         progress=lambda done, total, _: steps.append((done, total)),
     )
-    assert found.crops == "32 drawn faces, PNG"
+    assert (found.crops, found.drawn) == ("32 drawn faces", True)
     assert not list(tmp_path.iterdir())
-    total = 3 * 2 + WARM_UP
+    total = 3 * 2 + 2 * WARM_UP
     assert steps == [(i + 1, total) for i in range(total)]
 
 
-def test_packed_crops_are_said_to_be_so(recipe: Recipe, sets: Sets, tmp_path: Path) -> None:
-    packed = sets.train.pack()
-    try:
-        assert bench(recipe, packed, device="cpu", steps=1).crops == "32 crops, packed"
-    finally:
-        for path in set(sets.train.root.iterdir()) - {sets.train.root / "manifest.parquet"}:
-            if path.is_file():
-                path.unlink()
+def test_packed_crops_are_said_to_be_so(recipe: Recipe, tmp_path: Path) -> None:
+    assert bench(recipe, small_crops(tmp_path).pack(), device="cpu", steps=1).packed
 
 
 def test_its_values_are_a_json_document(found: Bench) -> None:
@@ -141,7 +200,10 @@ def test_compiled_steps_are_timed_too(recipe: Recipe, sets: Sets) -> None:
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_the_peak_is_that_of_its_tensors(recipe: Recipe, sets: Sets) -> None:
+def test_on_a_gpu_the_peak_is_that_of_the_steps(recipe: Recipe, sets: Sets) -> None:
+    earlier = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+    del earlier
     found = bench(recipe, sets.train, device="cuda", steps=2)
     assert found.device_name == torch.cuda.get_device_name()
-    assert found.peak_bytes == torch.cuda.max_memory_allocated()
+    assert found.peak_bytes is not None
+    assert 0 < found.peak_bytes < 1 << 30

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +173,35 @@ def test_a_builder_that_fails_without_options_is_not_blamed_on_the_recipe() -> N
     plugins().register([LossSpec(name="bad", summary="fails", build=build)], name="bad")
     with pytest.raises(PluginError, match="bad"):
         build_losses(terms(bad=1.0), dim=DIM)
+
+
+def test_losses_and_head_see_neither_autocast_nor_tf32_even_in_the_backward_pass(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[str] = []
+    now: list[str] = []
+
+    @contextmanager
+    def watched(device: Any) -> Iterator[None]:
+        now.append(str(device))
+        yield
+        now.pop()
+
+    class Looks(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            inside.append(f"forward {len(now)}")
+            return x.sum() * 0
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> None:
+            inside.append(f"backward {len(now)}")
+
+    def loss(inputs: LossInputs) -> Tensor:
+        result: Tensor = Looks.apply(inputs.logits)
+        return result
+
+    monkeypatch.setattr("gendkit.train.trainer.exact", watched)
+    plugins().register([LossSpec(name="looks", summary="looks", build=lambda: loss)], name="looks")
+    fit(losses={"cross-entropy": 1.0, "looks": 1.0}, epochs=1)
+    assert set(inside) == {"forward 1", "backward 1"}

@@ -461,3 +461,30 @@ def test_scores_that_are_no_numbers_end_the_run_in_one_line(
         trained(steep, sets, out=tmp_path / "run")
     assert "\n" not in str(e.value)
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("compile", [True, False])
+def test_a_run_that_was_compiled_is_resumed_so_and_another_is_not(
+    recipe: Recipe, sets: Sets, tmp_path: Path, compile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gendkit.train.build.check_compiler", lambda device: None)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: None)
+    out = tmp_path / "run"
+    interrupted(recipe, sets, out, after=6, compile=compile)
+    word = "with" if compile else "without"
+    with pytest.raises(InvalidArgument, match=f"begun {word} compile; resume it {word}"):
+        trained(recipe, sets, out=out, resume=True, compile=not compile)
+    assert trained(recipe, sets, out=out, resume=True, compile=compile).record["resumed"] == [4]
+
+
+@pytest.mark.gpu
+def test_a_run_on_a_gpu_is_resumed_with_its_moments(
+    recipe: Recipe, sets: Sets, tmp_path: Path
+) -> None:
+    changed = Recipe.of(recipe, dtype="bfloat16")
+    whole = trained(changed, sets, device="cuda")
+    interrupted(changed, sets, tmp_path / "run", after=6, device="cuda")
+    resumed = trained(changed, sets, out=tmp_path / "run", resume=True, device="cuda")
+    assert resumed.record["resumed"] == [4]
+    for name, tensor in whole.adapter.norms.items():
+        torch.testing.assert_close(resumed.adapter.norms[name], tensor, rtol=0, atol=1e-3)
