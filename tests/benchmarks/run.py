@@ -140,27 +140,37 @@ def plain_tower() -> nn.Module:
     return module
 
 
-def stepper(module: nn.Module, pixels: Tensor, *, bf16: bool) -> Callable[[], None]:
-    """Return a training step: forward, cross-entropy and both metric terms, backward, AdamW."""
-    from gendkit.model.losses import alignment, normalise, shared_gram, uniformity
+def stepper(module: nn.Module, pixels: Tensor, *, bf16: bool) -> Callable[[], object]:
+    """Return a training step of gendkit's, with cross-entropy and both metric terms."""
+    from gendkit.train.recipe import Recipe
+    from gendkit.train.trainer import Trainer
 
-    head = nn.Linear(768, 2)
-    labels = torch.arange(len(pixels)) % 2
-    tuned = [p for p in (*module.parameters(), *head.parameters()) if p.requires_grad]
-    optimiser = torch.optim.AdamW(tuned, lr=1e-6)
+    recipe = Recipe(
+        name="benchmark",
+        backbone="clip-vitl14",
+        losses={"cross-entropy": 1.0, "uniformity": 0.5, "alignment": 0.1},
+        dtype="bfloat16" if bf16 else "float32",
+        learning_rate=1e-6,
+        min_learning_rate=0.0,
+        selection={"data": "none", "metric": "last"},
+    )
+    trainer = Trainer(recipe, base_spec(), module, header(), "cpu")
+    rows = np.arange(len(pixels))
+    nobody = np.full(len(rows), "", dtype=object)
+    names = ("pair", "target_identity", "donor_identity")
+    columns = {"label": rows % 2, **dict.fromkeys(names, nobody)}
+    return partial(trainer.step, pixels, columns, rows)
 
-    def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            features = module(pixels)
-        z = normalise(features)
-        with shared_gram():
-            loss = nn.functional.cross_entropy(head(z), labels)
-            loss = loss + 0.1 * alignment(z, labels) + 0.5 * uniformity(z)
-        loss.backward()
-        optimiser.step()
 
-    return step
+def header() -> Any:
+    """What an adapter would say of its backbone."""
+    from gendkit.model.adapter import Header
+
+    spec = base_spec()
+    return Header(
+        backbone=spec.name, backbone_hash="0" * 64, norms_hash="0" * 64, source="benchmark",
+        preprocessing=spec.preprocessing,
+    )  # fmt: skip
 
 
 def forwards(module: nn.Module, pixels: Tensor, *, bf16: bool) -> None:
