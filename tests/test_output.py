@@ -98,7 +98,7 @@ def test_the_place_is_that_of_the_check_wherever_the_process_goes(
 def test_a_folder_below_a_file_is_refused_before_any_work(tmp_path: Path):
     (tmp_path / "file.txt").write_text("four years")
     for out in (tmp_path / "file.txt" / "out", tmp_path / "file.txt" / "deep" / "out"):
-        with pytest.raises(UnwritableOutput, match=r"file\.txt is a file; give another folder"):
+        with pytest.raises(UnwritableOutput, match=r"file\.txt is a file; give another place"):
             new_folder(out, overwrite=False, marker=MARKER)
 
 
