@@ -7,7 +7,7 @@ if they are there they mean this.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,71 +26,76 @@ class Variable:
 
     Attributes
     ----------
-    kind
-        NumPy's letter for the type: `f` real, `i` integer, `U` string.
+    dtype
+        `string` or NumPy's name of the type in which it is written; another width of the same kind
+        is valid.
     """
 
     name: str
     dims: tuple[str, ...]
-    kind: str
+    dtype: str
     meaning: str
     unit: str = ""
 
+    @property
+    def kind(self) -> str:
+        """NumPy's letter for the kind: `f` real, `i` integer, `U` string."""
+        return "U" if self.dtype == "string" else np.dtype(self.dtype).kind
 
-_KINDS = {"string": "U", "int64": "i", "float64": "f"}
 
 SCHEMA: tuple[Variable, ...] = (
     Variable(
         name="embedding",
         dims=("sample", "feature"),
-        kind="f",
+        dtype="float32",
         meaning="unit vector on the hypersphere",
     ),
     Variable(
-        name="logit", dims=("sample", "class"), kind="f", meaning="before softmax: real, fake"
+        name="logit",
+        dims=("sample", "class"),
+        dtype="float32",
+        meaning="before softmax: real, fake",
     ),
     Variable(
         name="score",
         dims=("sample",),
-        kind="f",
+        dtype="float32",
         meaning="P(fake) by softmax; a score, with the training prior in it",
     ),
     Variable(
         name="neighbour",
         dims=("sample", "rank"),
-        kind="U",
+        dtype="string",
         meaning="ids of the nearest reference crops, nearest first; empty if there are fewer",
     ),
     Variable(
         name="similarity",
         dims=("sample", "rank"),
-        kind="f",
+        dtype="float32",
         meaning="cosine similarity to that neighbour",
     ),
     Variable(
         name="projection",
         dims=("sample", "axis"),
-        kind="f",
+        dtype="float32",
         meaning="place on a map; for finding, never evidence",
     ),
     Variable(
         name="box",
         dims=("sample", "side"),
-        kind="f",
+        dtype="float32",
         unit="px",
         meaning="left, top, right, bottom of the face",
     ),
     Variable(
         name="landmarks",
         dims=("sample", "landmark", "xy"),
-        kind="f",
+        dtype="float32",
         unit="px",
         meaning="eyes, nose, corners of the mouth",
     ),
     *(
-        Variable(
-            name=c.name, dims=("sample",), kind=_KINDS[c.dtype], meaning=c.meaning, unit=c.unit
-        )
+        Variable(name=c.name, dims=("sample",), dtype=c.dtype, meaning=c.meaning, unit=c.unit)
         for c in COLUMNS
         if c.dtype != "list"
     ),
@@ -117,17 +122,19 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
             raise InvalidEmbeddings(
                 f"{variable.name!r} has dims {array.dims}; the schema says {variable.dims}."
             )
-        kind = "U" if array.dtype.kind in "OTU" else array.dtype.kind
-        if kind != variable.kind:
+        if _kind(array.dtype) != variable.kind:
             raise InvalidEmbeddings(
-                f"{variable.name!r} has dtype {array.dtype}; "
-                f"the schema says kind {variable.kind!r}."
+                f"{variable.name!r} has dtype {array.dtype}; the schema says {variable.dtype}."
             )
     samples = ds["sample"].to_numpy().astype(object)
     if len(set(samples)) != len(samples):
         raise InvalidEmbeddings("a sample occurs more than once.")
     check_unit(ds["embedding"].to_numpy())
     return ds
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    return "U" if dtype.kind in "OTU" else dtype.kind
 
 
 def check_unit(embedding: np.ndarray) -> None:
