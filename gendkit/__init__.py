@@ -19,6 +19,7 @@ _PUBLIC: dict[str, str] = {
     "SharedBackbone": "gendkit.model.shared",
     "asset_path": "gendkit.data.assets",
     "auroc": "gendkit.measure.metrics",
+    "combine": "gendkit.manifold.combine",
     "dataset": "gendkit.data.datasets",
     "embed": "gendkit.manifold.embeddings",
     "errors": "gendkit",
@@ -27,7 +28,7 @@ _PUBLIC: dict[str, str] = {
     "fit": "gendkit.train.engine",
     "load": "gendkit.model.detector",
     "neighbours": "gendkit.manifold.index",
-    "open_embeddings": "gendkit.manifold.embeddings",
+    "open_embeddings": "gendkit.manifold.store",
     "plot": "gendkit.notebook.pictures",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
@@ -62,10 +63,11 @@ if TYPE_CHECKING:
     from gendkit.data.datasets import dataset as dataset
     from gendkit.data.extract import extract as extract
     from gendkit.data.manifest import Manifest as Manifest
+    from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.embeddings import embed as embed
-    from gendkit.manifold.embeddings import open_embeddings as open_embeddings
     from gendkit.manifold.index import neighbours as neighbours
     from gendkit.manifold.projection import project as project
+    from gendkit.manifold.store import open_embeddings as open_embeddings
     from gendkit.measure.metrics import auroc as auroc
     from gendkit.model.adapter import Adapter as Adapter
     from gendkit.model.detector import Detector as Detector

@@ -73,6 +73,10 @@ class RankLost(GendkitError):
     """Another process of a distributed run that is gone, or does not answer."""
 
 
+class WorkerLost(GendkitError):
+    """Processes that share the work on a store are gone, or cannot be reached."""
+
+
 class CorruptCheckpoint(GendkitError):
     """A file that is no checkpoint of an interrupted run, or a damaged one."""
 

@@ -22,6 +22,12 @@ JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document a
 @ADAPTER
 @click.option("--split", help="Only the rows of a split.")
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Crops.")
+@click.option("--resume", is_flag=True,
+              help="Go on with a run to OUT that was interrupted; without one, begin.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), metavar="N",
+              help="Share the work among N processes (needs gendkit[cluster]).")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS",
+              help="Share it among the workers of a dask scheduler.")  # fmt: skip
 @DEVICE
 @DTYPE
 @OVERWRITE
@@ -33,6 +39,9 @@ def embed(
     adapter: Path,
     split: str | None,
     batch_size: int,
+    resume: bool,
+    workers: int | None,
+    scheduler: str | None,
     device: str | None,
     dtype: object,
     overwrite: bool,
@@ -40,8 +49,11 @@ def embed(
 ) -> None:
     """Embed and score face crops into a zarr store.
 
+    The store is written shard by shard, and is at OUT when it is whole.
+
     \b
     Example: gendkit embed crops embeddings.zarr --adapter run/adapter.safetensors
+             gendkit embed crops embeddings.zarr --adapter run --workers 4 --resume
     """
     from gendkit.data.manifest import Manifest
 
@@ -51,7 +63,10 @@ def embed(
     import gendkit
 
     detector = gendkit.load(adapter, device=device, dtype=dtype)  # type: ignore[arg-type]
-    ds = gendkit.embed(rows, detector, out, overwrite=overwrite, batch_size=batch_size)
+    ds = gendkit.embed(
+        rows, detector, out, overwrite=overwrite, resume=resume, batch_size=batch_size,
+        workers=workers, scheduler=scheduler,
+    )  # fmt: skip
     _tell(ds, out, as_json=as_json)
 
 
@@ -85,7 +100,7 @@ def neighbours(
     Example: gendkit neighbours embeddings.zarr neighbours.zarr -k 5
     """
     import gendkit
-    from gendkit.manifold.embeddings import open_embeddings, write_embeddings
+    from gendkit.manifold.store import open_embeddings, write_embeddings
 
     _check(out, overwrite=overwrite)
     others = open_embeddings(reference) if reference is not None else None
@@ -116,7 +131,7 @@ def project(
     Example: gendkit project embeddings.zarr map.zarr --seed 1
     """
     import gendkit
-    from gendkit.manifold.embeddings import open_embeddings, write_embeddings
+    from gendkit.manifold.store import open_embeddings, write_embeddings
 
     _check(out, overwrite=overwrite)
     ds = gendkit.project(open_embeddings(store).load(), method=method, seed=seed, k=k)  # type: ignore[arg-type]
@@ -126,7 +141,7 @@ def project(
 
 def _check(out: Path, *, overwrite: bool) -> None:
     """Refuse an output that may not be written before any work is done."""
-    from gendkit.manifold.embeddings import MARKER
+    from gendkit.manifold.store import MARKER
     from gendkit.output import new_folder
 
     new_folder(out, overwrite=overwrite, marker=MARKER)

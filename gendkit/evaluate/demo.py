@@ -28,9 +28,10 @@ from gendkit.evaluate.families import Comparison, compare
 from gendkit.evaluate.final import log_final
 from gendkit.evaluate.result import DemoResult, Neighbour, Neighbourhood
 from gendkit.evaluate.twin import score_clip, write_twins
-from gendkit.manifold.embeddings import from_outputs, write_embeddings
+from gendkit.manifold.embeddings import from_outputs
 from gendkit.manifold.index import neighbours
 from gendkit.manifold.projection import project
+from gendkit.manifold.store import write_embeddings
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Detector, Outputs, load
 from gendkit.plugin.manager import plugins

@@ -1,10 +1,8 @@
-"""Embeds a manifest's crops into one xarray Dataset, and keeps it as a zarr store."""
+"""Embeds a manifest's crops into one xarray Dataset."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,17 +12,17 @@ import numpy as np
 import xarray as xr
 
 from gendkit.data.manifest import COLUMNS, Manifest
-from gendkit.errors import InvalidEmbeddings, InvalidManifest, MissingMedia
+from gendkit.errors import InvalidArgument, InvalidManifest
+from gendkit.manifold.cluster import embed_shards
 from gendkit.manifold.schema import attributed, validate
+from gendkit.manifold.shards import MADE, Job, Unfinished, embed_shard
+from gendkit.manifold.store import ADAPTER, MARKER, ROOT, open_embeddings
 from gendkit.model.detector import Detector, Outputs, check_positive, load
 from gendkit.model.head import CLASSES
 from gendkit.output import new_folder
 from gendkit.progress import Bars, Progress
-from gendkit.train.engine import run_over
-
-CHUNK, SHARD = 1024, 16_384
-MARKER = "zarr.json"
-ROOT, ADAPTER = "crops", "adapter_hash"
+from gendkit.train.outputs import run_over
+from gendkit.train.record import digest
 
 
 def embed(
@@ -33,10 +31,16 @@ def embed(
     out: str | Path | None = None,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     batch_size: int = 32,
+    workers: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Embed and score all face crops of a manifest.
+
+    A store is written shard by shard (16,384 crops) beside its place, and takes it when all are
+    there; a run that was interrupted is gone on with by `resume`.
 
     Parameters
     ----------
@@ -48,27 +52,48 @@ def embed(
     out
         A new zarr store to write.
     overwrite
-        Replace `out` if it is a store.
+        Replace `out` if it is a store, and what an interrupted run left.
+    resume
+        Go on with an interrupted run to `out`; without one, begin.
     batch_size
         Crops that are run at once.
+    workers
+        Processes on this machine that share the shards; by default this one does all. They load
+        the detector from its adapter, so that its backbone must come from an installed plugin.
+    scheduler
+        Address of a cluster of dask.distributed whose workers see the same files, instead.
     progress
-        Told after each batch; by default a progress bar.
+        Told after each batch, or each shard of several workers; by default a progress bar.
 
     Returns
     -------
     xarray.Dataset
-        See `gendkit.manifold.schema`; its attributes are the chain of custody.
+        See `gendkit.manifold.schema`; its attributes are the chain of custody. With `out` it is
+        the opened store.
 
     Raises
     ------
     InvalidManifest
-        If there is no crop.
+        If there is no crop, or a run is resumed with others.
     InvalidArgument
-        If `batch_size` is less than 1.
+        If `batch_size` or `workers` is less than 1, there are `workers` and a `scheduler`, a run is
+        resumed with another detector or batch size, or something is asked for that needs `out`, and
+        there is none.
     OutputExists
-        If `out` holds something else.
+        If `out` holds something else, or there is an interrupted run that neither `resume` nor
+        `overwrite` asks for.
+    MissingDependency
+        If there are to be workers, and dask.distributed is not installed.
+    WorkerLost
+        If workers end again and again, or the scheduler is not to be reached.
     """
     check_positive("batch_size", batch_size)
+    if workers is not None:
+        check_positive("workers", workers)
+    if workers is not None and scheduler is not None:
+        raise InvalidArgument("workers are started here, those of a scheduler are not: give one.")
+    if out is None and (resume or workers is not None or scheduler is not None):
+        raise InvalidArgument("only what is written can be resumed or shared out; give out.")
     if not isinstance(manifest, Manifest):
         manifest = Manifest.read(manifest)
     manifest = manifest.faces()
@@ -77,76 +102,55 @@ def embed(
     target = new_folder(out, overwrite=overwrite, marker=MARKER) if out is not None else None
     if not isinstance(detector, Detector):
         detector = load(detector)
-    outputs = run_over(detector, manifest, batch_size=batch_size, progress=progress or Bars())
-    ds = from_outputs(manifest, outputs, detector)
-    if target is not None:
-        with target as folder:
-            _write(ds, folder, final=Path(out or folder))
-    return ds
+    progress = progress or Bars()
+    if out is None or target is None:
+        outputs = run_over(detector, manifest, batch_size=batch_size, progress=progress)
+        return from_outputs(manifest, outputs, detector)
+    job = Job(
+        manifest=manifest,
+        adapter=detector.adapter,
+        device=detector.device,
+        dtype=detector.dtype,
+        batch_size=batch_size,
+    )
+    unfinished = Unfinished(Path(out), len(manifest), dim=detector.spec.dim)
+    origin = {
+        "crops": digest(manifest),
+        "adapter": detector.adapter.hash,
+        "dtype": detector.dtype,
+        "batch_size": batch_size,
+    }
+    unfinished.begin(_described(manifest, detector), origin, resume=resume, overwrite=overwrite)
+    if workers is None and scheduler is None:
+        for number in unfinished.todo():
+            part = job.of(unfinished.rows(number))
+            embed_shard(part, unfinished, number, detector=detector, progress=progress)
+    else:
+        embed_shards(job, unfinished, workers=workers, scheduler=scheduler, progress=progress)
+    with target as folder:
+        unfinished.finish(folder)
+    unfinished.remove()
+    return open_embeddings(out)
 
 
 def from_outputs(manifest: Manifest, outputs: Outputs, detector: Detector) -> xr.Dataset:
     """Make the Dataset of crops whose outputs are already there, in the manifest's order."""
-    ds = xr.Dataset(
-        {
-            "embedding": (("sample", "feature"), outputs.embedding),
-            "logit": (("sample", "class"), outputs.logit),
-            "score": (("sample",), outputs.score),
-            **_columns(manifest),
-        },
+    made = {name: (dims, getattr(outputs, name)) for name, dims in MADE.items()}
+    described = _described(manifest, detector)
+    ds = xr.Dataset({**made, **described.data_vars}, coords=described.coords, attrs=described.attrs)
+    return attributed(validate(ds))
+
+
+def _described(manifest: Manifest, detector: Detector) -> xr.Dataset:
+    """Return all of a Dataset but what the detector gives."""
+    return xr.Dataset(
+        _columns(manifest),
         coords={
             "sample": ("sample", _strings(manifest.table["sample"])),
             "class": ("class", _strings(CLASSES)),
         },
         attrs={**custody(manifest, detector), ROOT: str(manifest.root)},
     )
-    return attributed(validate(ds))
-
-
-def write_embeddings(ds: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a Dataset as a zarr v3 store, whole or not at all.
-
-    Raises
-    ------
-    OutputExists
-        If `path` holds something else, or a store and `overwrite` is false.
-    """
-    with new_folder(path, overwrite=overwrite, marker=MARKER) as folder:
-        _write(validate(ds), folder, final=Path(path))
-    return Path(path)
-
-
-def open_embeddings(path: str | Path) -> xr.Dataset:
-    """Open a store lazily.
-
-    Raises
-    ------
-    MissingMedia
-        If there is no store.
-    InvalidEmbeddings
-        If it is no store of embeddings.
-    """
-    path = Path(path)
-    if not (path / MARKER).is_file():
-        raise MissingMedia(f"no embeddings at {path}; `gendkit embed` writes them.")
-    try:
-        ds: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
-    except Exception as error:  # zarr and its codecs raise many kinds
-        raise InvalidEmbeddings(f"{path} is no readable zarr store: {error}") from None
-    if "embedding" not in ds:
-        raise InvalidEmbeddings(f"{path} holds {', '.join(map(str, ds.data_vars))}, no embedding.")
-    if ROOT in ds.attrs:
-        ds.attrs[ROOT] = os.path.normpath(path.absolute().parent / ds.attrs[ROOT])
-    return ds
-
-
-def store_hash(ds: xr.Dataset) -> str:
-    """Return the sha256 over sample ids and embeddings: neighbours name their reference by it."""
-    digest = hashlib.sha256()
-    for sample in ds["sample"].to_numpy():
-        digest.update(f"{sample}\n".encode())
-    digest.update(np.ascontiguousarray(ds["embedding"].to_numpy(), dtype="<f4").tobytes())
-    return digest.hexdigest()
 
 
 def custody(manifest: Manifest, detector: Detector) -> dict[str, Any]:
@@ -203,15 +207,3 @@ def _strings(values: Any) -> np.ndarray:
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(dict(value), sort_keys=True, default=str)
-
-
-def _write(ds: xr.Dataset, folder: Path, *, final: Path) -> None:
-    ds = ds.drop_encoding()
-    if ROOT in ds.attrs:
-        ds.attrs[ROOT] = os.path.relpath(ds.attrs[ROOT], final.absolute().parent)
-    encoding = {}
-    for name, variable in ds.data_vars.items():
-        if variable.dims and variable.dims[0] == "sample" and variable.dtype.kind not in "OTU":
-            rest = variable.shape[1:]
-            encoding[name] = {"chunks": (CHUNK, *rest), "shards": (SHARD, *rest)}
-    ds.to_zarr(folder, mode="w", zarr_format=3, consolidated=False, encoding=encoding)

@@ -10,8 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.embeddings import ADAPTER, store_hash
 from gendkit.manifold.schema import attributed, check_unit
+from gendkit.manifold.store import ADAPTER, store_hash
 from gendkit.optional import require
 
 Index = Literal["flat"]

@@ -21,7 +21,7 @@ from gendkit.errors import (
     MissingMedia,
     OutputExists,
 )
-from gendkit.manifold.embeddings import store_hash, write_embeddings
+from gendkit.manifold.store import store_hash, write_embeddings
 from gendkit.model.detector import Detector
 
 from .conftest import Points

@@ -13,8 +13,8 @@ import xarray as xr
 import gendkit as gk
 from gendkit.errors import InvalidEmbeddings, MissingDependency
 from gendkit.manifold import index
-from gendkit.manifold.embeddings import store_hash
 from gendkit.manifold.index import graph
+from gendkit.manifold.store import store_hash
 
 from .conftest import Points
 
