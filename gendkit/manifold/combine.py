@@ -71,9 +71,10 @@ def _check_samples(datasets: Sequence[xr.Dataset]) -> None:
     names, counts = np.unique(
         np.concatenate([ds["sample"].to_numpy().astype(str) for ds in datasets]), return_counts=True
     )
-    if (counts > 1).any():
+    twice = [str(name) for name in names[counts > 1]]
+    if twice:
         raise InvalidEmbeddings(
-            f"sample {str(names[counts > 1][0])!r} occurs in two of them; leave one out, such as by "
+            f"sample {twice[0]!r} occurs in two of them; leave one out, such as by "
             "ds.sel(sample=...)."
         )
 
