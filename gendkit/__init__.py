@@ -19,6 +19,7 @@ _PUBLIC: dict[str, str] = {
     "SharedBackbone": "gendkit.model.shared",
     "asset_path": "gendkit.data.assets",
     "auroc": "gendkit.measure.metrics",
+    "build_index": "gendkit.manifold.index",
     "combine": "gendkit.manifold.combine",
     "dataset": "gendkit.data.datasets",
     "embed": "gendkit.manifold.embeddings",
@@ -27,8 +28,9 @@ _PUBLIC: dict[str, str] = {
     "extract": "gendkit.data.extract",
     "fit": "gendkit.train.engine",
     "load": "gendkit.model.detector",
-    "neighbours": "gendkit.manifold.index",
+    "neighbours": "gendkit.manifold.neighbours",
     "open_embeddings": "gendkit.manifold.store",
+    "open_index": "gendkit.manifold.index",
     "plot": "gendkit.notebook.pictures",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
@@ -65,7 +67,9 @@ if TYPE_CHECKING:
     from gendkit.data.manifest import Manifest as Manifest
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.embeddings import embed as embed
-    from gendkit.manifold.index import neighbours as neighbours
+    from gendkit.manifold.index import build_index as build_index
+    from gendkit.manifold.index import open_index as open_index
+    from gendkit.manifold.neighbours import neighbours as neighbours
     from gendkit.manifold.projection import project as project
     from gendkit.manifold.store import open_embeddings as open_embeddings
     from gendkit.measure.metrics import auroc as auroc

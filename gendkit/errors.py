@@ -73,6 +73,10 @@ class RankLost(GendkitError):
     """Another process of a distributed run that is gone, or does not answer."""
 
 
+class StaleIndex(GendkitError):
+    """An index that was built of other embeddings."""
+
+
 class WorkerLost(GendkitError):
     """Processes that share the work on a store are gone, or cannot be reached."""
 

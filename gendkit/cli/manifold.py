@@ -77,8 +77,9 @@ def embed(
 @click.option(
     "-k", default=10, show_default=True, type=click.IntRange(1), help="A crop's neighbours."
 )
-@click.option("--index", default="flat", show_default=True, type=click.Choice(["flat"]),
-              help="flat is exact.")  # fmt: skip
+@click.option("--index", default="flat", show_default=True, metavar="KIND",
+              help="flat, which is exact, hnsw, ivf-pq, or a factory string of faiss.")  # fmt: skip
+@click.option("--by-class", is_flag=True, help="Find k reals and k fakes apart.")
 @OVERWRITE
 @JSON
 def neighbours(
@@ -88,6 +89,7 @@ def neighbours(
     reference: Path | None,
     k: int,
     index: str,
+    by_class: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -104,7 +106,9 @@ def neighbours(
 
     _check(out, overwrite=overwrite)
     others = open_embeddings(reference) if reference is not None else None
-    ds = gendkit.neighbours(open_embeddings(store).load(), others, k=k, index=index)  # type: ignore[arg-type]
+    ds = gendkit.neighbours(
+        open_embeddings(store).load(), others, k=k, index=index, by_class=by_class
+    )
     write_embeddings(ds, out, overwrite=overwrite)
     _tell(ds, out, as_json=as_json)
 

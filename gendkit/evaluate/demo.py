@@ -29,7 +29,7 @@ from gendkit.evaluate.final import log_final
 from gendkit.evaluate.result import DemoResult, Neighbour, Neighbourhood
 from gendkit.evaluate.twin import score_clip, write_twins
 from gendkit.manifold.embeddings import from_outputs
-from gendkit.manifold.index import neighbours
+from gendkit.manifold.neighbours import neighbours
 from gendkit.manifold.projection import project
 from gendkit.manifold.store import write_embeddings
 from gendkit.model.adapter import Adapter

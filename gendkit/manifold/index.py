@@ -1,103 +1,241 @@
-"""Nearest neighbours on the sphere by cosine similarity, with faiss."""
+"""Indices of embeddings by cosine similarity, with faiss: exact or fast, and never of others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.schema import attributed, check_unit
+from gendkit.errors import InvalidEmbeddings, MissingMedia, StaleIndex, first_line
+from gendkit.manifold.schema import check_unit
 from gendkit.manifold.store import ADAPTER, store_hash
 from gendkit.optional import require
+from gendkit.output import new_folder
 
-Index = Literal["flat"]
-
-CANDIDATES = 1 << 21
-KINSHIP = {
-    "sample": "sample",
-    "video": "clip",
-    "pair": "clip",
-    "target_identity": "person",
-    "donor_identity": "person",
-}
-_ALIKE = tuple(
-    (i, j)
-    for i, one in enumerate(KINSHIP.values())
-    for j, other in enumerate(KINSHIP.values())
-    if one == other
-)
+FLAT = "flat"
+NEAR = 10
+ASKED = 1000
+TRAINED = 262_144
+"""The most vectors that cells and codes are learned from; they are drawn from all."""
+PER_CELL = 39
+"""The least vectors a cell or code is learned from, by faiss's own advice."""
+MARKER, FILE = "index.json", "index.faiss"
 
 
-def neighbours(
-    ds: xr.Dataset,
-    reference: xr.Dataset | None = None,
-    *,
-    k: int = 10,
-    index: Index = "flat",
-    related: bool = False,
-) -> xr.Dataset:
-    """Find each crop's nearest reference crops.
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SphereIndex:
+    """The embeddings of a reference, ready to be searched.
+
+    Attributes
+    ----------
+    kind
+        As it was asked for.
+    factory
+        What faiss calls it.
+    points
+        (N, D) float32 unit vectors of the reference, by which candidates are compared exactly.
+    ids
+        (N,) samples.
+    reference_hash, adapter_hash
+        Of the store that it is of, and of the adapter by which that was embedded ("" if unknown).
+    recall
+        Share of the true ten nearest that it finds among its first ten, over 1,000 or fewer points
+        of the reference; 1 for `flat`.
+    """
+
+    kind: str
+    factory: str
+    searched: Any
+    points: NDArray[np.float32]
+    ids: NDArray[np.object_]
+    reference_hash: str
+    adapter_hash: str
+    recall: float
+
+    def __repr__(self) -> str:
+        return f"SphereIndex({len(self.ids)} crops, {self.kind}, recall@{NEAR} {self.recall:.3f})"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the nearest are found for sure."""
+        return self.kind == FLAT
+
+    def check(self, reference: xr.Dataset) -> None:
+        """Refuse a reference that it was not built of.
+
+        Raises
+        ------
+        StaleIndex
+            Saying so.
+        """
+        if (found := store_hash(reference)) != self.reference_hash:
+            raise StaleIndex(
+                f"the index is of other embeddings ({self.reference_hash[:12]}, these are "
+                f"{found[:12]}); build it anew, or give the reference that it is of."
+            )
+
+    def search(
+        self, queries: NDArray[np.float32], width: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return cosines and rows (Q, width) of candidates, nearest first as far as it knows.
+
+        Parameters
+        ----------
+        queries
+            (Q, D) unit vectors.
+        width
+            How many candidates a query.
+        allowed
+            (N,) which rows may be candidates; not for `flat`, of which there is a part instead.
+
+        Raises
+        ------
+        InvalidEmbeddings
+            If this kind of index cannot leave rows out.
+        """
+        faiss = require("faiss", extra="cpu")
+        try:
+            options = _options(faiss, self.searched, width, allowed)
+            values, rows = self.searched.search(queries, width, params=options)
+        except (RuntimeError, TypeError) as error:
+            raise InvalidEmbeddings(
+                f"an index {self.kind!r} cannot be searched so: {first_line(error)}; give flat, "
+                "hnsw or ivf-pq."
+            ) from None
+        if not self.exact:
+            values = self._cosines(queries, rows)
+        return values, rows
+
+    def _cosines(
+        self, queries: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Compute what the index may only know roughly; -inf where there is no candidate."""
+        values = np.einsum("qd,qwd->qw", queries, self.points[rows], dtype=np.float32)
+        return np.where(rows < 0, -np.inf, values).astype(np.float32)
+
+    def part(self, allowed: NDArray[np.bool_]) -> SphereIndex:
+        """Return an exact index of some rows."""
+        faiss = require("faiss", extra="cpu")
+        points = np.ascontiguousarray(self.points[allowed])
+        return SphereIndex(
+            kind=FLAT, factory="Flat", searched=_filled(faiss, "Flat", points), points=points,
+            ids=self.ids[allowed], reference_hash=self.reference_hash,
+            adapter_hash=self.adapter_hash, recall=1.0,
+        )  # fmt: skip
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the index into a new folder; embeddings and ids stay in their store.
+
+        Raises
+        ------
+        OutputExists, UnwritableOutput
+            If the folder holds something else, or cannot be written.
+        """
+        faiss = require("faiss", extra="cpu")
+        about = {
+            "kind": self.kind,
+            "factory": self.factory,
+            "reference_hash": self.reference_hash,
+            "recall": self.recall,
+            "count": len(self.ids),
+        }
+        with new_folder(path, overwrite=overwrite, marker=MARKER) as folder:
+            (folder / FILE).write_bytes(faiss.serialize_index(_on_cpu(faiss, self.searched)))
+            (folder / MARKER).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        return Path(path)
+
+
+def build_index(reference: xr.Dataset, kind: str = FLAT, *, seed: int = 0) -> SphereIndex:
+    """Make an index of embeddings; on a GPU where faiss has one.
 
     Parameters
     ----------
-    ds
-        Embeddings to ask about.
     reference
-        Embeddings to search in; by default `ds` itself.
-    k
-        Neighbours a crop; with a smaller reference the last ranks stay empty.
-    index
-        `flat`: exact.
-    related
-        Also take other crops of the same clip, target clip or person; by default they are left
-        out, as they are near for reasons that say nothing about forgery.
-
-    Returns
-    -------
-    xarray.Dataset
-        `ds` with `neighbour` (sample, rank): reference sample ids, and `similarity` (sample, rank):
-        cosine in -1..1, NaN where there is no neighbour. Equal similarities are ordered by the
-        reference's order.
+        Embeddings of unit length, which is looked at once.
+    kind
+        `flat`: exact. `hnsw`: a graph, fast, with all vectors in memory. `ivf-pq`: cells and codes,
+        small; of fewer than 78 it is exact. Or a factory string of faiss, such as `IVF1024,Flat`.
+    seed
+        Of the vectors that cells and codes are learned from, and of those that recall is measured
+        on.
 
     Raises
     ------
     InvalidEmbeddings
-        If lengths or adapters differ, a vector is not of unit length, or `k` or `index` is
-        impossible.
+        If a vector is not of unit length, or faiss cannot make such an index of so many.
     MissingDependency
         If faiss is not installed.
     """
     faiss = require("faiss", extra="cpu")
-    if k < 1:
-        raise InvalidEmbeddings(f"k must be at least 1, got {k}.")
-    if index not in get_args(Index):
-        raise InvalidEmbeddings(f"no index is named {index!r}; there is flat, which is exact.")
-    reference = ds if reference is None else reference
-    queries, points = _vectors(ds), _vectors(reference)
-    if queries.shape[1] != points.shape[1]:
+    points = vectors_of(reference)
+    factory = _factory(kind, *points.shape)
+    try:
+        searched = _filled(faiss, factory, points, seed=seed)
+    except RuntimeError as error:
         raise InvalidEmbeddings(
-            f"embeddings of length {queries.shape[1]} cannot be searched among those of length "
-            f"{points.shape[1]}; embed both with one backbone."
-        )
-    _check_adapters(ds, reference)
-    flat = faiss.IndexFlatIP(points.shape[1])
-    flat.add(points)
-    alike = _ALIKE[:1] if related else _ALIKE
-    rows, similarity = _search(flat, queries, k, _Relation(ds, reference, alike=alike))
-    ids = reference["sample"].to_numpy().astype(object)
-    names = np.full(rows.shape, "", dtype=object)
-    names[rows >= 0] = ids[rows[rows >= 0]]
-    out = ds.drop_vars(("neighbour", "similarity"), errors="ignore").assign(
-        neighbour=(("sample", "rank"), names), similarity=(("sample", "rank"), similarity)
+            f"faiss makes no index {kind!r} ({factory}) of {len(points)} vectors: "
+            f"{_reason(error)}; there are flat, which is exact, hnsw and ivf-pq."
+        ) from None
+    index = SphereIndex(
+        kind=kind,
+        factory=factory,
+        searched=searched,
+        points=points,
+        ids=reference["sample"].to_numpy().astype(object),
+        reference_hash=store_hash(reference),
+        adapter_hash=str(reference.attrs.get(ADAPTER, "")),
+        recall=1.0,
     )
-    out["neighbour"].attrs["reference_hash"] = store_hash(reference)
-    out["neighbour"].attrs["index"] = index
-    out["neighbour"].attrs["related"] = str(related).lower()
-    return attributed(out)
+    return index if index.exact else _measured(faiss, index, seed)
+
+
+def open_index(path: str | Path, reference: xr.Dataset) -> SphereIndex:
+    """Open an index with the embeddings that it was built of.
+
+    Raises
+    ------
+    MissingMedia
+        If there is none.
+    StaleIndex
+        If it was built of other embeddings.
+    InvalidEmbeddings
+        If it is damaged.
+    """
+    faiss = require("faiss", extra="cpu")
+    path = Path(path)
+    if not (path / MARKER).is_file():
+        raise MissingMedia(f"no index at {path}; gk.build_index(...).save writes one.")
+    try:
+        about = json.loads((path / MARKER).read_text(encoding="utf-8"))
+        data = np.frombuffer((path / FILE).read_bytes(), np.uint8)
+        searched = faiss.deserialize_index(data)
+        kind, factory, recall = about["kind"], about["factory"], float(about["recall"])
+        built_of = about["reference_hash"]
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InvalidEmbeddings(
+            f"{path} is no index, or damaged: {_reason(error)}; build it anew."
+        ) from None
+    found = store_hash(reference)
+    if built_of != found:
+        raise StaleIndex(
+            f"the index {path} is of other embeddings ({built_of[:12]}, these are {found[:12]}); "
+            "build it anew, or open the store that it is of."
+        )
+    return SphereIndex(
+        kind=kind,
+        factory=factory,
+        searched=_on_gpu(faiss, searched),
+        points=vectors_of(reference),
+        ids=reference["sample"].to_numpy().astype(object),
+        reference_hash=found,
+        adapter_hash=str(reference.attrs.get(ADAPTER, "")),
+        recall=recall,
+    )
 
 
 def graph(embedding: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -115,102 +253,86 @@ def graph(embedding: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], ND
     return rows, np.clip(1 - similarity, 0, 2).astype(np.float32)
 
 
-class _Relation:
-    """Tells which reference crops share a clip, target clip or person with a query."""
-
-    def __init__(
-        self, ds: xr.Dataset, reference: xr.Dataset, *, alike: Sequence[tuple[int, int]]
-    ) -> None:
-        self.alike = alike
-        codes: dict[tuple[str, ...], int] = {}
-        self.queries = self._keys(ds, codes)
-        self.points = self._keys(reference, codes)
-
-    @staticmethod
-    def _keys(ds: xr.Dataset, codes: dict[tuple[str, ...], int]) -> NDArray[np.int64]:
-        """Codes (N, 5) of sample, clip, target clip and the two people; -1 where unknown.
-
-        A clip and a target clip are of one kind, as are the two people: a real clip is the target
-        of its fakes, and one who lends a face to one clip may be seen in another.
-        """
-        n = ds.sizes["sample"]
-
-        def column(name: str) -> list[str]:
-            return [str(v) for v in ds[name].to_numpy()] if name in ds.variables else [""] * n
-
-        dataset = column("dataset")
-        table = np.full((n, len(KINSHIP)), -1, dtype=np.int64)
-        for j, (name, kind) in enumerate(KINSHIP.items()):
-            for i, value in enumerate(column(name)):
-                if value:
-                    key = (kind, value) if kind == "sample" else (kind, dataset[i], value)
-                    table[i, j] = codes.setdefault(key, len(codes))
-        return table
-
-    def __call__(self, queries: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return (Q, K) whether candidate rows are related to the queries."""
-        related = np.zeros(rows.shape, dtype=np.bool_)
-        for one, other in self.alike:
-            own = self.queries[queries, one][:, None]
-            related |= (own == self.points[rows, other]) & (own >= 0)
-        return related
-
-
-def _search(
-    flat: Any, queries: NDArray[np.float32], k: int, relation: _Relation
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find rows (Q, k), -1 where there are no more, and similarities (Q, k)."""
-    rows = np.full((len(queries), k), -1, dtype=np.int64)
-    similarity = np.full((len(queries), k), np.nan, dtype=np.float32)
-    todo = np.arange(len(queries))
-    width = min(flat.ntotal, 2 * k + 8)
-    while len(todo) and width:
-        open_ = []
-        step = max(1, CANDIDATES // width)
-        for part in np.split(todo, range(step, len(todo), step)):
-            values, found = flat.search(queries[part], width)
-            done = _fill(rows, similarity, part, found, values, relation(part, found))
-            open_.append(part[~done])
-        if width == flat.ntotal:
-            break
-        todo = np.concatenate(open_)
-        width = min(flat.ntotal, 4 * width)
-    return rows, np.clip(similarity, -1, 1)
-
-
-def _fill(
-    rows: NDArray[np.int64],
-    similarity: NDArray[np.float32],
-    part: NDArray[np.int64],
-    found: NDArray[np.int64],
-    values: NDArray[np.float32],
-    out: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """Write the results of some queries; return which of them more candidates could not change."""
-    k = rows.shape[1]
-    last = values[:, -1:]
-    order = np.lexsort((found, -values, out), axis=1)[:, :k]
-    n = order.shape[1]
-    left = np.take_along_axis(out, order, axis=1)
-    best = np.take_along_axis(values, order, axis=1)
-    rows[part, :n] = np.where(left, -1, np.take_along_axis(found, order, axis=1))
-    similarity[part, :n] = np.where(left, np.nan, best)
-    # A crop beyond the last candidate may tie with it and come first in the reference's order.
-    done: NDArray[np.bool_] = (n == k) & (~left & (best > last)).all(axis=1)
-    return done
-
-
-def _check_adapters(ds: xr.Dataset, reference: xr.Dataset) -> None:
-    """Refuse places on two spheres: each adapter turns its own. Without the attribute, trust."""
-    one, other = (str(part.attrs.get(ADAPTER, "")) for part in (ds, reference))
-    if one and other and one != other:
-        raise InvalidEmbeddings(
-            f"embeddings by the adapter {one[:12]} cannot be searched among those by "
-            f"{other[:12]}; embed both with one adapter."
-        )
-
-
-def _vectors(ds: xr.Dataset) -> NDArray[np.float32]:
+def vectors_of(ds: xr.Dataset) -> NDArray[np.float32]:
+    """Return embeddings (N, D), refusing those that are not of unit length."""
     vectors = np.ascontiguousarray(ds["embedding"].to_numpy(), dtype=np.float32)
     check_unit(vectors)
     return vectors
+
+
+def _factory(kind: str, count: int, dim: int) -> str:
+    """Return faiss's description of a kind for so many vectors."""
+    if kind == FLAT:
+        return "Flat"
+    if kind == "hnsw":
+        return "HNSW32,Flat"
+    if kind == "ivf-pq" and count < 2 * PER_CELL:
+        return "Flat"
+    if kind == "ivf-pq":
+        cells = max(1, min(round(4 * count**0.5), count // PER_CELL))
+        codes = max(m for m in range(1, min(64, dim // 2) + 1) if dim % m == 0)
+        bits = max(1, min(8, int(np.log2(count // PER_CELL))))
+        return f"IVF{cells},PQ{codes}x{bits}"
+    return kind
+
+
+def _filled(faiss: Any, factory: str, points: NDArray[np.float32], *, seed: int = 0) -> Any:
+    index = faiss.index_factory(points.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+    index = _on_gpu(faiss, index)
+    if not index.is_trained:
+        drawn = np.random.default_rng(seed).permutation(len(points))[:TRAINED]
+        index.train(points[np.sort(drawn)])
+    index.add(points)
+    return index
+
+
+def _on_gpu(faiss: Any, index: Any) -> Any:
+    """Move an index to the GPUs that faiss knows, if it knows any and can."""
+    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+        return index
+    try:
+        return faiss.index_cpu_to_all_gpus(index)
+    except RuntimeError:  # such as a graph, which stays
+        return index
+
+
+def _on_cpu(faiss: Any, index: Any) -> Any:
+    return faiss.index_gpu_to_cpu(index) if hasattr(faiss, "index_gpu_to_cpu") else index
+
+
+def _options(faiss: Any, index: Any, width: int, allowed: NDArray[np.bool_] | None) -> Any:
+    """Return how an index of this type is searched thoroughly enough for so many candidates."""
+    chosen: dict[str, Any] = {}
+    if allowed is not None:
+        chosen["sel"] = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+    inner = faiss.downcast_index(index)
+    if isinstance(inner, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(efSearch=max(128, 2 * width), **chosen)
+    if isinstance(inner, faiss.IndexIVF):
+        cells = max(16, inner.nlist // 16)
+        kind = faiss.IVFPQSearchParameters if _is_pq(faiss, inner) else faiss.SearchParametersIVF
+        return kind(nprobe=min(inner.nlist, cells), **chosen)
+    return faiss.SearchParameters(**chosen) if chosen else None
+
+
+def _is_pq(faiss: Any, index: Any) -> bool:
+    return isinstance(index, faiss.IndexIVFPQ)
+
+
+def _measured(faiss: Any, index: SphereIndex, seed: int) -> SphereIndex:
+    """Return the index with its recall."""
+    count = len(index.ids)
+    near = min(NEAR, count)
+    if not near:
+        return index
+    rows = np.sort(np.random.default_rng([seed, 1]).permutation(count)[:ASKED])
+    asked = index.points[rows]
+    _, exact = _filled(faiss, "Flat", index.points).search(asked, near)
+    _, found = index.search(asked, near)
+    hits = [len(set(a) & set(b)) for a, b in zip(exact.tolist(), found.tolist(), strict=True)]
+    return replace(index, recall=float(sum(hits)) / (near * len(rows)))
+
+
+def _reason(error: Exception) -> str:
+    """Return the last words of faiss's error, which begins with places in its source."""
+    return first_line(error).rpartition("Error: ")[2] or first_line(error)

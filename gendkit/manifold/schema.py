@@ -75,6 +75,18 @@ SCHEMA: tuple[Variable, ...] = (
         meaning="cosine similarity to that neighbour",
     ),
     Variable(
+        name="class_neighbour",
+        dims=("sample", "class", "class_rank"),
+        dtype="string",
+        meaning="ids of the nearest reference crops of a class, nearest first; empty if fewer",
+    ),
+    Variable(
+        name="class_similarity",
+        dims=("sample", "class", "class_rank"),
+        dtype="float32",
+        meaning="cosine similarity to that neighbour",
+    ),
+    Variable(
         name="projection",
         dims=("sample", "axis"),
         dtype="float32",

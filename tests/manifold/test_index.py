@@ -1,9 +1,9 @@
-"""Neighbours against brute force, and who is left out because of kinship."""
+"""Indices: what they find against brute force, what they say of themselves, and stale ones."""
 
 from __future__ import annotations
 
-import sys
-from itertools import product
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,252 +11,203 @@ import pytest
 import xarray as xr
 
 import gendkit as gk
-from gendkit.errors import InvalidEmbeddings, MissingDependency
-from gendkit.manifold import index
-from gendkit.manifold.index import graph
+from gendkit.errors import InvalidEmbeddings, MissingMedia, OutputExists, StaleIndex
+from gendkit.manifold.index import FILE, MARKER, SphereIndex
 from gendkit.manifold.store import store_hash
 
 from .conftest import Points
 
-KINDS = (("video", "pair"), ("target_identity", "donor_identity"))
+KINDS = ["flat", "hnsw", "ivf-pq", "IVF8,Flat"]
 
 
-def kin(ds: xr.Dataset, i: int, other: xr.Dataset, j: int, *, related: bool) -> bool:
-    """Tell whether two crops share a clip, target clip or person; a crop is kin to itself."""
-    if str(ds["sample"].values[i]) == str(other["sample"].values[j]):
-        return True
-    if related:
-        return False
+def nearest(ds: xr.Dataset, k: int, allowed: np.ndarray | None = None) -> np.ndarray:
+    """The k nearest others of each point (N, k), by brute force."""
+    cosine = ds["embedding"].values.astype(float) @ ds["embedding"].values.astype(float).T
+    np.fill_diagonal(cosine, -np.inf)
+    if allowed is not None:
+        cosine[:, ~allowed] = -np.inf
+    return np.argsort(-cosine, axis=1, kind="stable")[:, :k]
 
-    def text(one: xr.Dataset, row: int, name: str) -> str:
-        return str(one[name].values[row]) if name in one else ""
 
-    if text(ds, i, "dataset") != text(other, j, "dataset"):
-        return False
-    return any(
-        text(ds, i, a) == text(other, j, b) != ""
-        for names in KINDS
-        for a, b in product(names, names)
+def rows_of(ds: xr.Dataset) -> np.ndarray:
+    """Neighbours as row numbers; -1 where there is none."""
+    names = ds["neighbour"].values
+    return np.array([[int(n[1:]) if n else -1 for n in row] for row in names])
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Any:
+    """2,000 points in forty bunches, labelled, of two data sets."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(40, 16))
+    raw = np.repeat(centres, 50, axis=0) + 0.4 * rng.normal(size=(2000, 16))
+    unit = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    return xr.Dataset(
+        {
+            "embedding": (("sample", "feature"), unit),
+            "label": ("sample", rng.integers(0, 2, 2000)),
+            "dataset": ("sample", np.array([f"set {i % 3}" for i in range(2000)], object)),
+        },
+        coords={"sample": np.array([f"p{i}" for i in range(2000)], object)},
     )
 
 
-def brute(
-    ds: xr.Dataset, reference: xr.Dataset, k: int, *, related: bool = False
-) -> tuple[list[list[str]], list[list[float]]]:
-    """The k nearest by cosine in float64, ties in the reference's order, padded with "" and NaN."""
-    cosine = ds["embedding"].values.astype(float) @ reference["embedding"].values.astype(float).T
-    names, values = [], []
-    for i, row in enumerate(cosine):
-        order = [
-            j
-            for j in np.argsort(-row, kind="stable")
-            if not kin(ds, i, reference, j, related=related)
-        ][:k]
-        missing = k - len(order)
-        names.append([str(reference["sample"].values[j]) for j in order] + [""] * missing)
-        values.append([row[j] for j in order] + [np.nan] * missing)
-    return names, values
+@pytest.mark.parametrize("kind", KINDS)
+def test_recall_is_that_of_what_is_found(cloud: xr.Dataset, kind: str) -> None:
+    index = gk.build_index(cloud, kind)
+    found = gk.neighbours(cloud, k=9, index=index)
+    true = nearest(cloud, 9)
+    hits = np.mean([len(set(a) & set(b)) / 9 for a, b in zip(rows_of(found), true, strict=True)])
+    assert found["neighbour"].attrs["recall"] == index.recall
+    assert (index.recall == 1.0) if kind == "flat" else (0.3 < index.recall <= 1)
+    # Neighbours are sought among more candidates than recall is measured on, and compared exactly.
+    assert hits >= index.recall - 0.02
+    if kind in ("flat", "hnsw"):
+        assert hits > 0.99
 
 
-def agrees(found: xr.Dataset, expected: tuple[list[list[str]], list[list[float]]]) -> bool:
-    return found["neighbour"].values.tolist() == expected[0] and np.allclose(
-        found["similarity"].values, expected[1], rtol=0, atol=1e-6, equal_nan=True
+@pytest.mark.parametrize("kind", KINDS)
+def test_similarities_are_exact_whatever_the_index_knows(cloud: xr.Dataset, kind: str) -> None:
+    found = gk.neighbours(cloud, k=5, index=kind)
+    points = cloud["embedding"].values.astype(float)
+    rows = rows_of(found)
+    cosine = np.einsum("nd,nkd->nk", points, points[rows])
+    cosine[rows < 0] = np.nan
+    np.testing.assert_allclose(found["similarity"], cosine, rtol=0, atol=1e-6)
+    assert (np.diff(found["similarity"].values, axis=1) <= 1e-7).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_leaves_all_others_out(cloud: xr.Dataset, kind: str) -> None:
+    where = {"dataset": ["set 0", "set 2"], "label": 1}
+    found = gk.neighbours(cloud, k=4, index=kind, where=where)
+    allowed = np.isin(cloud["dataset"].values.astype(str), ["set 0", "set 2"]) & (
+        cloud["label"].values == 1
     )
+    rows = rows_of(found)
+    assert allowed[rows[rows >= 0]].all()
+    assert found["neighbour"].attrs["where"] == str(where)
+    if kind == "flat":
+        np.testing.assert_array_equal(rows, nearest(cloud, 4, allowed))
+    else:
+        assert (rows >= 0).mean() > 0.9
 
 
-def people(n: int, seed: int) -> dict[str, list[str]]:
-    """Clips of few people, some of them forged, with gaps in what is known."""
-    rng = np.random.default_rng(seed)
-
-    def drawn(prefix: str, high: int) -> list[str]:
-        return [f"{prefix}{i}" if i else "" for i in rng.integers(0, high, n)]
-
-    return {
-        "dataset": [f"set {i}" for i in rng.integers(0, 2, n)],
-        "video": drawn("clip", 12),
-        "pair": drawn("clip", 12),
-        "target_identity": drawn("person", 15),
-        "donor_identity": drawn("person", 15),
-    }
+def test_a_filter_of_one_crop_finds_it_or_nobody(cloud: xr.Dataset) -> None:
+    ds = cloud.assign(mark=("sample", np.arange(2000) == 7))
+    rows = rows_of(gk.neighbours(ds, k=2, where={"mark": True}))
+    assert rows[7].tolist() == [-1, -1]
+    assert (np.delete(rows, 7, axis=0) == [7, -1]).all()
+    assert (rows_of(gk.neighbours(ds, k=2, where={"dataset": "nowhere"})) == -1).all()
 
 
-@pytest.mark.parametrize("k", [1, 7])
-def test_neighbours_are_those_of_brute_force(points: Points, k: int) -> None:
-    ds = points(120)
-    assert agrees(gk.neighbours(ds, k=k), brute(ds, ds, k))
+@pytest.mark.parametrize("name", ["colour", "embedding"])
+def test_a_filter_by_what_is_not_of_each_crop_is_refused(cloud: xr.Dataset, name: str) -> None:
+    with pytest.raises(InvalidEmbeddings, match=f"no variable '{name}' of each crop"):
+        gk.neighbours(cloud, where={name: 1})
 
 
-@pytest.mark.parametrize("related", [False, True])
-def test_neighbours_among_relatives_are_those_of_brute_force(points: Points, related: bool) -> None:
-    ds = points(60, **people(60, 0))
-    reference = points(150, seed=1, name="r", **people(150, 1))
-    found = gk.neighbours(ds, reference, k=5, related=related)
-    assert agrees(found, brute(ds, reference, 5, related=related))
-    assert agrees(found, brute(ds, reference, 5, related=True)) == related
+@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+def test_reals_and_fakes_stand_side_by_side(cloud: xr.Dataset, kind: str) -> None:
+    found = gk.neighbours(cloud, k=3, index=kind, by_class=True)
+    assert found["class_neighbour"].dims == ("sample", "class", "class_rank")
+    assert found["class"].values.tolist() == ["real", "fake"]
+    for value, name in enumerate(("real", "fake")):
+        alone = gk.neighbours(cloud, k=3, index=kind, where={"label": value})
+        part = found.sel({"class": name})
+        np.testing.assert_array_equal(part["class_neighbour"], alone["neighbour"])
+        np.testing.assert_array_equal(part["class_similarity"], alone["similarity"])
+    both = gk.neighbours(found, k=5)
+    assert {"neighbour", "class_neighbour"} <= set(both.variables)
+    with pytest.raises(InvalidEmbeddings, match="the reference has no labels"):
+        gk.neighbours(cloud.drop_vars("label"), by_class=True)
 
 
-def test_searching_in_parts_changes_nothing(
-    points: Points, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_comes_back_and_finds_the_same(
+    cloud: xr.Dataset, kind: str, tmp_path: Path
 ) -> None:
-    ds = points(50, **people(50, 2))
-    whole = gk.neighbours(ds, k=4)
-    monkeypatch.setattr(index, "CANDIDATES", 100)
-    xr.testing.assert_identical(gk.neighbours(ds, k=4), whole)
+    index = gk.build_index(cloud, kind)
+    again = gk.open_index(index.save(tmp_path / "index"), cloud)
+    assert repr(again) == repr(index)
+    assert (again.factory, again.recall, again.reference_hash) == (
+        index.factory, index.recall, store_hash(cloud)
+    )  # fmt: skip
+    one, other = (gk.neighbours(cloud, k=5, index=i) for i in (index, again))
+    xr.testing.assert_identical(one, other)
 
 
-def test_as_many_relatives_as_there_are_stand_in_nobody_s_way(points: Points) -> None:
-    """The hundred nearest are of the same clip; the search goes on behind them."""
-    ds = points(130, video=["mine"] * 101 + ["other"] * 29)
-    values = ds["embedding"].values
-    values[:101] = values[0] + 0.01 * values[:101]
-    values[:101] /= np.linalg.norm(values[:101], axis=1, keepdims=True)
-    found = gk.neighbours(ds.isel(sample=[0]), ds, k=3)
-    assert agrees(found, brute(ds.isel(sample=[0]), ds, 3))
-    assert set(found["neighbour"].values[0]) <= {f"p{i}" for i in range(101, 130)}
+def test_a_seed_gives_one_index_and_another_another(cloud: xr.Dataset) -> None:
+    names = [
+        gk.neighbours(cloud, k=5, index=gk.build_index(cloud, "IVF64,PQ4x4", seed=seed))
+        for seed in (0, 0, 1)
+    ]
+    xr.testing.assert_identical(names[0], names[1])
+    assert gk.build_index(cloud, "IVF64,PQ4x4", seed=1).recall > 0
 
 
-RELATIONS = [
-    ({"video": "a"}, {"video": "a"}),
-    ({"pair": "a"}, {"pair": "a"}),
-    ({"video": "a"}, {"pair": "a"}),
-    ({"pair": "a"}, {"video": "a"}),
-    ({"target_identity": "ann"}, {"target_identity": "ann"}),
-    ({"donor_identity": "ann"}, {"donor_identity": "ann"}),
-    ({"target_identity": "ann"}, {"donor_identity": "ann"}),
-    ({"donor_identity": "ann"}, {"target_identity": "ann"}),
-]
-STRANGERS = [
-    ({}, {}),
-    ({"video": ""}, {"video": ""}),
-    ({"video": "ann"}, {"target_identity": "ann"}),
-    ({"pair": "a", "dataset": "one"}, {"pair": "a", "dataset": "two"}),
-    ({"target_identity": "ann"}, {"target_identity": "Ann"}),
-]
+def test_an_index_of_other_embeddings_is_refused(cloud: xr.Dataset, tmp_path: Path) -> None:
+    index = gk.build_index(cloud)
+    path = index.save(tmp_path / "index")
+    moved = cloud.isel(sample=slice(1, None))
+    with pytest.raises(StaleIndex, match=r"is of other embeddings .* build it anew"):
+        gk.open_index(path, moved)
+    with pytest.raises(StaleIndex, match="the index is of other embeddings"):
+        gk.neighbours(cloud, moved, index=index)
 
 
-@pytest.mark.parametrize(
-    ("mine", "its", "taken"),
-    [*((*case, False) for case in RELATIONS), *((*case, True) for case in STRANGERS)],
-)
-def test_crops_of_the_same_clip_or_person_are_left_out(
-    points: Points, mine: dict[str, str], its: dict[str, str], taken: bool
-) -> None:
-    query = points(1, **{name: [value] for name, value in mine.items()})
-    other = points(1, seed=1, name="r", **{name: [value] for name, value in its.items()})
-    expected = "r0" if taken else ""
-    assert gk.neighbours(query, other, k=1)["neighbour"].values.tolist() == [[expected]]
-    every = gk.neighbours(query, other, k=1, related=True)
-    assert every["neighbour"].values.tolist() == [["r0"]]
+@pytest.mark.parametrize("damage", ["json", "faiss", "field"])
+def test_a_damaged_index_is_refused(cloud: xr.Dataset, tmp_path: Path, damage: str) -> None:
+    path = gk.build_index(cloud).save(tmp_path / "index")
+    if damage == "json":
+        (path / MARKER).write_text("{")
+    elif damage == "faiss":
+        (path / FILE).write_bytes(b"nothing of faiss")
+    else:
+        (path / MARKER).write_text(json.dumps({"kind": "flat"}))
+    with pytest.raises(InvalidEmbeddings, match="is no index, or damaged") as error:
+        gk.open_index(path, cloud)
+    assert "\n" not in str(error.value)
 
 
-def test_a_crop_is_never_its_own_neighbour(points: Points) -> None:
-    ds = points(10)
-    for related in (False, True):
-        names = gk.neighbours(ds, k=9, related=related)["neighbour"].values
-        assert all(
-            set(row) == set(ds["sample"].values) - {own}
-            for own, row in zip(ds["sample"].values, names, strict=True)
-        )
+def test_an_index_is_not_written_over_something_else(cloud: xr.Dataset, tmp_path: Path) -> None:
+    index = gk.build_index(cloud)
+    with pytest.raises(MissingMedia, match="no index at"):
+        gk.open_index(tmp_path / "index", cloud)
+    index.save(tmp_path / "index")
+    with pytest.raises(OutputExists):
+        index.save(tmp_path / "index")
+    index.save(tmp_path / "index", overwrite=True)
 
 
-def test_with_fewer_than_k_the_last_ranks_stay_empty(points: Points) -> None:
-    found = gk.neighbours(points(3), k=5)
-    assert found["neighbour"].shape == found["similarity"].shape == (3, 5)
-    assert (found["neighbour"].values[:, 2:] == "").all()
-    assert np.isnan(found["similarity"].values[:, 2:]).all()
-    assert (found["neighbour"].values[:, :2] != "").all()
-    assert np.isfinite(found["similarity"].values[:, :2]).all()
+@pytest.mark.parametrize("kind", ["nonsense", "IVF99999,Flat", "PQ7"])
+def test_what_faiss_cannot_make_is_one_line(cloud: xr.Dataset, kind: str) -> None:
+    with pytest.raises(InvalidEmbeddings, match=f"faiss makes no index '{kind}'") as error:
+        gk.build_index(cloud, kind)
+    assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("rows", [0, 1])
-def test_a_reference_without_anyone_gives_nobody(points: Points, rows: int) -> None:
-    ds = points(1)
-    found = gk.neighbours(ds, ds.isel(sample=slice(0, rows)), k=2)
-    assert found["neighbour"].values.tolist() == [["", ""]]
-    assert np.isnan(found["similarity"].values).all()
+@pytest.mark.parametrize("count", [1, 3, 60])
+@pytest.mark.parametrize("kind", ["hnsw", "ivf-pq"])
+def test_few_points_have_an_index_of_every_kind(points: Points, kind: str, count: int) -> None:
+    ds = points(count)
+    found = gk.neighbours(ds, k=2, index=kind)
+    rows = rows_of(found)
+    assert rows.shape == (count, 2)
+    if count == 1:
+        assert (rows == -1).all()
+    if count == 3:
+        np.testing.assert_array_equal(np.sort(rows), [[1, 2], [0, 2], [0, 1]])
 
 
-def test_equal_similarities_come_in_the_reference_s_order(points: Points) -> None:
-    query, one = points(1), points(1, seed=1)["embedding"].values
-    reference = points(40, name="r")
-    reference["embedding"].values[:] = one
-    found = gk.neighbours(query, reference, k=3)
-    assert found["neighbour"].values.tolist() == [["r0", "r1", "r2"]]
-
-
-def test_the_result_names_its_reference_and_how_it_was_searched(points: Points) -> None:
-    ds, reference = points(4), points(6, seed=1, name="r")
-    attrs = gk.neighbours(ds, reference, k=2)["neighbour"].attrs
-    assert attrs["reference_hash"] == store_hash(reference) != store_hash(ds)
-    assert (attrs["index"], attrs["related"]) == ("flat", "false")
-    assert gk.neighbours(ds, related=True, k=2)["neighbour"].attrs["related"] == "true"
-    assert gk.neighbours(ds, k=2)["neighbour"].attrs["reference_hash"] == store_hash(ds)
-
-
-def test_a_dataset_grows_and_is_itself_left_alone(points: Points) -> None:
-    ds = points(5, video=list("abcde"))
-    before = ds.copy(deep=True)
-    found = gk.neighbours(ds, k=2)
-    xr.testing.assert_identical(ds, before)
-    assert set(found.variables) == {*ds.variables, "neighbour", "similarity"}
-    again = gk.neighbours(found, k=4)
-    assert again["neighbour"].shape == (5, 4)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"k": 0}, "k must be at least 1, got 0"),
-        ({"index": "hnsw"}, "no index is named 'hnsw'"),
-    ],
-)
-def test_an_impossible_search_is_refused(
-    points: Points, options: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(InvalidEmbeddings, match=words):
-        gk.neighbours(points(4), **options)
-
-
-def test_embeddings_of_two_lengths_are_refused(points: Points) -> None:
-    with pytest.raises(InvalidEmbeddings, match=r"length 8 .* length 9; embed both with one"):
-        gk.neighbours(points(4), points(4, dim=9))
-
-
-def test_stores_of_two_adapters_are_not_searched(points: Points) -> None:
-    one = points(4).assign_attrs(adapter_hash="a" * 64)
-    other = points(4, seed=1, name="r").assign_attrs(adapter_hash="b" * 64)
-    with pytest.raises(InvalidEmbeddings, match=r"adapter a{12} .* by b{12}; embed both with one"):
-        gk.neighbours(one, other)
-    for reference in (other.assign_attrs(adapter_hash="a" * 64), other.drop_attrs(), None):
-        assert gk.neighbours(one, reference, k=1).sizes["rank"] == 1
-    assert gk.neighbours(one.drop_attrs(), other, k=1).sizes["rank"] == 1
-
-
-def test_embeddings_off_the_sphere_are_refused(points: Points) -> None:
+def test_lengths_are_looked_at_when_an_index_is_built(points: Points) -> None:
     ds = points(4)
     ds["embedding"].values[2] *= 3
-    for pair in ((ds, points(4)), (points(4), ds)):
-        with pytest.raises(InvalidEmbeddings, match="row 2 has length 3"):
-            gk.neighbours(*pair)
+    with pytest.raises(InvalidEmbeddings, match="row 2 has length 3"):
+        gk.build_index(ds)
 
 
-@pytest.mark.parametrize("copies", [1, 4, 9])
-def test_the_graph_has_each_point_first_and_then_the_nearest(points: Points, copies: int) -> None:
-    embedding = np.repeat(points(20)["embedding"].values, copies, axis=0)
-    rows, distances = graph(embedding, 6)
-    exact = 1 - embedding.astype(float) @ embedding.T.astype(float)
-    assert rows[:, 0].tolist() == list(range(20 * copies))
-    assert all(len(set(row)) == 6 for row in rows.tolist())
-    np.testing.assert_allclose(distances, np.sort(exact, axis=1)[:, :6], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(
-        distances, np.take_along_axis(exact, rows, axis=1), rtol=0, atol=1e-6
-    )
-
-
-def test_without_faiss_one_line_says_what_to_install(
-    points: Points, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(MissingDependency, match="faiss is not installed; run: ") as error:
-        gk.neighbours(points(5))
-    assert "\n" not in str(error.value)
+def test_an_index_says_what_it_is(cloud: xr.Dataset) -> None:
+    index = gk.build_index(cloud)
+    assert isinstance(index, SphereIndex)
+    assert repr(index) == "SphereIndex(2000 crops, flat, recall@10 1.000)"
