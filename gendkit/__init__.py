@@ -27,6 +27,7 @@ _PUBLIC: dict[str, str] = {
     "explore": "gendkit.notebook.explorer",
     "extract": "gendkit.data.extract",
     "fit": "gendkit.train.engine",
+    "geometry": "gendkit.manifold.geometry",
     "load": "gendkit.model.detector",
     "neighbours": "gendkit.manifold.neighbours",
     "open_embeddings": "gendkit.manifold.store",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from gendkit.data.manifest import Manifest as Manifest
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.embeddings import embed as embed
+    from gendkit.manifold.geometry import geometry as geometry
     from gendkit.manifold.index import build_index as build_index
     from gendkit.manifold.index import open_index as open_index
     from gendkit.manifold.neighbours import neighbours as neighbours
