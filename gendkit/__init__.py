@@ -32,6 +32,7 @@ _PUBLIC: dict[str, str] = {
     "neighbours": "gendkit.manifold.neighbours",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
+    "place": "gendkit.manifold.projection",
     "plot": "gendkit.notebook.pictures",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from gendkit.manifold.index import build_index as build_index
     from gendkit.manifold.index import open_index as open_index
     from gendkit.manifold.neighbours import neighbours as neighbours
+    from gendkit.manifold.projection import place as place
     from gendkit.manifold.projection import project as project
     from gendkit.manifold.store import open_embeddings as open_embeddings
     from gendkit.measure.metrics import auroc as auroc

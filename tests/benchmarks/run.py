@@ -314,7 +314,14 @@ def crops() -> Iterator[Row]:
     yield from rows()
 
 
-BENCHMARKS = (losses, steps, memory, scoring, adapter, crops)
+def manifold() -> Iterator[Row]:
+    """Neighbours and maps of embeddings."""
+    from manifold import rows
+
+    yield from rows()
+
+
+BENCHMARKS = (losses, steps, memory, scoring, adapter, crops, manifold)
 
 
 def main(chosen: str = "") -> None:

@@ -11,6 +11,8 @@ import xarray as xr
 
 import gendkit as gk
 from gendkit.errors import InvalidEmbeddings, MissingDependency
+from gendkit.manifold import projection
+from gendkit.manifold.mapping import overlap
 
 from .conftest import Points
 
@@ -49,7 +51,9 @@ def test_pca_needs_neither_faiss_nor_a_seed(
 def test_a_map_says_how_it_was_drawn(clusters: xr.Dataset) -> None:
     attrs = gk.project(clusters, method="pca", seed=3, k=9)["projection"].attrs
     assert attrs.pop("meaning") == "place on a map; for finding, never evidence"
-    assert attrs == {"method": "pca", "seed": 3, "k": 9}
+    assert 0.9 < attrs.pop("trustworthiness") <= 1
+    assert 0.9 < attrs.pop("continuity") <= 1
+    assert attrs == {"method": "pca", "seed": 3, "k": 9, "quality_points": 60}
 
 
 def test_a_dataset_grows_by_one_map_and_is_itself_left_alone(clusters: xr.Dataset) -> None:
@@ -63,7 +67,10 @@ def test_a_dataset_grows_by_one_map_and_is_itself_left_alone(clusters: xr.Datase
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "tsne"}, "no projection is named 'tsne'; there is umap, pca"),
+        (
+            {"method": "tsne"},
+            "no projection is named 'tsne'; there is umap, umap-sphere, pca",
+        ),
         ({"k": 1}, "k must be at least 2, got 1"),
     ],
 )
@@ -116,3 +123,95 @@ def test_a_umap_of_few_points_lowers_the_number_of_neighbours(points: Points, n:
     places = gk.project(points(n), k=15)["projection"].values
     assert places.shape == (n, 2)
     assert np.isfinite(places).all()
+
+
+def test_tangent_pca_has_the_angles_to_the_mean_direction(points: Points) -> None:
+    """Points on a circle around the mean direction in three dimensions keep their angle to it."""
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    ring = np.stack(
+        [np.cos(0.7) * np.ones(24), np.sin(0.7) * np.cos(turn), np.sin(0.7) * np.sin(turn)]
+    )
+    ds = points(24, dim=3)
+    ds["embedding"].values[:] = ring.T
+    places = gk.project(ds, method="tangent-pca")["projection"].values
+    np.testing.assert_allclose(np.linalg.norm(places, axis=1), 0.7, atol=1e-5)
+    flat = gk.project(ds, method="pca")["projection"].values
+    np.testing.assert_allclose(np.linalg.norm(flat, axis=1), np.sin(0.7), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_globe_has_length_1_and_puts_the_rest_among_their_neighbours(
+    clusters: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "LAID_OUT", 45)
+    found = gk.project(clusters, method="umap-sphere", k=8)["projection"]
+    assert found.shape == (60, 3)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert found.attrs["laid_out"] == 45
+    angle = np.arccos(np.clip(found.values @ found.values.T, -1, 1))
+    np.fill_diagonal(angle, np.inf)
+    assert (angle.argmin(axis=1) // 20 == np.arange(60) // 20).mean() > 0.95
+    again = gk.project(clusters, method="umap-sphere", k=8)["projection"]
+    np.testing.assert_array_equal(found, again)
+
+
+@pytest.mark.slow
+def test_a_umap_tells_how_far_it_can_be_trusted(clusters: xr.Dataset) -> None:
+    attrs = gk.project(clusters, k=8)["projection"].attrs
+    for name in ("trustworthiness", "continuity"):
+        assert 0.8 < attrs[name] <= 1
+    assert 0.2 < attrs["seed_overlap"] < 1
+    assert attrs["quality_points"] == 60
+
+
+@pytest.mark.slow
+def test_without_a_seed_each_map_is_another(clusters: xr.Dataset) -> None:
+    one, other = (gk.project(clusters, seed=None, k=8)["projection"] for _ in range(2))
+    assert "seed" not in one.attrs
+    assert not np.allclose(one, other, atol=1e-3)
+
+
+def test_new_points_come_among_their_neighbours_and_the_map_stays(clusters: xr.Dataset) -> None:
+    mapped = gk.project(clusters.isel(sample=slice(0, 60, 2)), method="pca")
+    before = mapped.copy(deep=True)
+    found = gk.place(clusters.isel(sample=slice(1, 60, 2)), mapped, k=5)
+    xr.testing.assert_identical(mapped, before)
+    places, known = found["projection"].values, mapped["projection"].values
+    distance = np.linalg.norm(places[:, None] - known[None], axis=2)
+    assert (distance.argmin(axis=1) // 10 == np.arange(30) // 10).all()
+    attrs = found["projection"].attrs
+    assert (attrs["method"], attrs["placed"]) == ("pca", 5)
+    assert 0 < attrs["placement_error"] < 0.5
+
+
+def test_a_point_of_the_reference_is_put_where_it_is(clusters: xr.Dataset) -> None:
+    mapped = gk.project(clusters, method="pca")
+    found = gk.place(clusters.isel(sample=[3, 47]), mapped)
+    np.testing.assert_allclose(
+        found["projection"], mapped["projection"][[3, 47]], rtol=0, atol=0.02
+    )
+
+
+def test_what_is_put_on_a_globe_stays_on_it(clusters: xr.Dataset) -> None:
+    globe = clusters["embedding"].values[:, :3].copy()
+    globe /= np.linalg.norm(globe, axis=1, keepdims=True)
+    mapped = clusters.assign(projection=(("sample", "axis"), globe))
+    places = gk.place(clusters.isel(sample=[5, 25, 45]), mapped, k=4)["projection"].values
+    np.testing.assert_allclose(np.linalg.norm(places, axis=1), 1, atol=1e-6)
+
+
+def test_a_placement_without_a_map_or_on_another_sphere_is_refused(
+    clusters: xr.Dataset, points: Points
+) -> None:
+    with pytest.raises(InvalidEmbeddings, match=r"no map; gk\.project makes one"):
+        gk.place(clusters, clusters)
+    with pytest.raises(InvalidEmbeddings, match="length 9 cannot be placed"):
+        gk.place(points(3, dim=9), gk.project(clusters, method="pca"))
+
+
+def test_neighbours_of_two_maps_are_counted() -> None:
+    line = np.arange(10.0)[:, None]
+    assert overlap(line, line, k=2) == 1
+    assert overlap(line, -3 * line, k=2) == 1
+    shuffled = np.random.default_rng(0).permutation(10).astype(float)[:, None]
+    assert overlap(line, shuffled, k=2) < 0.7

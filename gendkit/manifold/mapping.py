@@ -1,0 +1,113 @@
+"""What a map is worth, and where new points belong on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gendkit.manifold.index import graph
+from gendkit.optional import require
+
+Places = NDArray[np.float64]
+LOOKED_AT, HELD_BACK = 2000, 1000
+TINY = 1e-6
+
+
+def quality(
+    embedding: NDArray[np.float32],
+    places: Places,
+    *,
+    k: int,
+    again: Callable[[NDArray[np.float32], int], Places] | None = None,
+) -> dict[str, Any]:
+    """Return `trustworthiness`, `continuity` and their `quality_points`, and `seed_overlap`.
+
+    Parameters
+    ----------
+    embedding, places
+        (N, D) unit vectors and their places (N, A).
+    k
+        Neighbours that are compared.
+    again
+        Makes a map of some embeddings by a seed, if seeds matter.
+
+    References
+    ----------
+    Venna and Kaski, ICANN 2001.
+    """
+    from sklearn.manifold import trustworthiness
+
+    rows = np.sort(np.random.default_rng(0).permutation(len(embedding))[:LOOKED_AT])
+    some, their = embedding[rows], places[rows]
+    near = min(k, (len(rows) - 1) // 2)
+    found: dict[str, Any] = {"quality_points": len(rows)}
+    if near >= 1:
+        found["trustworthiness"] = float(trustworthiness(some, their, n_neighbors=near))
+        found["continuity"] = float(trustworthiness(their, some, n_neighbors=near))
+        if again is not None:
+            found["seed_overlap"] = overlap(again(some, 1), again(some, 2), k=near)
+    return found
+
+
+def overlap(one: Places, other: Places, *, k: int) -> float:
+    """Return the share of each point's k nearest on one map (N, A) that are so on the other."""
+    from sklearn.neighbors import NearestNeighbors
+
+    both = [
+        NearestNeighbors(n_neighbors=k).fit(places).kneighbors(return_distance=False)
+        for places in (one, other)
+    ]
+    return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(*both, strict=True)]))
+
+
+def on_map(
+    queries: NDArray[np.float32],
+    points: NDArray[np.float32],
+    places: NDArray[Any],
+    *,
+    k: int,
+) -> tuple[Places, float]:
+    """Return where new points (Q, D) belong, (Q, A), and the error for points that are there.
+
+    The error is the median distance in units of the map's radius.
+    """
+    found = placed(queries, points, places, k=k)
+    held = np.sort(np.random.default_rng(0).permutation(len(points))[:HELD_BACK])
+    wide = min(k + 1, len(points))
+    if wide < 2:
+        return found, float("nan")
+    rows, distances = graph(points, wide)
+    back = _mean(places, rows[held, 1:], distances[held, 1:])
+    away = np.linalg.norm(back - places[held], axis=1)
+    radius = np.sqrt(np.mean(np.sum((places - places.mean(axis=0)) ** 2, axis=1)))
+    return found, float(np.median(away) / radius) if radius else float("nan")
+
+
+def placed(
+    queries: NDArray[np.float32], points: NDArray[np.float32], places: NDArray[Any], *, k: int
+) -> Places:
+    """Return the weighted means (Q, A) of the places (N, A) of the k nearest points."""
+    faiss = require("faiss", extra="cpu")
+    flat = faiss.IndexFlatIP(points.shape[1])
+    flat.add(np.ascontiguousarray(points, np.float32))
+    similarity, rows = flat.search(np.ascontiguousarray(queries, np.float32), min(k, len(points)))
+    return _mean(places, rows, 1 - similarity)
+
+
+def _mean(places: NDArray[Any], rows: NDArray[Any], distances: NDArray[Any]) -> Places:
+    """Weight by the inverse distance; on a globe the mean is brought back to its surface."""
+    weights = 1 / (np.maximum(distances, 0) + TINY)
+    weights /= weights.sum(axis=1, keepdims=True)
+    mean = np.einsum("qk,qka->qa", weights, places[rows].astype(np.float64))
+    if not _is_globe(places):
+        return np.asarray(mean)
+    length = np.linalg.norm(mean, axis=1, keepdims=True)
+    nearest = places[rows[:, 0]]
+    return np.asarray(np.where(length > TINY, mean / np.maximum(length, TINY), nearest))
+
+
+def _is_globe(places: NDArray[Any]) -> bool:
+    return places.shape[1] == 3 and bool(np.allclose(np.linalg.norm(places, axis=1), 1, atol=1e-3))
