@@ -45,13 +45,18 @@ def usable(device: str | None) -> str:
     if device is None:
         return best_device()
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the second
-        raise InvalidArgument(
-            f"device {device!r} cannot be used here: {first_line(error)}; leave it out for "
-            f"{best_device()!r}."
-        ) from None
+        kind = torch.empty(0, device=device).device.type
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise _unusable(device, first_line(error).partition(". ")[0]) from None
+    if kind == "meta":
+        raise _unusable(device, "it computes nothing")
     return device
+
+
+def _unusable(device: str, reason: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"device {device!r} cannot be used here: {reason}; leave it out for {best_device()!r}."
+    )
 
 
 def device_name(device: str) -> str:

@@ -115,9 +115,9 @@ def complain(text: str) -> None:
 
 
 def _quiet(*, verbose: bool) -> None:
-    """Send gendkit's own log to stderr, and only errors of other libraries.
+    """Send gendkit's own log to stderr, and what other libraries say only if it is asked for.
 
-    Their warnings are meant for programmers, and retries of a hub out of reach for nobody.
+    Their warnings are meant for programmers, and what fails is told by gendkit's own error.
     """
     os.environ.setdefault("HF_HUB_VERBOSITY", "info" if verbose else "error")  # at its import
     logging.getLogger("huggingface_hub").setLevel(logging.INFO if verbose else logging.ERROR)
@@ -128,7 +128,7 @@ def _quiet(*, verbose: bool) -> None:
     handler.addFilter(_lower)
     root, own = logging.getLogger(), logging.getLogger("gendkit")
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING if verbose else logging.ERROR)
+    root.setLevel(logging.WARNING if verbose else logging.CRITICAL)
     own.setLevel(logging.INFO if verbose else logging.WARNING)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE",
               help="Change a field of the recipe; may be repeated.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True,
-              help="How many are timed, thrice.")  # fmt: skip
+              help="How many are timed; with few a slow loader may not show.")  # fmt: skip
 @click.option("--compile", is_flag=True, help="Let torch compile the encoder.")
 @DEVICE
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -45,11 +45,12 @@ def bench(
              gendkit bench gend-clip --set batch_size=4 --steps 2
     """
     from gendkit.progress import Bars
-    from gendkit.train import bench as measured
     from gendkit.train.recipe import Recipe
 
-    chosen = Recipe.of(recipe, **assignments(changes))
+    chosen = Recipe.of(recipe, **assignments(changes))  # before torch is loaded
     crops = None if data is None else manifest_of(data)
+    from gendkit.train import bench as measured
+
     found = measured.bench(
         chosen, crops, device=device, steps=steps, compile=compile, progress=Bars()
     )
@@ -64,8 +65,8 @@ def _show(found: Bench) -> None:
     reached, limit = _three(found.flops / 1e12), _three(found.machine_flops / 1e12)
     memory = "not known" if found.peak_bytes is None else f"{found.peak_bytes / 1e9:.2f} GB"
     facts = {
-        "recipe": f"{found.recipe}: {found.backbone} at {found.image_size} px, batches of "
-        f"{found.batch_size}, {found.dtype}{compiled}",
+        "recipe": f"{found.recipe}: {found.tuning} of {found.backbone} at {found.image_size} px, "
+        f"batches of {found.batch_size}, {found.dtype}{compiled}",
         "device": f"{found.device}: {found.device_name}, {found.threads} CPU threads",
         "crops": f"{found.crops}{', packed' if found.packed else ''}; augmentation "
         f"{found.augmentation}; {found.workers} threads read",

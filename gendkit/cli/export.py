@@ -27,11 +27,13 @@ def export(adapter: str, out: Path, *, layout: Any, overwrite: bool) -> None:
     Example: gendkit export run detector.onnx --layout onnx
     """
     import gendkit
-    from gendkit.output import check_new_file, new_folder
+    from gendkit.output import new_folder
 
     if layout == "gend":  # before the model is loaded
         new_folder(out, overwrite=overwrite, marker="config.json")
     else:
-        check_new_file(out, overwrite=overwrite)
+        from gendkit.model.to_onnx import check_output
+
+        check_output(out, overwrite=overwrite)
     detector = gendkit.load(adapter, device="cpu", dtype="float32")
     click.echo(f"written to {detector.export(out, layout=layout, overwrite=overwrite)}")

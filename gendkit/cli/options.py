@@ -27,16 +27,13 @@ def _device(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     """Refuse a device that is not there, or no device at all."""
     if value is None:
         return None
-    import torch
+    from gendkit.device import usable
+    from gendkit.errors import InvalidArgument
 
     try:
-        torch.empty(0, device=value)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the second
-        from gendkit.errors import first_line
-
-        reason = first_line(error)
-        raise click.BadParameter(f"{value!r} cannot be used here: {reason}.") from None
-    return value
+        return usable(value)
+    except InvalidArgument as error:
+        raise click.BadParameter(str(error)) from None
 
 
 DEVICE = click.option(
@@ -76,6 +73,6 @@ def manifest_of(text: str) -> Manifest:
     from gendkit.data.manifest import SPLITS, Manifest
 
     path, _, split = text.rpartition(":")
-    if path and split in SPLITS:
+    if path and (split in SPLITS or (Path(path).exists() and not Path(text).exists())):
         return Manifest.read(path).in_split(split)
     return Manifest.read(text)

@@ -225,7 +225,8 @@ class Manifest:
         if (labels < 0).any():
             sample = self.table["sample"].iloc[int((labels < 0).argmax())]
             raise InvalidLabels(
-                f"sample {sample!r} has no label; training and metrics need 0 (real) or 1 (fake)."
+                f"sample {sample!r} has no label; training and metrics need 0 (real) or 1 (fake). "
+                "Labels come from datasets, such as photos:FOLDER, or stand in the manifest."
             )
         return labels
 

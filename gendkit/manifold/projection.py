@@ -21,6 +21,8 @@ Method = Literal["umap", "umap-sphere", "pca", "tangent-pca"]
 
 LAID_OUT = 5000
 """The most points of which UMAP makes a globe, where it is many times slower than in the plane."""
+GLOBE_EPOCHS = 200
+"""As umap-learn takes in the plane for more than 10,000 points; for fewer it takes 500."""
 Layout = Callable[[NDArray[np.float32], int | None, int], Places]
 
 
@@ -152,7 +154,7 @@ def _umap_sphere(embedding: NDArray[np.float32], seed: int | None, k: int) -> Pl
     count = len(embedding)
     drawn = np.random.default_rng(seed).permutation(count)[:LAID_OUT]
     chosen = np.sort(drawn)
-    angles = _laid_out(embedding[chosen], seed, k, output_metric="haversine")
+    angles = _laid_out(embedding[chosen], seed, k, output_metric="haversine", n_epochs=GLOBE_EPOCHS)
     sin, cos = np.sin(angles), np.cos(angles)
     globe = np.stack([sin[:, 0] * cos[:, 1], sin[:, 0] * sin[:, 1], cos[:, 0]], axis=1)
     if count == len(chosen):

@@ -241,7 +241,8 @@ def _origin(adapter: Adapter) -> tuple[str, Layout]:
         return name, layout_of(name)
     if backbone not in NAMES:
         raise InvalidCheckpoint(
-            f"GenD's layout knows no encoder such as {backbone!r}; it has {', '.join(NAMES)}."
+            f"GenD's layout knows no encoder such as {backbone!r}; it has {', '.join(NAMES)}. "
+            "The layout onnx takes any."
         )
     return NAMES[backbone], layout_of(NAMES[backbone])
 

@@ -18,7 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gendkit.errors import ExportDiffers, InvalidCheckpoint, UnwritableOutput, first_line
+from gendkit.errors import (
+    ExportDiffers,
+    InvalidCheckpoint,
+    OutputExists,
+    UnwritableOutput,
+    first_line,
+)
 from gendkit.model.adapter import Adapter
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
@@ -31,6 +37,8 @@ LARGEST = (1 << 31) - (1 << 24)
 TOLERANCE = 1e-4
 OUTPUTS = ("embedding", "logit", "score")
 BATCHES = (1, 3)
+MARK, TAIL = "gendkit_largest_difference", 1 << 16
+"""A key of the metadata, which are the last bytes of a file."""
 
 
 class _Whole(nn.Module):
@@ -78,7 +86,7 @@ def write_onnx(
         If onnxruntime and torch differ by more than 1e-4 of the largest value (at least 1).
     """
     path = Path(path)
-    check_new_file(path, overwrite=overwrite)
+    check_output(path, overwrite=overwrite)
     for module in ("onnxscript", "onnxruntime"):
         require(module, extra="onnx")
     whole = _Whole(backbone, adapter).eval()
@@ -103,6 +111,23 @@ def write_onnx(
             f"{path} cannot be written: {error.strerror or error}; give another place."
         ) from None
     return path
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Check before any work that a file may be written; one of another origin is never replaced.
+
+    Raises
+    ------
+    OutputExists, UnwritableOutput
+        If it may not.
+    """
+    check_new_file(path, overwrite=overwrite)
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL))
+        if MARK.encode() not in file.read():
+            raise OutputExists(f"{path} is no export of gendkit's and is never replaced.")
 
 
 def _exported(whole: nn.Module, pixels: Tensor) -> Any:
@@ -179,7 +204,7 @@ def _metadata(adapter: Adapter, differences: dict[str, float]) -> dict[str, str]
         "backbone_hash": header.backbone_hash,
         "preprocessing": json.dumps(asdict(header.preprocessing)),
         "classes": json.dumps(header.classes),
-        "largest_difference": json.dumps(differences),
+        MARK: json.dumps(differences),
     }
 
 

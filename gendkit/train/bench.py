@@ -58,7 +58,7 @@ class Bench:
 
     Attributes
     ----------
-    recipe, backbone, image_size, batch_size, dtype, augmentation
+    recipe, backbone, image_size, tuning, batch_size, dtype, augmentation
         What was trained.
     device, device_name, threads
         Where; threads of the CPU.
@@ -73,15 +73,15 @@ class Bench:
     steps
         How many were timed.
     images_per_second
-        Of the steps, with the loader running beside them.
+        Of the steps, with the loader running beside them and the device being waited for after each
+        part.
     loader_images_per_second
         Of the loader alone, from the same batch on.
     waiting
         Share of the steps' time in which they waited for crops.
     milliseconds
-        Of a step's parts, the device being waited for after each: `waiting` for crops,
-        `normalising` (with the augmentation where that is of whole batches on the device) and
-        `gendkit.train.trainer.PARTS`.
+        Of a step's parts: `waiting` for crops, `normalising` (with the augmentation where that is
+        of whole batches on the device) and `gendkit.train.trainer.PARTS`.
     flops_per_image
         Operations of products in one step, a multiplication and an addition counted as two. Of
         attention on MPS torch does not tell.
@@ -94,6 +94,7 @@ class Bench:
     recipe: str
     backbone: str
     image_size: int
+    tuning: str
     batch_size: int
     dtype: str
     augmentation: str
@@ -161,7 +162,7 @@ class _Clock:
             self.seconds[NORMALISING] -= batch.waited
             self.seconds[WAITING] += batch.waited
             _step(trainer, batch, columns)
-            told("time parts")
+            told("train")
             self._last = time.perf_counter()
         self.on = False
 
@@ -187,7 +188,8 @@ def bench(
     device
         Such as `cuda`; by default the best there is.
     steps
-        How many are timed, of the loader alone, of both, and part by part.
+        How many are timed, and batches of the loader alone. The loader has three batches ready, so
+        that few steps do not show that it is too slow.
     compile
         Let torch compile the encoder, before the steps that are timed.
     progress
@@ -213,9 +215,9 @@ def bench(
     trainer, _ = build_trainer(recipe, device=device, pretrained=False, ended=clock.ended)
     for group in trainer.optimiser.param_groups:
         group["lr"] = 0.0  # nothing moves, so that no step can diverge
-    with _crops(data, recipe.batch_size * (2 * steps + WARM_UP)) as crops:
+    with _crops(data, recipe.batch_size * (steps + WARM_UP)) as crops:
         size, columns = min(recipe.batch_size, len(crops)), columns_of(crops)
-        told = _Told(progress, 3 * steps + 2 * WARM_UP)
+        told = _Told(progress, 2 * (steps + WARM_UP))
         alone = _seconds_of_loader(trainer, crops, steps, told)
         with contextlib.closing(_endless(trainer.loader(crops))) as batches:
             flops = _flops_of_step(trainer, next(batches), columns) / size
@@ -225,9 +227,9 @@ def bench(
             for batch in islice(batches, WARM_UP - 1):
                 _step(trainer, batch, columns)
                 told("warm up")
-            whole, waited = _seconds_of_steps(trainer, islice(batches, steps), columns, told)
-            peak = peak_bytes(device)
             clock.time(trainer, islice(batches, steps), columns, told)
+            peak = peak_bytes(device)
+    whole = sum(clock.seconds.values())
     speed = steps * size / whole
     packed = crops.packed is not None
     words = f"{FACES} drawn faces" if data is None else f"{len(crops)} crops"
@@ -235,6 +237,7 @@ def bench(
         recipe=recipe.name,
         backbone=trainer.spec.name,
         image_size=trainer.header.preprocessing.size,
+        tuning=recipe.tuning,
         batch_size=size,
         dtype=recipe.dtype,
         augmentation=recipe.augmentation,
@@ -249,7 +252,7 @@ def bench(
         steps=steps,
         images_per_second=speed,
         loader_images_per_second=steps * size / alone,
-        waiting=waited / whole,
+        waiting=clock.seconds[WAITING] / whole,
         milliseconds={part: 1000 * spent / steps for part, spent in clock.seconds.items()},
         flops_per_image=flops,
         flops=flops * speed,
@@ -294,20 +297,6 @@ def _seconds_of_loader(trainer: Trainer, crops: Manifest, steps: int, told: _Tol
             told("load")
         wait_for(trainer.device)
         return time.perf_counter() - start
-
-
-def _seconds_of_steps(
-    trainer: Trainer, batches: Iterable[Batch], columns: Columns, told: _Told
-) -> tuple[float, float]:
-    """Return what the steps took, and how much of it they waited for crops."""
-    wait_for(trainer.device)
-    waited, start = 0.0, time.perf_counter()
-    for batch in batches:
-        _step(trainer, batch, columns)
-        waited += batch.waited
-        told("train")
-    wait_for(trainer.device)
-    return time.perf_counter() - start, waited
 
 
 def _step(trainer: Trainer, batch: Batch, columns: Columns) -> None:

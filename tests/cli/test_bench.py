@@ -88,7 +88,8 @@ def test_nonsense_is_refused_in_one_line(
 @pytest.fixture
 def starved() -> Bench:
     return Bench(
-        recipe="r", backbone="b", image_size=8, batch_size=4, dtype="float32", augmentation="gend",
+        recipe="r", backbone="b", image_size=8, tuning="lora", batch_size=4, dtype="float32",
+        augmentation="gend",
         device="cuda", device_name="a GPU", threads=2, compiled=False, crops="9 crops", drawn=False,
         packed=False, workers=2, steps=1,
         images_per_second=10.0, loader_images_per_second=11.0, waiting=0.63, milliseconds={},

@@ -219,7 +219,7 @@ def test_a_missing_recipe_manifest_or_split_is_one_line(
         (("no-preset", "--train", crops, "--val", crops), "the presets are gend-clip"),
         (("no.yaml", "--train", crops, "--val", crops), "no recipe at no.yaml"),
         ((recipe, "--train", "no", "--val", crops), "no manifest at no"),
-        ((recipe, "--train", f"{crops}:trian", "--val", crops), "no manifest at"),
+        ((recipe, "--train", f"{crops}:trian", "--val", crops), "no row of split 'trian'"),
         ((recipe, "--train", crops, "--val", crops), "are linked by a target or donor"),
     ]:
         said = gendkit("train", *arguments, *out)

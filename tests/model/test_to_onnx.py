@@ -85,7 +85,7 @@ def test_the_file_says_what_it_was_made_from(tmp_path: Path) -> None:
     assert facts["backbone_hash"] == made.adapter.header.backbone_hash
     assert json.loads(facts["preprocessing"])["size"] == 32
     assert json.loads(facts["classes"]) == ["real", "fake"]
-    assert 0 <= max(json.loads(facts["largest_difference"]).values()) < 1e-5
+    assert 0 <= max(json.loads(facts["gendkit_largest_difference"]).values()) < 1e-5
     assert {d.version for d in model.opset_import if d.domain == ""} == {to_onnx.OPSET}
 
 
@@ -212,7 +212,12 @@ def test_an_earlier_file_is_replaced_only_on_request(tmp_path: Path) -> None:
     with pytest.raises(OutputExists, match="already there"):
         detector().export(path, layout="onnx")
     assert path.read_bytes() == b"mine"
-    detector().export(path, layout="onnx", overwrite=True)
+    with pytest.raises(OutputExists, match="no export of gendkit's and is never replaced"):
+        detector().export(path, layout="onnx", overwrite=True)
+    assert path.read_bytes() == b"mine"
+    path.unlink()
+    for _ in range(2):
+        detector().export(path, layout="onnx", overwrite=True)
     onnx.checker.check_model(onnx.load(path))
     with pytest.raises(OutputExists, match="is a folder"):
         detector().export(tmp_path, layout="onnx", overwrite=True)
