@@ -146,7 +146,8 @@ def _search(
         own = np.arange(len(index.ids))
     total = len(own) if allowed is None else int(allowed.sum())
     todo = np.arange(len(queries))
-    width = min(total, k + 1 if kinship.alike == ITSELF else 2 * k + 8)
+    # Itself, and one beyond the last that tells whether more could tie with it.
+    width = min(total, k + 2 if kinship.alike == ITSELF else 2 * k + 8)
     while len(todo) and width:
         open_ = []
         step = max(1, min(CANDIDATES, NUMBERS // queries.shape[1]) // width)
