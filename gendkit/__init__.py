@@ -41,6 +41,7 @@ _PUBLIC: dict[str, str] = {
     "register": "gendkit.plugin.manager",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
+    "votes": "gendkit.manifold.forensics",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from gendkit.data.manifest import Manifest as Manifest
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.embeddings import embed as embed
+    from gendkit.manifold.forensics import votes as votes
     from gendkit.manifold.geometry import geometry as geometry
     from gendkit.manifold.index import build_index as build_index
     from gendkit.manifold.index import open_index as open_index

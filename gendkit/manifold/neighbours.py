@@ -80,7 +80,7 @@ def neighbours(
             f"embeddings of length {queries.shape[1]} cannot be searched among those of length "
             f"{reference.sizes['feature']}; embed both with one backbone."
         )
-    _check_adapters(ds, reference)
+    check_adapters(ds, reference)
     built = index if isinstance(index, SphereIndex) else build_index(reference, index)
     if isinstance(index, SphereIndex):
         index.check(reference)
@@ -96,7 +96,7 @@ def neighbours(
     dims: tuple[str, ...]
     if by_class:
         dims, start = ("sample", "class", "class_rank"), "class_"
-        label = _labels(reference)
+        label = labels_of(reference)
         classes = [label == value for value in range(len(CLASSES))]
         parts = [
             _found(built, queries, k, kinship, of if chosen is None else of & chosen)
@@ -204,7 +204,14 @@ def _chosen(reference: xr.Dataset, where: Where | None) -> NDArray[np.bool_] | N
     return chosen
 
 
-def _labels(reference: xr.Dataset) -> NDArray[np.int64]:
+def labels_of(reference: xr.Dataset) -> NDArray[np.int64]:
+    """Return labels (N,): 0 real, 1 fake, -1 unknown.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        If there are none.
+    """
     if "label" not in reference.variables:
         raise InvalidEmbeddings(
             "the reference has no labels, by which reals and fakes could be told apart; give one "
@@ -214,8 +221,14 @@ def _labels(reference: xr.Dataset) -> NDArray[np.int64]:
     return labels
 
 
-def _check_adapters(ds: xr.Dataset, reference: xr.Dataset) -> None:
-    """Refuse places on two spheres: each adapter turns its own. Without the attribute, trust."""
+def check_adapters(ds: xr.Dataset, reference: xr.Dataset) -> None:
+    """Refuse places on two spheres: each adapter turns its own. Without the attribute, trust.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        Naming both adapters.
+    """
     one, other = (str(part.attrs.get(ADAPTER, "")) for part in (ds, reference))
     if one and other and one != other:
         raise InvalidEmbeddings(

@@ -87,6 +87,30 @@ SCHEMA: tuple[Variable, ...] = (
         meaning="cosine similarity to that neighbour",
     ),
     Variable(
+        name="votes_real",
+        dims=("sample",),
+        dtype="int64",
+        meaning="people whose real crop is among the nearest",
+    ),
+    Variable(
+        name="votes_fake",
+        dims=("sample",),
+        dtype="int64",
+        meaning="people whose fake crop is among the nearest",
+    ),
+    Variable(
+        name="vote_ratio",
+        dims=("sample",),
+        dtype="float32",
+        meaning="share of fakes that voted over share of reals that did",
+    ),
+    Variable(
+        name="vote_p",
+        dims=("sample",),
+        dtype="float32",
+        meaning="chance of votes so uneven if labels were permuted; of one crop",
+    ),
+    Variable(
         name="projection",
         dims=("sample", "axis"),
         dtype="float32",
