@@ -32,6 +32,7 @@ _PUBLIC: dict[str, str] = {
     "neighbours": "gendkit.manifold.neighbours",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
+    "pair_displacement": "gendkit.manifold.displacement",
     "place": "gendkit.manifold.projection",
     "plot": "gendkit.notebook.pictures",
     "plugins": "gendkit.plugin.manager",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from gendkit.data.extract import extract as extract
     from gendkit.data.manifest import Manifest as Manifest
     from gendkit.manifold.combine import combine as combine
+    from gendkit.manifold.displacement import pair_displacement as pair_displacement
     from gendkit.manifold.embeddings import embed as embed
     from gendkit.manifold.forensics import votes as votes
     from gendkit.manifold.geometry import geometry as geometry
