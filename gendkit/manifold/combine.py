@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.schema import attributed, validate
+from gendkit.manifold.schema import attributed, text_of, validate
 from gendkit.manifold.store import ADAPTER
 
 ALIKE = ("backbone_hash", "preprocessing_digest", ADAPTER)
@@ -69,7 +69,7 @@ def combine(datasets: Sequence[xr.Dataset], *, unlike: bool = False) -> xr.Datas
 
 def _check_samples(datasets: Sequence[xr.Dataset]) -> None:
     names, counts = np.unique(
-        np.concatenate([ds["sample"].to_numpy().astype(str) for ds in datasets]), return_counts=True
+        np.concatenate([text_of(ds["sample"]) for ds in datasets]), return_counts=True
     )
     twice = [str(name) for name in names[counts > 1]]
     if twice:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.geometry import people_of
 from gendkit.manifold.index import vectors_of
+from gendkit.manifold.schema import text_of
 from gendkit.manifold.sphere import Floats, log_map, mean_direction, transport
 from gendkit.measure.intervals import bootstrap
 
@@ -99,12 +100,14 @@ def _table(ds: xr.Dataset) -> pd.DataFrame:
         raise InvalidEmbeddings(
             f"there is no {', '.join(missing)}, by which pairs are found; embed a manifest."
         )
-    if "split" in ds.variables and (ds["split"].to_numpy().astype(str) == "train").any():
+    if "split" in ds.variables and (text_of(ds["split"]) == "train").any():
         raise InvalidEmbeddings(
             "some crops are of the split 'train', whose steps training made; leave them out, such "
             "as by ds.isel(sample=ds['split'] != 'train')."
         )
-    return pd.DataFrame({name: ds[name].to_numpy() for name in NEEDED})
+    numbers = {name: ds[name].to_numpy() for name in NEEDED if ds[name].dtype.kind in "iuf"}
+    texts = {name: text_of(ds[name]) for name in NEEDED if name not in numbers}
+    return pd.DataFrame({**numbers, **texts})
 
 
 def _steps(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.index import graph, vectors_of
+from gendkit.manifold.schema import text_of
 from gendkit.manifold.sphere import Floats, concentration, geodesic, mean_direction
 from gendkit.measure.intervals import Interval, bootstrap
 
@@ -146,7 +147,7 @@ def people_of(ds: xr.Dataset) -> NDArray[np.str_]:
     dataset = _column(ds, "dataset") if "dataset" in ds.variables else np.full(count, "")
     for name in PEOPLE:
         if name in ds.variables:
-            values = ds[name].to_numpy().astype(str)
+            values = text_of(ds[name])
             for i in np.flatnonzero((found == "") & (values != "")):
                 found[i] = f"{dataset[i]}/{name}/{values[i]}"
     return found.astype(str)
@@ -252,4 +253,4 @@ def _column(ds: xr.Dataset, name: str) -> NDArray[np.str_]:
         raise InvalidEmbeddings(
             f"there is no variable {name!r} of each crop; there is {', '.join(known)}."
         )
-    return ds[name].to_numpy().astype(str)
+    return text_of(ds[name])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.index import FLAT, SphereIndex, build_index, vectors_of
 from gendkit.manifold.kinship import ITSELF, RELATED, Kinship
-from gendkit.manifold.schema import attributed
+from gendkit.manifold.schema import attributed, text_of
 from gendkit.manifold.store import ADAPTER
 from gendkit.model.head import CLASSES
 
@@ -200,7 +200,7 @@ def _chosen(reference: xr.Dataset, where: Where | None) -> NDArray[np.bool_] | N
             )
         values = [wanted] if isinstance(wanted, str) or not np.iterable(wanted) else list(wanted)
         found = reference[name].to_numpy()
-        chosen &= np.isin(found.astype(str) if found.dtype.kind in "OTU" else found, values)
+        chosen &= np.isin(text_of(reference[name]) if found.dtype.kind in "OTU" else found, values)
     return chosen
 
 

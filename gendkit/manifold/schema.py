@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gendkit.data.manifest import COLUMNS
 from gendkit.errors import InvalidEmbeddings
@@ -171,6 +172,11 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
 
 def _kind(dtype: np.dtype[Any]) -> str:
     return "U" if dtype.kind in "OTU" else dtype.kind
+
+
+def text_of(values: xr.DataArray) -> NDArray[np.str_]:
+    """Return values as text of fixed width, whatever kind of strings or numbers they are."""
+    return values.to_numpy().astype(object).astype(str)
 
 
 def check_unit(embedding: np.ndarray) -> None:

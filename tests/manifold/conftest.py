@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
+import gendkit as gk
 from gendkit.data.manifest import Manifest
 from gendkit.manifold.schema import validate
+from gendkit.manifold.store import write_embeddings
 from gendkit.testing.small import small_crops
 
 Points = Callable[..., xr.Dataset]
@@ -41,3 +44,13 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Eight crops of two people."""
     root = tmp_path_factory.mktemp("crops")
     return small_crops(root, identities=("ann", "bob"), frames=2, split="final")
+
+
+@pytest.fixture
+def reopened(tmp_path: Path) -> Callable[[xr.Dataset], xr.Dataset]:
+    """A function that writes a Dataset and opens it: strings are then of zarr's own type."""
+
+    def write(ds: xr.Dataset) -> xr.Dataset:
+        return gk.open_embeddings(write_embeddings(ds, tmp_path / "reopened.zarr"))
+
+    return write

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -77,3 +78,10 @@ def test_what_cannot_be_joined_is_named(
 ) -> None:
     with pytest.raises(InvalidEmbeddings, match=words):
         gk.combine(make(*two))
+
+
+def test_stores_are_combined_as_what_was_written(
+    two: tuple[xr.Dataset, xr.Dataset], reopened: Callable[[xr.Dataset], xr.Dataset]
+) -> None:
+    ds = gk.combine([reopened(two[0].drop_attrs()), two[1].drop_attrs()])
+    assert ds["video"].values.tolist() == list("abcde")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -105,7 +108,7 @@ def test_one_person_alone_has_no_consistency_and_no_strangers(pairs: xr.Dataset)
 
 
 def test_what_was_trained_on_or_has_no_pairs_is_refused(pairs: xr.Dataset) -> None:
-    split = pairs["split"].values.copy()
+    split = pairs["split"].to_numpy().copy()
     split[0] = "train"
     with pytest.raises(InvalidEmbeddings, match="of the split 'train'"):
         gk.pair_displacement(pairs.assign(split=("sample", split)))
@@ -113,3 +116,10 @@ def test_what_was_trained_on_or_has_no_pairs_is_refused(pairs: xr.Dataset) -> No
         gk.pair_displacement(pairs.isel(sample=pairs["label"] == 0))
     with pytest.raises(InvalidEmbeddings, match="there is no pair, frame"):
         gk.pair_displacement(pairs.drop_vars(["pair", "frame"]))
+
+
+def test_a_store_has_the_steps_of_what_was_written(
+    pairs: xr.Dataset, reopened: Callable[[xr.Dataset], xr.Dataset]
+) -> None:
+    found = gk.pair_displacement(reopened(pairs), resamples=5)
+    pd.testing.assert_frame_equal(found, gk.pair_displacement(pairs, resamples=5))

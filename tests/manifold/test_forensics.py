@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
@@ -149,3 +150,11 @@ def test_what_cannot_vote_is_refused(
     reference = change(crowd.assign_attrs(adapter_hash="a"))
     with pytest.raises(InvalidEmbeddings, match=words):
         gk.votes(crowd.assign_attrs(adapter_hash="a"), reference, **options)
+
+
+def test_a_store_votes_as_what_was_written(
+    crowd: xr.Dataset, reopened: Callable[[xr.Dataset], xr.Dataset]
+) -> None:
+    found, expected = gk.votes(reopened(crowd)), gk.votes(crowd)
+    for name in ("votes_real", "votes_fake", "vote_ratio", "vote_p"):
+        np.testing.assert_array_equal(found[name], expected[name])

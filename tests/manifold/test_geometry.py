@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -39,9 +42,9 @@ def test_alignment_and_uniformity_are_those_of_training(labelled: xr.Dataset) ->
         ("all", ""), ("label", "0"), ("label", "1"),
         ("method", ""), ("method", "lips"), ("method", "swap"),
     ]  # fmt: skip
-    z = labelled["embedding"].values
+    z = labelled["embedding"].to_numpy()
     for value in (0, 1):
-        part = z[labelled["label"].values == value]
+        part = z[labelled["label"].to_numpy() == value]
         row = table.loc[("label", str(value))]
         assert row["count"] == row["drawn"] == 45
         assert row["alignment"] == pytest.approx(float(alignment(part, [0] * 45)), rel=1e-5)
@@ -101,7 +104,8 @@ def test_groups_of_one_have_no_spread(points: Points) -> None:
 
 def test_points_that_cancel_out_have_no_concentration(points: Points) -> None:
     ds = points(2)
-    ds["embedding"].values[1] = -ds["embedding"].values[0]
+    vectors = ds["embedding"].data
+    vectors[1] = -vectors[0]
     row = gk.geometry(ds, by=()).iloc[0]
     assert row["concentration"] == 0
     assert row["resultant"] == pytest.approx(0, abs=1e-7)
@@ -114,7 +118,7 @@ def test_an_unknown_variable_is_named(labelled: xr.Dataset) -> None:
 
 
 def test_the_angle_between_classes_is_that_of_their_means(labelled: xr.Dataset) -> None:
-    z, label = labelled["embedding"].values.astype(float), labelled["label"].values
+    z, label = labelled["embedding"].to_numpy().astype(float), labelled["label"].to_numpy()
     means = [z[label == v].mean(axis=0) for v in (0, 1)]
     cosine = means[0] @ means[1] / np.prod([np.linalg.norm(m) for m in means])
     found = class_angle(labelled, resamples=200)
@@ -149,3 +153,13 @@ def test_crops_belong_to_the_person_else_to_the_clip_else_to_themselves(points: 
     assert people_of(ds).tolist() == [
         "d/target_identity/ann", "d/pair/p", "d/video/v", "d/sample/p3"
     ]  # fmt: skip
+
+
+def test_a_store_has_the_geometry_of_what_was_written(
+    labelled: xr.Dataset, reopened: Callable[[xr.Dataset], xr.Dataset]
+) -> None:
+    stored = reopened(labelled)
+    pd.testing.assert_frame_equal(
+        gk.geometry(stored, by=("label", "method")), gk.geometry(labelled, by=("label", "method"))
+    )
+    assert class_angle(stored, resamples=5) == class_angle(labelled, resamples=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,13 @@ def test_an_index_says_what_it_is(cloud: xr.Dataset) -> None:
     index = gk.build_index(cloud)
     assert isinstance(index, SphereIndex)
     assert repr(index) == "SphereIndex(2000 crops, flat, recall@10 1.000)"
+
+
+def test_a_store_is_filtered_as_what_was_written(
+    cloud: xr.Dataset, reopened: Callable[[xr.Dataset], xr.Dataset]
+) -> None:
+    where = {"dataset": "set 1", "label": 0}
+    found, expected = (
+        gk.neighbours(ds, k=3, where=where)["neighbour"] for ds in (reopened(cloud), cloud)
+    )
+    assert found.values.tolist() == expected.values.tolist()
