@@ -18,6 +18,7 @@ _PUBLIC: dict[str, str] = {
     "Recipe": "gendkit.train.recipe",
     "SharedBackbone": "gendkit.model.shared",
     "asset_path": "gendkit.data.assets",
+    "audit": "gendkit.data.audit",
     "auroc": "gendkit.measure.metrics",
     "build_index": "gendkit.manifold.index",
     "combine": "gendkit.manifold.combine",
@@ -66,6 +67,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from gendkit import errors as errors
     from gendkit.data.assets import asset_path as asset_path
+    from gendkit.data.audit import audit as audit
     from gendkit.data.datasets import dataset as dataset
     from gendkit.data.extract import extract as extract
     from gendkit.data.manifest import Manifest as Manifest

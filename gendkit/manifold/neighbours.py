@@ -138,12 +138,9 @@ def _search(
     """Find rows (Q, k), -1 where there are no more, and similarities (Q, k)."""
     rows = np.full((len(queries), k), -1, dtype=np.int64)
     similarity = np.full((len(queries), k), np.nan, dtype=np.float32)
-    own = np.arange(len(index.ids)) if chosen is None else np.flatnonzero(chosen)
-    allowed = None if chosen is None or index.exact else chosen
+    own, allowed = np.arange(len(index.ids)), chosen
     if chosen is not None and index.exact:
-        index = index.part(chosen)
-    else:
-        own = np.arange(len(index.ids))
+        own, allowed, index = np.flatnonzero(chosen), None, index.part(chosen)
     total = len(own) if allowed is None else int(allowed.sum())
     todo = np.arange(len(queries))
     # Itself, and one beyond the last that tells whether more could tie with it.

@@ -1,0 +1,174 @@
+"""What two splits or data sets have in common, by which a result on one leaks into the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gendkit.data.manifest import Manifest
+from gendkit.errors import InvalidManifest
+from gendkit.progress import Progress, silent
+
+By = Literal["split", "dataset"]
+LEVELS = ("content", "near-duplicate", "video", "identity", "generator")
+BITS, BAND = 64, 16
+NEAR = BITS // BAND - 1
+"""Differing bits up to which two crops are near-duplicates: one band of four is then the same."""
+SHOWN = 3
+
+
+def audit(
+    manifest: Manifest,
+    *,
+    by: By = "split",
+    images: bool = True,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Count what each two splits, or data sets, share.
+
+    Identities are those of the manifest, never guessed from embeddings, which were made to tell
+    fakes and not people. A real and its own fakes share a video's target: that is counted as
+    `video`. Between training and test, `content` to `identity` should be 0; a shared `generator`
+    says that the forgeries of one are of a kind that was seen in the other.
+
+    Parameters
+    ----------
+    manifest
+        With the split or data set of each crop; rows without one are left out.
+    by
+        What is compared.
+    images
+        Also read the crops, for `content` and `near-duplicate`.
+    progress
+        Told after each crop that was read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By `level` and the two groups `one` and `other`: how many values are `shared` (pairs of
+        crops for near-duplicates, at most 3 of 64 bits of a gradient hash being different, and not
+        equal in content), and up to three `examples`.
+
+    Raises
+    ------
+    InvalidManifest
+        If there are not two groups.
+    MissingMedia, UnreadableMedia
+        If a crop is gone or damaged.
+
+    References
+    ----------
+    Krawetz, Kind of Like That, 2013 (the gradient hash "dHash").
+    """
+    table = manifest.table
+    groups = {str(name): rows.index.to_numpy() for name, rows in table.groupby(by) if name != ""}
+    if len(groups) < 2:
+        there = ", ".join(groups) or "none"
+        raise InvalidManifest(f"two groups of {by} are needed for an audit; there is {there}.")
+    values = dict(_metadata(table))
+    if images:
+        content, gradient = _read(manifest, groups, progress)
+        values["content"] = content
+    rows = []
+    for one, other in combinations(sorted(groups), 2):
+        for level in LEVELS:
+            if level in values:
+                found = _shared(values[level], groups[one], groups[other])
+            elif level == "near-duplicate" and images:
+                found = _near(gradient, content, table["sample"], groups[one], groups[other])
+            else:
+                continue
+            rows.append(
+                {
+                    "level": level, "one": one, "other": other,
+                    "shared": len(found), "examples": tuple(found[:SHOWN]),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows).set_index(["level", "one", "other"])
+
+
+Values = Mapping[int, frozenset[str]]
+
+
+def _metadata(table: pd.DataFrame) -> Iterator[tuple[str, dict[int, frozenset[str]]]]:
+    """Yield for each level of metadata which values each row has."""
+    dataset = table["dataset"].astype(str)
+
+    def named(*columns: str, within: bool) -> dict[int, frozenset[str]]:
+        lists = zip(dataset, *(table[column] for column in columns), strict=True)
+        return {
+            row: frozenset(f"{of}/{value}" if within else value for value in values if value)
+            for row, (of, *values) in enumerate(lists)
+        }
+
+    yield "video", named("video", "pair", within=True)
+    yield "identity", named("target_identity", "donor_identity", within=True)
+    yield "generator", named("method", within=False)
+
+
+def _read(
+    manifest: Manifest, groups: Mapping[str, NDArray[np.int64]], progress: Progress
+) -> tuple[dict[int, frozenset[str]], dict[int, int]]:
+    """Return the hash of content and of gradients of each crop that is there."""
+    rows = np.sort(np.concatenate(list(groups.values())))
+    rows = rows[(manifest.table["path"] != "").to_numpy()[rows]]
+    content: dict[int, frozenset[str]] = {}
+    gradient: dict[int, int] = {}
+    for done, row in enumerate(rows.tolist(), start=1):
+        crop = manifest.crop(row)
+        whole = hashlib.sha256(f"{crop.shape}".encode() + np.ascontiguousarray(crop).tobytes())
+        content[row] = frozenset([whole.hexdigest()])
+        gradient[row] = gradient_hash(crop)
+        progress(done, len(rows), "read crops")
+    return content, gradient
+
+
+def gradient_hash(crop: NDArray[np.uint8]) -> int:
+    """Return 64 bits of an RGB uint8 crop (H, W, 3): which of 8 x 8 cells precede a lighter one."""
+    grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
+    bits = (small[:, :-1] < small[:, 1:]).ravel()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _shared(values: Values, one: NDArray[np.int64], other: NDArray[np.int64]) -> list[str]:
+    sets = [
+        frozenset().union(*(values.get(row, frozenset()) for row in rows.tolist()))
+        for rows in (one, other)
+    ]
+    return sorted(sets[0] & sets[1])
+
+
+def _near(
+    gradient: Mapping[int, int],
+    content: Values,
+    samples: pd.Series[str],
+    one: NDArray[np.int64],
+    other: NDArray[np.int64],
+) -> list[str]:
+    """Return pairs of samples whose hashes differ in few bits, of other content."""
+    bands: dict[tuple[int, int], list[int]] = {}
+    for row in one.tolist():
+        if row in gradient:
+            for key in _keys(gradient[row]):
+                bands.setdefault(key, []).append(row)
+    found = set()
+    for row in other.tolist():
+        if row not in gradient:
+            continue
+        for near in {r for key in _keys(gradient[row]) for r in bands.get(key, ())}:
+            bits = (gradient[row] ^ gradient[near]).bit_count()
+            if bits <= NEAR and content[row] != content[near]:
+                found.add(f"{samples[near]} ~ {samples[row]}")
+    return sorted(found)
+
+
+def _keys(value: int) -> list[tuple[int, int]]:
+    return [(i, value >> (BAND * i) & ((1 << BAND) - 1)) for i in range(BITS // BAND)]

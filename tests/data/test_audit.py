@@ -1,0 +1,121 @@
+"""Leaks between splits are found at the level where they are, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gendkit as gk
+from gendkit.data.audit import LEVELS, gradient_hash
+from gendkit.data.manifest import Manifest
+from gendkit.errors import InvalidManifest
+
+SIDE = 48
+
+
+def face(seed: int) -> np.ndarray:
+    """Smooth blobs, of which each seed has others."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Manifest:
+    """Four people in training and four in the final split, with generators of their own."""
+    rows = []
+    for number in range(8):
+        split = "train" if number < 4 else "final"
+        Image.fromarray(face(number)).save(tmp_path / f"{number}.png")
+        rows.append(
+            {
+                "sample": f"s{number}", "path": f"{number}.png", "dataset": "d", "split": split,
+                "video": f"v{number}", "pair": f"v{number}", "target_identity": f"p{number}",
+                "label": number % 2, "method": f"{split}-swap" if number % 2 else "",
+            }
+        )  # fmt: skip
+    return Manifest.from_rows(rows, tmp_path)
+
+
+def shared(manifest: Manifest, **options: Any) -> dict[str, int]:
+    table = gk.audit(manifest, **options)
+    return {level: int(n) for (level, _, _), n in table["shared"].items() if n}
+
+
+def changed(manifest: Manifest, row: int, **values: str) -> Manifest:
+    table = manifest.table.copy()
+    for name, value in values.items():
+        table.loc[row, name] = value
+    return replace(manifest, table=table)
+
+
+def test_where_nothing_is_shared_all_counts_are_0(clean: Manifest) -> None:
+    table = gk.audit(clean)
+    assert table.index.tolist() == [(level, "final", "train") for level in LEVELS]
+    assert (table["shared"] == 0).all()
+    assert (table["examples"] == ()).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "example"),
+    [
+        ({"video": "v0"}, "video", "d/v0"),
+        ({"pair": "v1"}, "video", "d/v1"),
+        ({"target_identity": "p2"}, "identity", "d/p2"),
+        ({"donor_identity": "p3"}, "identity", "d/p3"),
+        ({"method": "train-swap"}, "generator", "train-swap"),
+    ],
+)
+def test_a_leak_of_metadata_is_found_at_its_level(
+    clean: Manifest, values: dict[str, str], level: str, example: str
+) -> None:
+    leaking = changed(clean, 5, **values)
+    assert shared(leaking, images=False) == {level: 1}
+    table = gk.audit(leaking, images=False)
+    assert table.loc[(level, "final", "train"), "examples"] == (example,)
+
+
+def test_names_are_those_of_their_data_set(clean: Manifest) -> None:
+    leaking = changed(clean, 5, target_identity="p2", video="v0")
+    apart = changed(leaking, 5, dataset="e")
+    assert shared(apart, images=False) == {}
+    assert shared(apart, by="dataset", images=False) == {"generator": 1}
+
+
+def test_the_same_pixels_are_found_whatever_the_file(clean: Manifest) -> None:
+    Image.fromarray(face(1)).save(clean.root / "6.png", compress_level=9)
+    assert shared(clean) == {"content": 1}
+    assert shared(clean, images=False) == {}
+
+
+def test_a_copy_that_was_encoded_again_is_a_near_duplicate(clean: Manifest) -> None:
+    path = clean.root / "again.jpg"
+    Image.fromarray(face(2)).save(path, quality=70)
+    Image.open(path).save(clean.root / "7.png")
+    assert shared(clean) == {"near-duplicate": 1}
+    table = gk.audit(clean)
+    assert table.loc[("near-duplicate", "final", "train"), "examples"] == ("s7 ~ s2",)
+
+
+def test_gradient_hashes_of_other_faces_are_far_and_of_brighter_ones_near() -> None:
+    hashes = [gradient_hash(face(seed)) for seed in range(30)]
+    apart = [(a ^ b).bit_count() for i, a in enumerate(hashes) for b in hashes[:i]]
+    assert min(apart) > 10
+    brighter = np.clip(face(0).astype(int) // 2 + 60, 0, 255).astype(np.uint8)
+    assert (gradient_hash(brighter) ^ hashes[0]).bit_count() <= 3
+
+
+def test_frames_without_a_crop_or_a_split_are_left_out(clean: Manifest) -> None:
+    Image.fromarray(face(1)).save(clean.root / "6.png")
+    assert shared(changed(clean, 6, path="")) == {}
+    assert shared(changed(clean, 6, split="")) == {}
+
+
+def test_one_group_has_nothing_to_be_compared_with(clean: Manifest) -> None:
+    with pytest.raises(InvalidManifest, match=r"two groups of dataset are needed .* there is d"):
+        gk.audit(clean, by="dataset")
