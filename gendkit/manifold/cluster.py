@@ -7,6 +7,7 @@ must see the same files.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -81,6 +82,7 @@ def _client(distributed: Any, workers: int | None, scheduler: str | None) -> Ite
     import dask
 
     with contextlib.ExitStack() as stack:
+        stack.callback(_restore, dict(os.environ))  # dask leaves OMP_NUM_THREADS=1 in it
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}))
         if scheduler is None:
             scheduler = stack.enter_context(
@@ -96,6 +98,12 @@ def _client(distributed: Any, workers: int | None, scheduler: str | None) -> Ite
                 "one with `dask scheduler`."
             ) from None
         yield stack.enter_context(client)
+
+
+def _restore(environment: dict[str, str]) -> None:
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def _size(unfinished: Unfinished, number: int) -> int:

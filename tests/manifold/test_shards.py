@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,9 +251,18 @@ def close(found: xr.Dataset, whole: xr.Dataset) -> None:
         np.testing.assert_allclose(found[name], whole[name], rtol=0, atol=1e-5)
 
 
+@pytest.fixture
+def environment() -> Iterator[dict[str, str]]:
+    """That of this process, which is left as it was."""
+    before = dict(os.environ)
+    yield before
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_leaves_the_same_store(
-    crops: Manifest, installed: Detector, tmp_path: Path
+    crops: Manifest, installed: Detector, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     distributed = pytest.importorskip("distributed")
     killed: list[int] = []
@@ -278,14 +287,15 @@ def test_a_worker_that_is_killed_leaves_the_same_store(
 
 
 @pytest.mark.slow
-def test_processes_of_this_machine_make_the_store_of_one(
-    crops: Manifest, installed: Detector, tmp_path: Path
+def test_processes_of_this_machine_make_the_store_of_one_and_leave_the_environment(
+    crops: Manifest, installed: Detector, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     pytest.importorskip("distributed")
     told: list[int] = []
     found = gk.embed(
         crops, installed, tmp_path / "e.zarr", workers=2, progress=lambda n, *_: told.append(n)
     )
+    assert {n for n, v in os.environ.items() if environment.get(n) != v} <= {"PYTEST_CURRENT_TEST"}
     assert sorted(told) == told
     assert (len(told), told[-1]) == (5, 18)
     close(found, gk.embed(crops, installed, progress=silent))
