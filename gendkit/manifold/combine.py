@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.schema import attributed, text_of, validate
+from gendkit.manifold.schema import SCHEMA, attributed, text_of, validate
 from gendkit.manifold.store import ADAPTER
 
 ALIKE = ("backbone_hash", "preprocessing_digest", ADAPTER)
@@ -20,8 +20,8 @@ COMBINED = "combined"
 def combine(datasets: Sequence[xr.Dataset], *, unlike: bool = False) -> xr.Dataset:
     """Join Datasets along `sample`.
 
-    Variables that not all of them have are left out, and so are neighbours and maps, which are of
-    one Dataset. Attributes that differ become the JSON list `combined`, one entry a Dataset.
+    Variables that not all of them have are left out, and so are neighbours, votes and maps, which
+    are of one Dataset. Attributes that differ become the JSON list `combined`, one entry a Dataset.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def combine(datasets: Sequence[xr.Dataset], *, unlike: bool = False) -> xr.Datas
             f"embeddings have lengths {', '.join(map(str, sorted(lengths)))}; give those of one "
             "backbone."
         )
-    own = ("neighbour", "similarity", "projection")
+    own = {variable.name for variable in SCHEMA if variable.of_one}
     shared = [
         str(name)
         for name in datasets[0].data_vars

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.index import graph, vectors_of
-from gendkit.manifold.schema import text_of
+from gendkit.manifold.schema import of_each_crop, text_of
 from gendkit.manifold.sphere import Floats, concentration, geodesic, mean_direction
 from gendkit.measure.intervals import Interval, bootstrap
 
@@ -77,7 +77,7 @@ def geometry(
     points = vectors_of(ds)
     groups = [(WHOLE, "", np.ones(len(points), np.bool_))]
     for name in by:
-        values = _column(ds, name)
+        values = text_of(of_each_crop(ds, name))
         groups += [(name, value, values == value) for value in sorted(set(values.tolist()))]
     rng = np.random.default_rng(seed)
     rows = [
@@ -118,7 +118,7 @@ def class_angle(
     Mardia and Jupp, Directional Statistics, 2000 (mean direction); Field and Welsh, Bootstrapping
     clustered data, JRSS B 2007.
     """
-    points, column = vectors_of(ds).astype(np.float64), _column(ds, variable)
+    points, column = vectors_of(ds).astype(np.float64), text_of(of_each_crop(ds, variable))
     masks = [column == str(value) for value in values]
     for value, mask in zip(values, masks, strict=True):
         if not mask.any():
@@ -144,7 +144,9 @@ def people_of(ds: xr.Dataset) -> NDArray[np.str_]:
     """Return for each crop (N,) what it belongs to: the person, else the clip, else itself."""
     count = ds.sizes["sample"]
     found = np.full(count, "", dtype=object)
-    dataset = _column(ds, "dataset") if "dataset" in ds.variables else np.full(count, "")
+    dataset = (
+        text_of(of_each_crop(ds, "dataset")) if "dataset" in ds.variables else np.full(count, "")
+    )
     for name in PEOPLE:
         if name in ds.variables:
             values = text_of(ds[name])
@@ -245,12 +247,3 @@ def hubness(points: NDArray[np.float32], *, k: int = HUB_K) -> float:
     rows, _ = graph(points, k + 1)
     counts = np.bincount(rows[:, 1:].ravel(), minlength=len(points))
     return float(skew(counts)) if counts.std() else 0.0
-
-
-def _column(ds: xr.Dataset, name: str) -> NDArray[np.str_]:
-    if name not in ds.variables or ds[name].dims != ("sample",):
-        known = sorted(str(n) for n, v in ds.variables.items() if v.dims == ("sample",))
-        raise InvalidEmbeddings(
-            f"there is no variable {name!r} of each crop; there is {', '.join(known)}."
-        )
-    return text_of(ds[name])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.index import FLAT, SphereIndex, build_index, vectors_of
 from gendkit.manifold.kinship import ITSELF, RELATED, Kinship
-from gendkit.manifold.schema import attributed, text_of
+from gendkit.manifold.schema import attributed, of_each_crop, text_of
 from gendkit.manifold.store import ADAPTER
 from gendkit.model.head import CLASSES
 
@@ -190,14 +190,9 @@ def _chosen(reference: xr.Dataset, where: Where | None) -> NDArray[np.bool_] | N
         return None
     chosen = np.ones(reference.sizes["sample"], dtype=np.bool_)
     for name, wanted in where.items():
-        if name not in reference.variables or reference[name].dims != ("sample",):
-            known = sorted(str(n) for n, v in reference.variables.items() if v.dims == ("sample",))
-            raise InvalidEmbeddings(
-                f"the reference has no variable {name!r} of each crop; there is {', '.join(known)}."
-            )
+        found = of_each_crop(reference, name)
         values = [wanted] if isinstance(wanted, str) or not np.iterable(wanted) else list(wanted)
-        found = reference[name].to_numpy()
-        chosen &= np.isin(text_of(reference[name]) if found.dtype.kind in "OTU" else found, values)
+        chosen &= np.isin(text_of(found) if found.dtype.kind in "OTU" else found, values)
     return chosen
 
 

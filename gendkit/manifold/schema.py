@@ -30,6 +30,8 @@ class Variable:
     dtype
         `string` or NumPy's name of the type in which it is written; another width of the same kind
         is valid.
+    of_one
+        Whether it holds for one Dataset and its reference, and not for a part or a union of it.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Variable:
     dtype: str
     meaning: str
     unit: str = ""
+    of_one: bool = False
 
     @property
     def kind(self) -> str:
@@ -68,54 +71,63 @@ SCHEMA: tuple[Variable, ...] = (
         dims=("sample", "rank"),
         dtype="string",
         meaning="ids of the nearest reference crops, nearest first; empty if there are fewer",
+        of_one=True,
     ),
     Variable(
         name="similarity",
         dims=("sample", "rank"),
         dtype="float32",
         meaning="cosine similarity to that neighbour",
+        of_one=True,
     ),
     Variable(
         name="class_neighbour",
         dims=("sample", "class", "class_rank"),
         dtype="string",
         meaning="ids of the nearest reference crops of a class, nearest first; empty if fewer",
+        of_one=True,
     ),
     Variable(
         name="class_similarity",
         dims=("sample", "class", "class_rank"),
         dtype="float32",
         meaning="cosine similarity to that neighbour",
+        of_one=True,
     ),
     Variable(
         name="votes_real",
         dims=("sample",),
         dtype="int64",
         meaning="people whose real crop is among the nearest",
+        of_one=True,
     ),
     Variable(
         name="votes_fake",
         dims=("sample",),
         dtype="int64",
         meaning="people whose fake crop is among the nearest",
+        of_one=True,
     ),
     Variable(
         name="vote_ratio",
         dims=("sample",),
         dtype="float32",
         meaning="share of fakes that voted over share of reals that did",
+        of_one=True,
     ),
     Variable(
         name="vote_p",
         dims=("sample",),
         dtype="float32",
         meaning="chance of votes so uneven if labels were permuted; of one crop",
+        of_one=True,
     ),
     Variable(
         name="projection",
         dims=("sample", "axis"),
         dtype="float32",
         meaning="place on a map; for finding, never evidence",
+        of_one=True,
     ),
     Variable(
         name="box",
@@ -172,6 +184,22 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
 
 def _kind(dtype: np.dtype[Any]) -> str:
     return "U" if dtype.kind in "OTU" else dtype.kind
+
+
+def of_each_crop(ds: xr.Dataset, name: str) -> xr.DataArray:
+    """Return a variable with one value a sample.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        If there is none of that name; the message lists those that there are.
+    """
+    if name not in ds.variables or ds[name].dims != ("sample",):
+        known = sorted(str(n) for n, v in ds.variables.items() if v.dims == ("sample",))
+        raise InvalidEmbeddings(
+            f"there is no variable {name!r} of each crop; there is {', '.join(known)}."
+        )
+    return ds[name]
 
 
 def text_of(values: xr.DataArray) -> NDArray[np.str_]:

@@ -89,8 +89,7 @@ class Unfinished:
 
     def todo(self) -> list[int]:
         """Return the shards that are not done."""
-        every = range(-(-self.count // self.shard))
-        return [number for number in every if not self._mark(number).exists()]
+        return [number for number in self._every() if not self._mark(number).exists()]
 
     def begin(
         self, described: xr.Dataset, origin: Mapping[str, Any], *, resume: bool, overwrite: bool
@@ -194,7 +193,7 @@ class Unfinished:
         import zarr
 
         group: Any = zarr.open_group(self.folder / "store", mode="r")
-        for number in range(-(-self.count // self.shard)):
+        for number in self._every():
             found = {name: np.asarray(group[name][self.rows(number)]) for name in MADE}
             mark = self._mark(number)
             if not mark.exists() or mark.read_text() != _digest(found):
@@ -208,6 +207,9 @@ class Unfinished:
     def remove(self) -> None:
         """Remove what is left beside the whole store."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _every(self) -> range:
+        return range(-(-self.count // self.shard))
 
     def _mark(self, number: int) -> Path:
         return self.folder / "done" / f"{number:06d}"

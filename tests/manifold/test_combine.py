@@ -61,6 +61,9 @@ def test_only_what_all_have_is_kept_and_nothing_that_is_of_one(
     two: tuple[xr.Dataset, xr.Dataset],
 ) -> None:
     grown = gk.project(gk.neighbours(two[0], k=1, related=True), method="pca")
+    labelled = grown.assign(label=("sample", np.array([0, 1, 0])))
+    voted = gk.votes(gk.neighbours(labelled, k=1, by_class=True), k=1)
+    assert set(gk.combine([voted]).data_vars) == {"embedding", "video", "label"}
     scored = two[1].assign(score=("sample", np.zeros(2, np.float32)))
     assert set(gk.combine([grown, scored]).data_vars) == {"embedding", "video"}
 
