@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.geometry import people_of
-from gendkit.manifold.index import vectors_of
+from gendkit.manifold.index import check_lengths, vectors_of
 from gendkit.manifold.kinship import RELATED, Kinship
 from gendkit.manifold.neighbours import check_adapters, labels_of
 from gendkit.manifold.schema import attributed
@@ -59,11 +59,7 @@ def votes(ds: xr.Dataset, reference: xr.Dataset | None = None, *, k: int = 20) -
         raise InvalidEmbeddings(f"k must be at least 1, got {k}.")
     reference = ds if reference is None else reference
     queries, points = vectors_of(ds), vectors_of(reference)
-    if queries.shape[1] != points.shape[1]:
-        raise InvalidEmbeddings(
-            f"embeddings of length {queries.shape[1]} cannot be compared with those of length "
-            f"{points.shape[1]}; embed both with one backbone."
-        )
+    check_lengths(queries.shape[1], points.shape[1], "compared")
     check_adapters(ds, reference)
     labels = labels_of(reference)
     known = np.flatnonzero(labels >= 0)

@@ -260,6 +260,21 @@ def vectors_of(ds: xr.Dataset) -> NDArray[np.float32]:
     return vectors
 
 
+def check_lengths(one: int, other: int, done: str) -> None:
+    """Refuse embeddings of two lengths; `done` is what cannot be done, such as `searched`.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        Saying both.
+    """
+    if one != other:
+        raise InvalidEmbeddings(
+            f"embeddings of length {one} cannot be {done} among those of length {other}; embed "
+            "both with one backbone."
+        )
+
+
 def _factory(kind: str, count: int, dim: int) -> str:
     """Return faiss's description of a kind for so many vectors."""
     if kind == FLAT:

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.index import FLAT, SphereIndex, build_index, vectors_of
+from gendkit.manifold.index import FLAT, SphereIndex, build_index, check_lengths, vectors_of
 from gendkit.manifold.kinship import ITSELF, RELATED, Kinship
 from gendkit.manifold.schema import attributed, of_each_crop, text_of
 from gendkit.manifold.store import ADAPTER
@@ -75,11 +75,7 @@ def neighbours(
         raise InvalidEmbeddings(f"k must be at least 1, got {k}.")
     reference = ds if reference is None else reference
     queries = vectors_of(ds)
-    if queries.shape[1] != reference.sizes["feature"]:
-        raise InvalidEmbeddings(
-            f"embeddings of length {queries.shape[1]} cannot be searched among those of length "
-            f"{reference.sizes['feature']}; embed both with one backbone."
-        )
+    check_lengths(queries.shape[1], reference.sizes["feature"], "searched")
     check_adapters(ds, reference)
     built = index if isinstance(index, SphereIndex) else build_index(reference, index)
     if isinstance(index, SphereIndex):

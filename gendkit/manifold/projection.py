@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.index import graph, vectors_of
+from gendkit.manifold.index import check_lengths, graph, vectors_of
 from gendkit.manifold.mapping import Places, on_map, placed, quality
 from gendkit.manifold.schema import attributed
 from gendkit.manifold.sphere import log_map, mean_direction
@@ -73,9 +73,6 @@ def project(
     layout = LAYOUTS[method]
     places = layout(embedding, seed, k)
     again = (lambda part, other: layout(part, other, k)) if method.startswith("umap") else None
-    out = ds.drop_vars("projection", errors="ignore").assign(
-        projection=(("sample", "axis"), places.astype(np.float32))
-    )
     about: dict[str, Any] = {
         "method": method,
         "k": k,
@@ -85,8 +82,7 @@ def project(
         about["seed"] = seed
     if method == "umap-sphere" and len(embedding) > LAID_OUT:
         about["laid_out"] = LAID_OUT
-    out["projection"].attrs.update(about)
-    return attributed(out)
+    return _with_places(ds, places, about)
 
 
 def place(ds: xr.Dataset, reference: xr.Dataset, *, k: int = 10) -> xr.Dataset:
@@ -115,17 +111,17 @@ def place(ds: xr.Dataset, reference: xr.Dataset, *, k: int = 10) -> xr.Dataset:
     if "projection" not in reference:
         raise InvalidEmbeddings("the reference has no map; gk.project makes one.")
     queries, points = vectors_of(ds), vectors_of(reference)
-    if queries.shape[1] != points.shape[1]:
-        raise InvalidEmbeddings(
-            f"embeddings of length {queries.shape[1]} cannot be placed among those of length "
-            f"{points.shape[1]}; embed both with one backbone."
-        )
+    check_lengths(queries.shape[1], points.shape[1], "placed")
     places, error = on_map(queries, points, reference["projection"].to_numpy(), k=k)
+    keep = {n: v for n, v in reference["projection"].attrs.items() if n in ("method", "seed", "k")}
+    return _with_places(ds, places, {**keep, "placed": k, "placement_error": error})
+
+
+def _with_places(ds: xr.Dataset, places: Places, about: dict[str, Any]) -> xr.Dataset:
     out = ds.drop_vars("projection", errors="ignore").assign(
         projection=(("sample", "axis"), places.astype(np.float32))
     )
-    keep = {n: v for n, v in reference["projection"].attrs.items() if n in ("method", "seed", "k")}
-    out["projection"].attrs.update({**keep, "placed": k, "placement_error": error})
+    out["projection"].attrs.update(about)
     return attributed(out)
 
 
