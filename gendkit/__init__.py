@@ -43,7 +43,7 @@ _PUBLIC: dict[str, str] = {
     "register": "gendkit.plugin.manager",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
-    "votes": "gendkit.manifold.forensics",
+    "votes": "gendkit.manifold.votes",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
@@ -74,7 +74,6 @@ if TYPE_CHECKING:
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
     from gendkit.manifold.embeddings import embed as embed
-    from gendkit.manifold.forensics import votes as votes
     from gendkit.manifold.geometry import geometry as geometry
     from gendkit.manifold.index import build_index as build_index
     from gendkit.manifold.index import open_index as open_index
@@ -82,6 +81,7 @@ if TYPE_CHECKING:
     from gendkit.manifold.projection import place as place
     from gendkit.manifold.projection import project as project
     from gendkit.manifold.store import open_embeddings as open_embeddings
+    from gendkit.manifold.votes import votes as votes
     from gendkit.measure.metrics import auroc as auroc
     from gendkit.model.adapter import Adapter as Adapter
     from gendkit.model.detector import Detector as Detector

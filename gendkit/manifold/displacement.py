@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.geometry import people_of
 from gendkit.manifold.index import vectors_of
+from gendkit.manifold.parties import people_of
 from gendkit.manifold.schema import text_of
 from gendkit.manifold.sphere import Floats, log_map, mean_direction, transport
 from gendkit.measure.intervals import bootstrap

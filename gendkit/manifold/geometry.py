@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.index import graph, vectors_of
+from gendkit.manifold.parties import people_of
 from gendkit.manifold.schema import of_each_crop, text_of
 from gendkit.manifold.sphere import Floats, concentration, geodesic, mean_direction
 from gendkit.measure.intervals import Interval, bootstrap
@@ -27,8 +28,6 @@ T = 2.0
 """Of uniformity, as in training."""
 HUB_K = 10
 WHOLE = "all"
-PEOPLE = ("target_identity", "pair", "video", "sample")
-"""What crops that belong together share: the first of these that is known."""
 
 
 def geometry(
@@ -138,21 +137,6 @@ def class_angle(
 
     names = [str(person) for person in people]
     return bootstrap(angle, names, resamples=resamples, seed=seed)["angle"]
-
-
-def people_of(ds: xr.Dataset) -> NDArray[np.str_]:
-    """Return for each crop (N,) what it belongs to: the person, else the clip, else itself."""
-    count = ds.sizes["sample"]
-    found = np.full(count, "", dtype=object)
-    dataset = (
-        text_of(of_each_crop(ds, "dataset")) if "dataset" in ds.variables else np.full(count, "")
-    )
-    for name in PEOPLE:
-        if name in ds.variables:
-            values = text_of(ds[name])
-            for i in np.flatnonzero((found == "") & (values != "")):
-                found[i] = f"{dataset[i]}/{name}/{values[i]}"
-    return found.astype(str)
 
 
 def _described(points: NDArray[np.float32], most: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from gendkit.manifold.geometry import (
     effective_rank,
     hubness,
     intrinsic_dimension,
-    people_of,
 )
+from gendkit.manifold.parties import people_of
 from gendkit.model.losses import alignment, uniformity
 
 from .conftest import Points

@@ -7,15 +7,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.geometry import people_of
-from gendkit.manifold.index import check_lengths, vectors_of
-from gendkit.manifold.kinship import RELATED, Kinship
-from gendkit.manifold.neighbours import check_adapters, labels_of
+from gendkit.manifold.neighbours import labels_of
+from gendkit.manifold.parties import Parties, named, nearest_of, people_of
 from gendkit.manifold.schema import attributed
 from gendkit.manifold.store import store_hash
-
-SIMILARITIES = 1 << 24
-"""How many are held at once."""
 
 
 def votes(ds: xr.Dataset, reference: xr.Dataset | None = None, *, k: int = 20) -> xr.Dataset:
@@ -58,20 +53,13 @@ def votes(ds: xr.Dataset, reference: xr.Dataset | None = None, *, k: int = 20) -
     if k < 1:
         raise InvalidEmbeddings(f"k must be at least 1, got {k}.")
     reference = ds if reference is None else reference
-    queries, points = vectors_of(ds), vectors_of(reference)
-    check_lengths(queries.shape[1], points.shape[1], "compared")
-    check_adapters(ds, reference)
     labels = labels_of(reference)
     known = np.flatnonzero(labels >= 0)
-    voters = _Voters(people_of(reference)[known], labels[known])
-    kinship = Kinship(ds, reference, alike=RELATED)
-    counts = np.zeros((len(queries), 4), np.int64)
-    step = max(1, SIMILARITIES // max(1, len(known)))
-    for start in range(0, len(queries) if len(known) else 0, step):
-        rows = np.arange(start, min(start + step, len(queries)))
-        near = queries[rows] @ points[known].T
-        near[kinship(rows, np.broadcast_to(known, near.shape))] = -np.inf
-        counts[rows] = voters.count(near, k)
+    voters = Parties(named(labels.astype(str), people_of(reference))[known])
+    fakes = labels[known][voters.one] == 1
+    counts = np.zeros((ds.sizes["sample"], 4), np.int64)
+    for rows, best in nearest_of(ds, reference, voters, known):
+        counts[rows] = _counted(best, fakes, k)
     fake, real, all_fake, all_real = counts.T
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (fake / all_fake) / (real / all_real)
@@ -85,38 +73,22 @@ def votes(ds: xr.Dataset, reference: xr.Dataset | None = None, *, k: int = 20) -
     return attributed(out)
 
 
-class _Voters:
-    """The possible votes: one a person and class, N crops being known.
+def _counted(best: NDArray[np.float32], fakes: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
+    """Return fake and real votes among the k nearest, and of all that are possible (Q, 4).
 
-    Parameters
-    ----------
-    people, labels
-        (N,) of each crop.
+    Similarities (Q, P) are -inf where a party may not vote.
     """
-
-    def __init__(self, people: NDArray[np.str_], labels: NDArray[np.int64]) -> None:
-        names = np.char.add(np.char.add(labels.astype(str), "/"), people)
-        self.order = np.argsort(names, kind="stable")
-        _, self.first = np.unique(names[self.order], return_index=True)
-        self.label = labels[self.order][self.first]
-
-    def count(self, near: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-        """Return fake and real votes among the k nearest, and of all that are possible (Q, 4).
-
-        Similarities (Q, N) are -inf where a crop may not vote.
-        """
-        best = np.maximum.reduceat(near[:, self.order], self.first, axis=1)
-        may = np.isfinite(best)
-        nearest = np.argsort(-best, axis=1, kind="stable")[:, :k]
-        cast = np.take_along_axis(may, nearest, axis=1)
-        fake = self.label[nearest] == 1
-        return np.stack(
-            [
-                (cast & fake).sum(axis=1), (cast & ~fake).sum(axis=1),
-                (may & (self.label == 1)).sum(axis=1), (may & (self.label == 0)).sum(axis=1),
-            ],
-            axis=1,
-        )  # fmt: skip
+    may = np.isfinite(best)
+    nearest = np.argsort(-best, axis=1, kind="stable")[:, :k]
+    cast = np.take_along_axis(may, nearest, axis=1)
+    fake = fakes[nearest]
+    return np.stack(
+        [
+            (cast & fake).sum(axis=1), (cast & ~fake).sum(axis=1),
+            (may & fakes).sum(axis=1), (may & ~fakes).sum(axis=1),
+        ],
+        axis=1,
+    )  # fmt: skip
 
 
 def _chance(

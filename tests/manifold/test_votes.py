@@ -12,7 +12,8 @@ import xarray as xr
 
 import gendkit as gk
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold import forensics
+from gendkit.manifold import parties
+from gendkit.manifold.votes import _chance
 
 from .conftest import Points
 
@@ -70,7 +71,7 @@ def test_counting_in_parts_changes_nothing(
     crowd: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = gk.votes(crowd)
-    monkeypatch.setattr(forensics, "SIMILARITIES", 1000)
+    monkeypatch.setattr(parties, "SIMILARITIES", 1000)
     xr.testing.assert_identical(gk.votes(crowd), whole)
 
 
@@ -81,7 +82,7 @@ def test_the_chance_is_that_of_permuted_labels() -> None:
     for fakes in (0, 1, 2):
         tails = np.mean([d <= fakes for d in drawn]), np.mean([d >= fakes for d in drawn])
         one = [np.array([n]) for n in (fakes, cast - fakes, 2, 3)]
-        assert forensics._chance(*one)[0] == pytest.approx(min(1.0, 2 * min(tails)))
+        assert _chance(*one)[0] == pytest.approx(min(1.0, 2 * min(tails)))
 
 
 def test_without_a_difference_chances_are_spread_and_few_are_small(points: Points) -> None:
