@@ -23,14 +23,18 @@ _PUBLIC: dict[str, str] = {
     "build_index": "gendkit.manifold.index",
     "combine": "gendkit.manifold.combine",
     "dataset": "gendkit.data.datasets",
+    "duplicates": "gendkit.manifold.suspects",
     "embed": "gendkit.manifold.embeddings",
     "errors": "gendkit",
     "explore": "gendkit.notebook.explorer",
     "extract": "gendkit.data.extract",
     "fit": "gendkit.train.engine",
     "geometry": "gendkit.manifold.geometry",
+    "label_issues": "gendkit.manifold.suspects",
+    "likely_method": "gendkit.manifold.methods",
     "load": "gendkit.model.detector",
     "neighbours": "gendkit.manifold.neighbours",
+    "novelty": "gendkit.manifold.novelty",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
     "pair_displacement": "gendkit.manifold.displacement",
@@ -77,10 +81,14 @@ if TYPE_CHECKING:
     from gendkit.manifold.geometry import geometry as geometry
     from gendkit.manifold.index import build_index as build_index
     from gendkit.manifold.index import open_index as open_index
+    from gendkit.manifold.methods import likely_method as likely_method
     from gendkit.manifold.neighbours import neighbours as neighbours
+    from gendkit.manifold.novelty import novelty as novelty
     from gendkit.manifold.projection import place as place
     from gendkit.manifold.projection import project as project
     from gendkit.manifold.store import open_embeddings as open_embeddings
+    from gendkit.manifold.suspects import duplicates as duplicates
+    from gendkit.manifold.suspects import label_issues as label_issues
     from gendkit.manifold.votes import votes as votes
     from gendkit.measure.metrics import auroc as auroc
     from gendkit.model.adapter import Adapter as Adapter

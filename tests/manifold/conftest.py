@@ -51,6 +51,6 @@ def reopened(tmp_path: Path) -> Callable[[xr.Dataset], xr.Dataset]:
     """A function that writes a Dataset and opens it: strings are then of zarr's own type."""
 
     def write(ds: xr.Dataset) -> xr.Dataset:
-        return gk.open_embeddings(write_embeddings(ds, tmp_path / "reopened.zarr"))
+        return gk.open_embeddings(write_embeddings(ds, tmp_path / "reopened.zarr", overwrite=True))
 
     return write
