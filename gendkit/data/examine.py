@@ -1,9 +1,9 @@
 """From one clip to its face crops: which frames are looked at, and what was found in each.
 
-A file or a `Clip` enters; an `Examined` with one `Crop` a frame leaves, in order of time. Frames
-are decoded in rounds: as many as faces are wanted in a first pass, then, while faces are missing,
-more in further passes; at most 64 frames are held at a time. The result is that of looking at one
-frame after the other until there are enough faces.
+A file or a `Clip` enters; an `Examined` with one `Crop` a frame, or a face, leaves, in order of
+time. Frames are decoded in rounds: as many as faces are wanted in a first pass, then, while faces
+are missing, more in further passes; at most 64 frames are held at a time. The result is that of
+looking at one frame after the other until there are enough faces.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from gendkit.data.extractors import UNBUILT
-from gendkit.data.faces import align_face, largest_face, overlapping_face
+from gendkit.data.faces import align_face, by_size, largest_face, overlapping_face
 from gendkit.data.media import Facts, Order, frame_order, inspect, walk_frames
+from gendkit.data.tracks import link
 from gendkit.errors import InvalidImage, UnreadableMedia, first_line
 from gendkit.plugin.protocols import Clip, Frame
 
@@ -35,6 +36,7 @@ OFF_MASK = "no face overlaps the manipulation mask"
 DAMAGED = "the frame does not decode"
 
 Box = tuple[float, float, float, float]
+Which = Literal["largest", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,8 @@ class Crop:
         Of the face extractor; None where the dataset gave the landmarks.
     reason
         Why there is no crop; empty if there is one.
+    track
+        Person within the clip, from 0, where all faces are taken; see `gendkit.data.tracks`.
     """
 
     frame: int
@@ -63,6 +67,10 @@ class Crop:
     landmarks: tuple[tuple[float, float], ...] | None = None
     confidence: float | None = None
     reason: str = ""
+    track: int = 0
+
+
+Crops = tuple[Crop, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +80,8 @@ class Examined:
     Attributes
     ----------
     crops
-        One a frame, in order of time; frames without a usable face are among them.
+        In order of time: one a frame, or of all faces one each, of a frame the largest first;
+        frames without a usable face are among them.
     frames_total
         Number of frames of the clip, as far as they decode.
     frames_looked_at
@@ -102,6 +111,7 @@ def examine(
     seed: int = 0,
     scale: float = 1.3,
     size: int | None = None,
+    which: Which = "largest",
 ) -> Examined:
     """Look at a clip's frames until enough faces are found, and crop them.
 
@@ -111,14 +121,16 @@ def examine(
         A video, a picture, or a clip whose media is a file or a function that renders its frames.
         A rendered frame that brings landmarks is cropped by them.
     extractor
-        Finds the faces; the largest of a frame is taken, or where the frame brings a manipulation
-        mask the one that overlaps it most.
+        Finds the faces.
     frames
-        How many faces are wanted.
+        How many frames with a usable face are wanted.
     order, seed
         In which order frames are looked at; see `frame_order`.
     scale, size
         Of the crop; see `align_face`.
+    which
+        `largest`: of each frame the largest face, or where it brings a manipulation mask the one
+        that overlaps it most. `all`: each face, with the person's `track`.
 
     Raises
     ------
@@ -132,8 +144,8 @@ def examine(
         becomes the reason of that frame.
     """
     source = _source(media)
-    look = functools.partial(_look, extractor=extractor, scale=scale, size=size)
-    found: dict[int, Crop] = {}
+    look = functools.partial(_look, extractor=extractor, scale=scale, size=size, which=which)
+    found: dict[int, Crops] = {}
     facts = source.inspect()
     total, problems = facts.frames or 0, [facts.problem]
     sequence = source.numbers(frame_order(total, order, count=frames, seed=seed))
@@ -152,8 +164,9 @@ def examine(
             sequence = source.numbers(frame_order(total, order, count=frames, seed=seed))
     chosen = _chosen(found, sequence[:done], frames)
     _crop_again(source, found, chosen, scale=scale, size=size)
+    frames_of = [found[number] for number in sorted(chosen)]
     return Examined(
-        crops=tuple(found[number] for number in sorted(chosen)),
+        crops=_tracked(frames_of) if which == "all" else tuple(crop for crop, *_ in frames_of),
         frames_total=total,
         frames_looked_at=len(chosen),
         problem="; ".join(dict.fromkeys(filter(None, problems))),
@@ -236,9 +249,9 @@ def _source(media: str | Path | Clip) -> _Source:
 def _search(
     source: _Source,
     turn: list[int],
-    look: Callable[[Frame], Crop],
+    look: Callable[[Frame], Crops],
     *,
-    found: dict[int, Crop],
+    found: dict[int, Crops],
     missing: int,
     stream: bool,
 ) -> Facts:
@@ -252,50 +265,60 @@ def _search(
     def visit(frame: Frame) -> None:
         seen.add(frame.index)
         if stream:
-            found[frame.index] = replace(look(frame), image=None)
+            found[frame.index] = tuple(replace(crop, image=None) for crop in look(frame))
         else:
             held[frame.index] = frame
 
     facts = source.walk(new, visit)
     for number in set(new) - seen:
-        found[number] = Crop(frame=number, time=None, reason=DAMAGED)
+        found[number] = (Crop(frame=number, time=None, reason=DAMAGED),)
     for number in turn:
         if missing == 0:
             break
         if number in held:
             found[number] = look(held.pop(number))
-        missing -= not found[number].reason
+        missing -= _usable(found[number])
     return facts
 
 
-def _look(frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | None) -> Crop:
+def _look(
+    frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | None, which: Which
+) -> Crops:
+    """Return what was found in a frame: one crop, or with `all` one of each face."""
     blank = Crop(frame=frame.index, time=frame.time, reason=NO_FACE)
     if reason := _masked_out(frame):
-        return replace(blank, reason=reason)
+        return (replace(blank, reason=reason),)
     if frame.landmarks is not None:
         points = rounded_points(frame.landmarks)
         known = replace(blank, landmarks=points, box=_bounds(points))
-    else:
-        try:
-            faces = extractor(frame.image)
-            face = _meant(faces, frame.mask)
-        except UNBUILT:
-            raise
-        except Exception as error:  # one frame of a batch, and code of a plugin
-            reason = f"the face extractor failed: {first_line(error)}"
-            return replace(blank, reason=reason)
-        if face is None:
-            return replace(blank, reason=OFF_MASK) if faces else blank
-        points = rounded_points(face.landmarks)
+        return (_cropped(frame, known, scale=scale, size=size),)
+    try:
+        faces = extractor(frame.image)
+        meant = _meant(faces, frame.mask, which)
+    except UNBUILT:
+        raise
+    except Exception as error:  # one frame of a batch, and code of a plugin
+        return (replace(blank, reason=f"the face extractor failed: {first_line(error)}"),)
+    if not meant:
+        return (replace(blank, reason=OFF_MASK) if faces else blank,)
+    crops = []
+    for face in meant:
         left, top, right, bottom = (_rounded(edge) for edge in face.box)
         known = replace(
             blank,
-            landmarks=points,
+            landmarks=rounded_points(face.landmarks),
             box=(left, top, right, bottom),
             confidence=round(float(face.confidence), 4),
         )
+        crops.append(_cropped(frame, known, scale=scale, size=size))
+    return tuple(crops)
+
+
+def _cropped(frame: Frame, known: Crop, *, scale: float, size: int | None) -> Crop:
+    """Cut out a face whose landmarks are known."""
     try:
-        image = align_face(frame.image, np.array(points, np.float32), scale=scale, size=size)
+        points = np.array(known.landmarks, np.float32)
+        image = align_face(frame.image, points, scale=scale, size=size)
     except InvalidImage as error:
         return replace(known, reason=str(error))
     return replace(known, image=image, reason="")
@@ -311,37 +334,54 @@ def _masked_out(frame: Frame) -> str:
     return "" if np.any(frame.mask) else EMPTY_MASK
 
 
-def _meant(faces: Sequence[Face], mask: NDArray[np.bool_] | None) -> Face | None:
-    return largest_face(faces) if mask is None else overlapping_face(faces, mask)
+def _meant(faces: Sequence[Face], mask: NDArray[np.bool_] | None, which: Which) -> Sequence[Face]:
+    if which == "all":
+        return by_size(faces)
+    one = largest_face(faces) if mask is None else overlapping_face(faces, mask)
+    return () if one is None else (one,)
 
 
-def _faces(found: dict[int, Crop], sequence: list[int]) -> int:
-    return sum(number in found and not found[number].reason for number in sequence)
+def _tracked(frames: list[Crops]) -> tuple[Crop, ...]:
+    """Return the crops of the frames, each with its track."""
+    boxes = [[crop.box for crop in crops if crop.box is not None] for crops in frames]
+    out = []
+    for crops, tracks in zip(frames, link(boxes), strict=True):
+        numbers = iter(tracks)
+        out += [crop if crop.box is None else replace(crop, track=next(numbers)) for crop in crops]
+    return tuple(out)
 
 
-def _chosen(found: dict[int, Crop], sequence: list[int], wanted: int) -> list[int]:
+def _usable(crops: Crops) -> bool:
+    return any(not crop.reason for crop in crops)
+
+
+def _faces(found: dict[int, Crops], sequence: list[int]) -> int:
+    return sum(number in found and _usable(found[number]) for number in sequence)
+
+
+def _chosen(found: dict[int, Crops], sequence: list[int], wanted: int) -> list[int]:
     """Return the numbers up to the last face that is wanted, in the order of looking."""
     chosen: list[int] = []
     for number in sequence:
         if wanted == 0:
             break
         chosen.append(number)
-        wanted -= not found[number].reason
+        wanted -= _usable(found[number])
     return chosen
 
 
 def _crop_again(
-    source: _Source, found: dict[int, Crop], chosen: list[int], *, scale: float, size: int | None
+    source: _Source, found: dict[int, Crops], chosen: list[int], *, scale: float, size: int | None
 ) -> None:
     """Cut out the faces that were found in a pass that held no frames."""
 
     def visit(frame: Frame) -> None:
-        crop = found[frame.index]
-        points = np.asarray(crop.landmarks, dtype=np.float32)
-        image = align_face(frame.image, points, scale=scale, size=size)
-        found[frame.index] = replace(crop, image=image)
+        found[frame.index] = tuple(
+            crop if crop.reason else _cropped(frame, crop, scale=scale, size=size)
+            for crop in found[frame.index]
+        )
 
-    uncut = [n for n in chosen if not found[n].reason and found[n].image is None]
+    uncut = [n for n in chosen if any(not c.reason and c.image is None for c in found[n])]
     if uncut:
         source.walk(uncut, visit)
 

@@ -109,6 +109,11 @@ def largest_face(faces: Sequence[Face]) -> Face | None:
     return max(faces, key=lambda face: _area(face.box), default=None)
 
 
+def by_size(faces: Sequence[Face]) -> list[Face]:
+    """Return the faces, the one with the largest box first; of equal ones in the order given."""
+    return sorted(faces, key=lambda face: -_area(face.box))
+
+
 def overlapping_face(faces: Sequence[Face], mask: NDArray[np.generic]) -> Face | None:
     """Return the face whose box covers most of a manipulation mask.
 
