@@ -45,6 +45,7 @@ _PUBLIC: dict[str, str] = {
     "pull": "gendkit.model.hub",
     "push": "gendkit.model.hub",
     "register": "gendkit.plugin.manager",
+    "sensitivity": "gendkit.evaluate.sensitivity",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
     "votes": "gendkit.manifold.votes",
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from gendkit.data.datasets import dataset as dataset
     from gendkit.data.extract import extract as extract
     from gendkit.data.manifest import Manifest as Manifest
+    from gendkit.evaluate.sensitivity import sensitivity as sensitivity
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
     from gendkit.manifold.embeddings import embed as embed

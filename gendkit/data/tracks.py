@@ -61,6 +61,35 @@ def link(frames: Sequence[Sequence[Box]]) -> list[list[int]]:
     return tracks
 
 
+def matched(
+    faces: Sequence[tuple[int, Box]], known: Sequence[tuple[int, Box, int]]
+) -> list[int | None]:
+    """Find the known track of each face of another look at the same clip.
+
+    Parameters
+    ----------
+    faces
+        Frame number and box of each.
+    known
+        Frame number, box and track of those of the first look.
+
+    Returns
+    -------
+    list
+        The track of the face that is in reach in the nearest frame; None where there is none.
+    """
+    found: list[int | None] = []
+    for frame, box in faces:
+        away = _apart([box], [other for _, other, _ in known])[0]
+        order = sorted(
+            (abs(number - frame), distance, track)
+            for (number, _, track), distance in zip(known, away.tolist(), strict=True)
+            if np.isfinite(distance)
+        )
+        found.append(order[0][2] if order else None)
+    return found
+
+
 def _apart(one: Sequence[Box], other: Sequence[Box]) -> NDArray[np.float64]:
     """Return how far faces (A, B) are apart, in sides; infinite where they cannot be one person."""
     if not one or not other:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gendkit.data.examine import Examined, examine
+from gendkit.data.examine import Examined, Which, examine
 from gendkit.data.extractors import build_extractor
 from gendkit.data.media import ORDERS, Order
-from gendkit.data.pixels import normalise_pixels, resize
-from gendkit.device import DTYPES, Dtype, Mover, as_input, compute, usable
-from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBackbone
+from gendkit.device import DTYPES, Dtype, as_input, compute, usable
+from gendkit.errors import InvalidArgument, UnknownPart, WrongBackbone
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, held
+from gendkit.model.batches import BATCH, batches, check_positive
 from gendkit.model.export import Layout, check_layout, write_model
 from gendkit.model.gend import find_gend
 from gendkit.model.head import Head
@@ -36,7 +34,6 @@ from gendkit.plugin.specs import BackboneSpec, Preprocessing
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor
 
-BATCH = 32
 EXTRACTOR, SCALE = "centerface", 1.3
 
 
@@ -211,7 +208,7 @@ class Detector:
             dtype=self.dtype,
             extractor=str(name),
             threshold=getattr(extractor, "threshold", None),
-            scale=self._scale,
+            scale=self.scale,
             order=order,
             frames_asked=frames,
         )
@@ -256,9 +253,14 @@ class Detector:
         *,
         frames: int = 32,
         order: Order = "spread",
+        seed: int = 0,
         extractor: str | FaceExtractor | None = None,
+        which: Which = "largest",
     ) -> Examined:
-        """Crop the faces of a file as those of the training data were; as for `score`."""
+        """Crop the faces of a file as those of the training data were.
+
+        As for `score`; `seed` and `which` as for `gendkit.data.examine.examine`.
+        """
         _check_frames(frames, order)
         if extractor is None or isinstance(extractor, str):
             extractor = self.extractor(extractor)
@@ -267,7 +269,9 @@ class Detector:
             extractor=extractor,
             frames=frames,
             order=order,
-            scale=self._scale,
+            seed=seed,
+            which=which,
+            scale=self.scale,
             size=self.adapter.header.extraction.get("size"),
         )
 
@@ -278,7 +282,8 @@ class Detector:
         return EXTRACTOR if recorded is None else str(recorded)
 
     @property
-    def _scale(self) -> float:
+    def scale(self) -> float:
+        """Of the crops of the training data; see `gendkit.data.faces.align_face`."""
         return float(self.adapter.header.extraction.get("scale") or SCALE)
 
     def extractor(self, name: str | None = None) -> FaceExtractor:
@@ -382,53 +387,6 @@ def load(
             adapter.apply(module, spec)
     chosen: Any = dtype or header.dtype
     return Detector(module, spec=spec, adapter=adapter, device=device, dtype=chosen)
-
-
-def batches(
-    crops: Iterable[NDArray[np.uint8]],
-    preprocessing: Preprocessing,
-    batch_size: int,
-    *,
-    device: str = "cpu",
-) -> Iterator[Tensor]:
-    """Yield crops as normalised batches (B, 3, S, S), each made while the one before is used.
-
-    Errors as for `Detector.outputs`.
-    """
-    check_positive("batch_size", batch_size)
-    if not isinstance(crops, Iterable) or (isinstance(crops, np.ndarray) and crops.ndim in (2, 3)):
-        shape = f" {crops.shape}" if isinstance(crops, np.ndarray) else ""
-        raise InvalidImage(
-            f"crops are a list of RGB uint8 arrays (H, W, 3), got one "
-            f"{type(crops).__name__}{shape}; give a list of crops, such as [crop]."
-        )
-    waiting, mover = iter(crops), Mover(device)
-    ready: Future[Callable[[], Tensor]] | None = None
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        while batch := list(islice(waiting, batch_size)):
-            before, ready = ready, pool.submit(_begun, batch, preprocessing, mover)
-            if before is not None:
-                yield normalise_pixels(before.result()(), preprocessing)
-        if ready is not None:
-            yield normalise_pixels(ready.result()(), preprocessing)
-
-
-def _begun(
-    batch: list[NDArray[np.uint8]], preprocessing: Preprocessing, mover: Mover
-) -> Callable[[], Tensor]:
-    return mover.begin(torch.stack([resize(crop, preprocessing) for crop in batch]))
-
-
-def check_positive(name: str, value: int) -> None:
-    """Refuse an argument that is less than 1.
-
-    Raises
-    ------
-    InvalidArgument
-        Saying which.
-    """
-    if value < 1:
-        raise InvalidArgument(f"{name} is {value}; give 1 or more.")
 
 
 def _check_frames(frames: int, order: str) -> None:

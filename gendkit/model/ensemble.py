@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from gendkit.device import Dtype
 from gendkit.errors import InvalidArgument, WrongBackbone
 from gendkit.model.adapter import Adapter
-from gendkit.model.detector import BATCH, batches, load
+from gendkit.model.batches import BATCH, batches
+from gendkit.model.detector import load
 from gendkit.model.kinds import need_layer_norms
 from gendkit.model.shared import SharedBackbone
 from gendkit.plugin.specs import Preprocessing

@@ -37,7 +37,7 @@ from gendkit.device import (
     wait_for,
 )
 from gendkit.errors import Diverged, InvalidManifest
-from gendkit.model.detector import check_positive
+from gendkit.model.batches import check_positive
 from gendkit.progress import Progress, silent
 from gendkit.train.build import build_trainer
 from gendkit.train.recipe import Recipe

@@ -19,7 +19,8 @@ from gendkit.data.manifest import SPLITS, Manifest
 from gendkit.device import usable
 from gendkit.errors import InvalidArgument, InvalidManifest, OutputExists, UnwritableOutput
 from gendkit.model.adapter import Adapter, movement
-from gendkit.model.detector import Detector, check_positive
+from gendkit.model.batches import check_positive
+from gendkit.model.detector import Detector
 from gendkit.model.kinds import LAYER_NORMS, Kind
 from gendkit.model.tuned import put
 from gendkit.model.tuning import Tuned, copy_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gendkit.data.examine import examine
-from gendkit.data.tracks import Box, link
+from gendkit.data.tracks import Box, link, matched
 from gendkit.plugin.protocols import Clip, Face, Frame
 
 
@@ -41,6 +41,13 @@ def test_one_frame_may_be_missed_and_two_may_not() -> None:
 def test_no_frames_and_no_faces_give_no_tracks() -> None:
     assert link([]) == []
     assert link([[], []]) == [[], []]
+
+
+def test_faces_of_another_look_are_matched_where_they_are_in_reach() -> None:
+    known = [(0, box(50), 0), (0, box(200), 1), (40, box(90), 0)]
+    faces = [(1, box(55)), (2, box(195)), (39, box(85)), (3, box(400))]
+    assert matched(faces, known) == [0, 1, 0, None]
+    assert matched(faces, []) == [None] * 4
 
 
 class TwoPeople:

@@ -1,0 +1,230 @@
+"""How much a clip's score depends on what should not matter: crop, encoding, extractor, frames.
+
+A clip and a detector enter; a table leaves with one row a person of the clip, change and setting. A
+score that moves much under such changes is a weak one, wherever it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gendkit.data.degrade import degrade
+from gendkit.data.examine import Crop, Examined
+from gendkit.data.faces import align_face
+from gendkit.data.media import walk_frames
+from gendkit.data.tracks import matched
+from gendkit.errors import GendkitError, InvalidImage
+from gendkit.model.batches import check_positive
+from gendkit.model.detector import Detector
+from gendkit.plugin.manager import plugins
+from gendkit.plugin.protocols import Frame
+
+if TYPE_CHECKING:
+    from gendkit.plugin.protocols import FaceExtractor, Image
+
+DRAWS = 5
+JITTER = 0.02
+"""Standard deviation by which landmarks are moved, in sides of the crop."""
+ENCODINGS = (("jpeg", 75), ("jpeg", 55), ("jpeg", 35), ("h264", 23), ("h264", 29), ("h264", 35))
+COLUMNS = ("track", "change", "setting", "score", "difference", "faces", "reason")
+
+
+def sensitivity(
+    media: str | Path,
+    detector: Detector,
+    *,
+    frames: int = 32,
+    draws: int = DRAWS,
+    extractor: str | FaceExtractor | None = None,
+    members: Sequence[Detector] = (),
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score a clip again under changes that say nothing about forgery.
+
+    Parameters
+    ----------
+    media
+        A picture or video.
+    detector
+        That scores it.
+    frames
+        How many frames with a face are looked at.
+    draws
+        How many times crops are moved, and frames drawn.
+    extractor
+        As for `Detector.score`.
+    members
+        Detectors that were trained in the same way with other seeds.
+    seed
+        Of what is drawn.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a person (`track`), `change` and `setting`: mean `score` over the person's `faces`,
+        and its `difference` from the score without a change, which is the first row. The changes:
+
+        - `crop jitter`: each landmark is moved by a normal deviate of 2 % of the crop's side;
+        - `re-encoding`: JPEG and H.264 of the crop, of some qualities;
+        - `frames`: others, drawn at random;
+        - `extractor`: each other one that is installed, with its threshold;
+        - `detector`: each of the members.
+
+        Where something could not be done, the score is NaN, and `reason` says why.
+
+    Raises
+    ------
+    MissingMedia, UnreadableMedia
+        If there is no file, or nothing in it can be decoded.
+    """
+    check_positive("draws", draws)
+    examined = detector.examine(media, frames=frames, extractor=extractor, which="all")
+    return sensitivity_of(
+        media, examined, detector, frames=frames, draws=draws, extractor=extractor,
+        members=members, seed=seed,
+    )  # fmt: skip
+
+
+def sensitivity_of(
+    media: str | Path,
+    examined: Examined,
+    detector: Detector,
+    *,
+    frames: int = 32,
+    draws: int = DRAWS,
+    extractor: str | FaceExtractor | None = None,
+    members: Sequence[Detector] = (),
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Do what `sensitivity` does, of a clip whose faces were cropped already."""
+    faces = list(examined.faces)
+    tracks = [face.track for face in faces]
+    images = [face.image for face in faces if face.image is not None]
+    base = _Means(tracks, detector.predict(images))
+    rows = list(base.rows("none", "as scored"))
+    for name, pictures in _jittered(media, faces, detector.scale, draws=draws, seed=seed):
+        rows += base.rows("crop jitter", name, _Means(tracks, detector.predict(pictures)))
+    for kind, strength in ENCODINGS:
+        name = f"{kind} {'quality' if kind == 'jpeg' else 'crf'} {strength}"
+        rows += base.rows("re-encoding", name, _encoded(images, tracks, detector, kind, strength))
+    if examined.frames_total > len({crop.frame for crop in examined.crops}):
+        for number in range(draws):
+            again = detector.examine(
+                media, frames=frames, order="random", seed=seed + number, extractor=extractor,
+                which="all",
+            )  # fmt: skip
+            rows += base.rows(
+                "frames", f"random, seed {seed + number}", _again(again, faces, detector)
+            )
+    for name in _others(detector, extractor):
+        rows += _by_extractor(name, media, faces, detector, base, frames=frames)
+    for number, member in enumerate(members, start=1):
+        one = _Means(tracks, member.predict(images))
+        rows += base.rows("detector", f"member {number}, {member.adapter.hash[:12]}", one)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+class _Means:
+    """Mean scores by track."""
+
+    def __init__(self, tracks: Sequence[int | None], scores: NDArray[Any]) -> None:
+        self.scores: dict[int, list[float]] = {}
+        for track, score in zip(tracks, scores.tolist(), strict=True):
+            if track is not None:
+                self.scores.setdefault(track, []).append(score)
+
+    def mean(self, track: int) -> float:
+        return float(np.mean(self.scores[track])) if track in self.scores else float("nan")
+
+    def rows(
+        self, change: str, setting: str, other: _Means | str | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield a row a track: this one's, or another's beside it, or why there is none."""
+        for track in sorted(self.scores):
+            of, reason = (None, other) if isinstance(other, str) else (other or self, "")
+            score = float("nan") if of is None else of.mean(track)
+            faces = 0 if of is None else len(of.scores.get(track, ()))
+            if not faces and not reason:
+                reason = "this person's face was not found"
+            yield track, change, setting, score, score - self.mean(track), faces, reason
+
+
+def _jittered(
+    media: str | Path, faces: Sequence[Crop], scale: float, *, draws: int, seed: int
+) -> Iterator[tuple[str, list[Image]]]:
+    """Yield crops (F,) whose landmarks were moved, a list a draw; one pass over the file."""
+    rng = np.random.default_rng(seed)
+    moved = rng.normal(size=(draws, len(faces), 5, 2))
+    out: list[list[Image | None]] = [[None] * len(faces) for _ in range(draws)]
+
+    def visit(frame: Frame) -> None:
+        for i, face in enumerate(faces):
+            if face.frame != frame.index or face.image is None:
+                continue
+            points = np.asarray(face.landmarks, np.float64)
+            for draw in range(draws):
+                there = points + JITTER * face.image.shape[0] * moved[draw, i]
+                try:
+                    out[draw][i] = align_face(
+                        frame.image, there, scale=scale, size=face.image.shape[0]
+                    )
+                except InvalidImage:  # a tiny face, whose points coincide after the move
+                    out[draw][i] = face.image
+
+    walk_frames(media, [face.frame for face in faces], visit)
+    for draw, crops in enumerate(out):
+        yield (
+            f"draw {draw + 1}",
+            [c if c is not None else f.image for c, f in zip(crops, faces, strict=True)],  # type: ignore[misc]
+        )
+
+
+def _encoded(
+    images: Sequence[Image], tracks: Sequence[int], detector: Detector, kind: str, strength: int
+) -> _Means | str:
+    try:
+        changed = [degrade(image, kind, seed=0, strength=strength) for image in images]
+    except InvalidImage as error:
+        return str(error)
+    return _Means(tracks, detector.predict(changed))
+
+
+def _again(again: Examined, faces: Sequence[Crop], detector: Detector) -> _Means:
+    """Score other crops of the clip by the tracks of the first ones."""
+    others = [face for face in again.faces if face.image is not None and face.box is not None]
+    tracks = matched(
+        [(face.frame, face.box) for face in others if face.box is not None],
+        [(face.frame, face.box, face.track) for face in faces if face.box is not None],
+    )
+    return _Means(tracks, detector.predict([f.image for f in others if f.image is not None]))
+
+
+def _others(detector: Detector, extractor: object) -> list[str]:
+    """Return the names of the face extractors that were not asked."""
+    asked = extractor if isinstance(extractor, str) else detector.extractor_name
+    return [p.name for p in plugins().parts if p.kind == "face-extractor" and p.name != asked]
+
+
+def _by_extractor(
+    name: str,
+    media: str | Path,
+    faces: Sequence[Crop],
+    detector: Detector,
+    base: _Means,
+    *,
+    frames: int,
+) -> Iterator[tuple[Any, ...]]:
+    built: Callable[..., Any]
+    try:
+        built = detector.extractor(name)
+        again = detector.examine(media, frames=frames, extractor=built, which="all")
+    except GendkitError as error:
+        return base.rows("extractor", name, str(error))
+    found = _again(again, faces, detector)
+    return base.rows("extractor", f"{name}, threshold {built.threshold:g}", found)
