@@ -45,9 +45,11 @@ _PUBLIC: dict[str, str] = {
     "pull": "gendkit.model.hub",
     "push": "gendkit.model.hub",
     "register": "gendkit.plugin.manager",
+    "report": "gendkit.pages.clip",
     "sensitivity": "gendkit.evaluate.sensitivity",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
+    "verify": "gendkit.pages.clip_verify",
     "votes": "gendkit.manifold.votes",
 }
 
@@ -104,6 +106,8 @@ if TYPE_CHECKING:
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores
+    from gendkit.pages.clip import report as report
+    from gendkit.pages.clip_verify import verify as verify
     from gendkit.plugin.manager import plugins as plugins
     from gendkit.plugin.manager import register as register
     from gendkit.train.engine import fit as fit

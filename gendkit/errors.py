@@ -117,6 +117,10 @@ class InvalidEmbeddings(GendkitError):
     """A store of embeddings that breaks the schema."""
 
 
+class InvalidReport(GendkitError):
+    """A file that is no report of gendkit, or of a format that is not known."""
+
+
 class OutputExists(GendkitError):
     """An output that already holds something else."""
 

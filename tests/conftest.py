@@ -44,24 +44,11 @@ def asset() -> Callable[[str], Path]:
 @pytest.fixture
 def detector() -> Iterator[Detector]:
     """The small backbone with the layer norms of its base and a random head."""
-    import torch
-
-    from gendkit.model.adapter import Adapter, header_of
-    from gendkit.model.backbone import build_backbone, norms_of
-    from gendkit.model.detector import Detector
-    from gendkit.model.head import Head
-    from gendkit.model.tuning import copy_of
-    from gendkit.testing.small import DIM, registered, small_backbone
+    from gendkit.testing.small import registered, small_backbone, small_detector
 
     spec = small_backbone()
-    backbone = build_backbone(spec)
-    header = header_of(
-        backbone, spec, spec.preprocessing, source="gendkit.testing", recipe={"name": "by hand"}
-    )
-    head = Head(DIM, generator=torch.Generator().manual_seed(0)).folded()
-    adapter = Adapter(header=header, norms=copy_of(norms_of(backbone, spec)), head=head)
     with registered(spec):
-        yield Detector(backbone, spec=spec, adapter=adapter)
+        yield small_detector(spec)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

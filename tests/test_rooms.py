@@ -16,7 +16,7 @@ import gendkit
 
 PACKAGE = Path(gendkit.__file__).parent
 ROOMS = (
-    *("plugin", "data", "model", "measure", "train", "manifold", "evaluate", "report"),
+    *("plugin", "data", "model", "measure", "train", "manifold", "evaluate", "pages"),
     *("notebook", "builtin", "cli"),
 )
 FLOOR = ("device", "errors", "optional", "output", "progress")
@@ -114,7 +114,7 @@ def test_a_module_imports_only_from_rooms_before_its_own(path: Path):
         ("data/x.py", "from gendkit import model"),
         ("data/x.py", "import gendkit"),
         ("data/x.py", "import_module('gendkit.builtin')"),
-        ("data/forge/x.py", "from ...report import page"),
+        ("data/forge/x.py", "from ...pages import page"),
         ("data/x.py", "from gendkit.testing import data"),
         ("plugin/x.py", "import_module('gendkit.builtin')"),
         ("optional.py", "from gendkit.data import media"),
@@ -136,7 +136,7 @@ def test_an_import_against_the_flow_is_seen(path: str, source: str):
         ("data/x.py", "from .media import read_image; import torch"),
         ("plugin/manager.py", "import_module('gendkit.builtin')"),
         ("optional.py", "from gendkit.errors import MissingDependency"),
-        ("cli/x.py", "import gendkit; from gendkit.report import page"),
+        ("cli/x.py", "import gendkit; from gendkit.pages import page"),
     ],
 )
 def test_an_import_with_the_flow_is_allowed(path: str, source: str):

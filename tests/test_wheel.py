@@ -34,7 +34,7 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel: zipfile.Zip
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     }
     assert names == expected
-    assert {"gendkit/py.typed", "gendkit/data/splits.json", "gendkit/report/page.css"} <= names
+    assert {"gendkit/py.typed", "gendkit/data/splits.json", "gendkit/pages/page.css"} <= names
 
 
 def test_the_wheel_is_small_enough_to_hold_no_weights(wheel: zipfile.ZipFile):

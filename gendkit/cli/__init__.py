@@ -32,6 +32,7 @@ COMMANDS = {
     "neighbours": "gendkit.cli.manifold:neighbours",
     "plugins": "gendkit.cli.plugins:plugins",
     "project": "gendkit.cli.manifold:project",
+    "report": "gendkit.cli.report:report",
     "score": "gendkit.cli.score:score",
     "train": "gendkit.cli.train:train",
 }

@@ -44,7 +44,7 @@ def demo(
              gendkit demo --faces my-portraits --out portraits-demo
     """
     from gendkit.output import new_folder
-    from gendkit.report.demo import NUMBERS, PAGE, write_demo
+    from gendkit.pages.demo import NUMBERS, PAGE, write_demo
 
     target = new_folder(out, overwrite=overwrite, marker=NUMBERS)  # before torch is loaded
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.optional import require
-from gendkit.report import maps
+from gendkit.pages import maps
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gendkit.errors import InvalidManifest
-from gendkit.report import maps
+from gendkit.pages import maps
 
 if TYPE_CHECKING:
     import xarray as xr

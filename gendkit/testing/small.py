@@ -20,6 +20,8 @@ from gendkit.plugin.specs import BackboneSpec, Spec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gendkit.model.detector import Detector
+
 DIM, SIDE, PATCH, DEPTH = 32, 32, 8, 2
 
 
@@ -47,6 +49,28 @@ def small_backbone(name: str = "small", *, seed: int = 0) -> BackboneSpec:
         image_size=SIDE,
         build=build,
     )
+
+
+def small_detector(spec: BackboneSpec) -> Detector:
+    """Return a detector: a small backbone with the layer norms of its base and a random head.
+
+    What loads it from its adapter needs the backbone to be `registered`.
+    """
+    import torch
+
+    from gendkit.model.adapter import Adapter, header_of
+    from gendkit.model.backbone import build_backbone, norms_of
+    from gendkit.model.detector import Detector
+    from gendkit.model.head import Head
+    from gendkit.model.tuning import copy_of
+
+    backbone = build_backbone(spec)
+    header = header_of(
+        backbone, spec, spec.preprocessing, source="gendkit.testing", recipe={"name": "by hand"}
+    )
+    head = Head(DIM, generator=torch.Generator().manual_seed(0)).folded()
+    adapter = Adapter(header=header, norms=copy_of(norms_of(backbone, spec)), head=head)
+    return Detector(backbone, spec=spec, adapter=adapter)
 
 
 @contextmanager

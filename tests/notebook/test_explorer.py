@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from gendkit.errors import InvalidEmbeddings, MissingDependency
 from gendkit.notebook.explorer import explore
-from gendkit.report import maps
+from gendkit.pages import maps
 from gendkit.testing.demo_result import fake_demo_result
 
 # jupyter-scatter 1.0 itself uses what pandas 3.1 deprecates.

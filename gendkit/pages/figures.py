@@ -23,8 +23,8 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
-from gendkit.report import maps
-from gendkit.report.palette import FAKE, PROBE, REAL, TUNED, Look
+from gendkit.pages import maps
+from gendkit.pages.palette import FAKE, PROBE, REAL, TUNED, Look
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +129,7 @@ def auroc(families: pd.DataFrame, groups: pd.DataFrame, *, width: float = 720) -
         ax.set_xlabel("AUROC, with its 95 % interval over identities")
         _legend(figure, [(DETECTORS[d], _DETECTOR_STYLE[d]) for d in DETECTORS])
 
-    return _svg(width, 74 + 23 * len(lines), draw)
+    return svg(width, 74 + 23 * len(lines), draw)
 
 
 def roc(table: pd.DataFrame, *, group: str, width: float = 400) -> str:
@@ -158,7 +158,7 @@ def roc(table: pd.DataFrame, *, group: str, width: float = 400) -> str:
         ax.set_ylabel("fake faces found")
         ax.legend(loc="lower right")
 
-    return _svg(width, width, draw)
+    return svg(width, width, draw)
 
 
 def timeline(clip: ScoredClip, twin: ScoredClip, *, width: float = 900) -> str:
@@ -187,7 +187,7 @@ def timeline(clip: ScoredClip, twin: ScoredClip, *, width: float = 900) -> str:
             )
         _legend(figure, [(s.name, style) for s, style, _ in styles], columns=1 + (width > 600))
 
-    return _svg(width, 240 if width > 600 else 270, draw)
+    return svg(width, 240 if width > 600 else 270, draw)
 
 
 def sphere(ds: xr.Dataset, *, colour: str, width: float = 440) -> str:
@@ -198,7 +198,7 @@ def sphere(ds: xr.Dataset, *, colour: str, width: float = 440) -> str:
         maps.draw_map(ax, ds, colour=colour)
         ax.set_axis_off()
 
-    return _svg(width, width * 0.86, draw)
+    return svg(width, width * 0.86, draw)
 
 
 def layers(table: pd.DataFrame, *, part: Literal["weight", "bias"], width: float = 440) -> str:
@@ -221,7 +221,7 @@ def layers(table: pd.DataFrame, *, part: Literal["weight", "bias"], width: float
         ax.set_xlabel("layer norm, by depth")
         ax.set_ylabel("change in %")
 
-    return _svg(width, 230, draw)
+    return svg(width, 230, draw)
 
 
 def curve(table: pd.DataFrame, *, column: str, width: float = 300) -> str:
@@ -237,7 +237,7 @@ def curve(table: pd.DataFrame, *, column: str, width: float = 300) -> str:
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("epoch")
 
-    return _svg(width, 180, draw)
+    return svg(width, 180, draw)
 
 
 def marker(look: Look, *, side: float = 14) -> str:
@@ -275,7 +275,7 @@ def _legend(figure: Figure, entries: list[tuple[str, dict[str, Any]]], *, column
     )
 
 
-def _svg(width: float, height: float, draw: Callable[[Figure], None]) -> str:
+def svg(width: float, height: float, draw: Callable[[Figure], None]) -> str:
     """Draw on a canvas of so many CSS pixels and return the cleaned `<svg>` element."""
     keys = ("Date", "Creator", "Format", "Type")
     with _STYLE_LOCK, mpl.rc_context(_STYLE):

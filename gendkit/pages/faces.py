@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gendkit.report.page import Html, join, number, picture, prose, tag
+from gendkit.pages.page import Html, join, number, picture, prose, tag
 
 if TYPE_CHECKING:
     from gendkit.evaluate.result import Neighbour, Neighbourhood, ScoredClip

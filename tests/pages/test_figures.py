@@ -7,8 +7,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from gendkit.report import figures
-from gendkit.report.palette import looks
+from gendkit.pages import figures
+from gendkit.pages.palette import looks
 from gendkit.testing.demo_result import fake_demo_result
 
 RESULT = fake_demo_result(0, samples=200)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gendkit.report import faces, figures, findings, maps
-from gendkit.report.page import (
+from gendkit.pages import faces, figures, findings, maps
+from gendkit.pages.page import (
     DASH,
     Html,
     Node,
@@ -37,7 +37,7 @@ from gendkit.report.page import (
     tile,
     tiles,
 )
-from gendkit.report.record import plain, records
+from gendkit.pages.record import plain, records
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,7 @@ from itertools import combinations
 
 import pytest
 
-from gendkit.report import palette
+from gendkit.pages import palette
 
 
 def test_contrast_of_black_on_white_is_21():

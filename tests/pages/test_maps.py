@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.report import maps
+from gendkit.pages import maps
 from gendkit.testing.demo_result import fake_demo_result
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gendkit.report.page import (
+from gendkit.pages.page import (
     DASH,
     estimate,
     interval,
@@ -112,8 +112,8 @@ def test_joining_keeps_order_and_leaves_out_nothing_but_none():
 
 def test_pages_and_maps_load_no_plotting_library():
     code = (
-        "import sys, gendkit.report.page, gendkit.report.palette, gendkit.report.maps, "
-        "gendkit.report.findings; heavy = {'matplotlib', 'torch', 'pandas', 'xarray'}; "
+        "import sys, gendkit.pages.page, gendkit.pages.palette, gendkit.pages.maps, "
+        "gendkit.pages.findings; heavy = {'matplotlib', 'torch', 'pandas', 'xarray'}; "
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gendkit.report.page import DASH, interval, number
+from gendkit.pages.page import DASH, interval, number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gendkit.report import findings
+from gendkit.pages import findings
 from gendkit.testing.demo_result import fake_demo_result
 
 RESULT = fake_demo_result(0, samples=50)

@@ -77,9 +77,9 @@ def note(*nodes: Node) -> Html:
     return tag("p", *nodes, class_="note", role="note")
 
 
-def number(value: float, *, digits: int = 3, sign: bool = False) -> str:
-    """Return a number for reading, with a true minus sign; a dash if it is not finite."""
-    if not math.isfinite(value):
+def number(value: float | None, *, digits: int = 3, sign: bool = False) -> str:
+    """Return a number for reading, with a true minus sign; a dash if it is None or not finite."""
+    if value is None or not math.isfinite(value):
         return DASH
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
     if float(text) == 0:
@@ -165,7 +165,7 @@ def chart(svg: str, *, alt: str, narrow: str | None = None, title: str = "") -> 
     Parameters
     ----------
     svg, narrow
-        `<svg>` elements as `gendkit.report.figures` makes them.
+        `<svg>` elements as `gendkit.pages.figures` makes them.
     alt
         What the drawing shows, in words.
     title

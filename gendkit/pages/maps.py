@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.report.palette import FAKE_NAME, REAL_NAME, UNKNOWN, UNKNOWN_NAME, Look, looks
+from gendkit.pages.palette import FAKE_NAME, REAL_NAME, UNKNOWN, UNKNOWN_NAME, Look, looks
 
 if TYPE_CHECKING:
     import xarray as xr
