@@ -87,7 +87,11 @@ def make(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Write the page about one picture or video."""
+    """Write the page about one picture or video.
+
+    \b
+    Example: gendkit report make clip.mp4 --adapter run --reference reference.zarr
+    """
     from gendkit.output import check_new_file
     from gendkit.pages.clip import report as make_report
     from gendkit.pages.clip import report_files
