@@ -22,6 +22,7 @@ from gendkit import __version__
 from gendkit.errors import GendkitError
 
 COMMANDS = {
+    "app": "gendkit.cli.app:app",
     "assets": "gendkit.cli.assets:assets",
     "bench": "gendkit.cli.bench:bench",
     "demo": "gendkit.cli.demo:demo",
