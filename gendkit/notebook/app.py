@@ -98,4 +98,6 @@ def _shown(made: ClipReport, stem: str) -> ipywidgets.HTML:
 def _link(text: str, kind: str, name: str, words: str) -> str:
     data = base64.b64encode(text.encode("utf-8")).decode()
     saved = html.escape(name, quote=True)
-    return f'<a download="{saved}" href="data:{kind};charset=utf-8;base64,{data}">{words}</a>'
+    look = "color:#0b6b8f;text-decoration:underline"
+    address = f"data:{kind};charset=utf-8;base64,{data}"
+    return f'<a download="{saved}" style="{look}" href="{address}">{words}</a>'
