@@ -30,8 +30,6 @@ from gendkit.model.shared import Adapted
 from gendkit.model.tuning import copy_of
 from gendkit.progress import Bars, Progress
 
-MEANS = ("logit", "score", "shift")
-
 
 def layer_effects(
     manifest: Manifest | str | Path,
@@ -101,7 +99,7 @@ def layer_effects(
         moved = movement(base, copy_of(norms_of(bare.backbone, bare.spec)))
         loader = Loader(
             manifest, bare.preprocessing, batch_size=batch_size, device=bare.device
-        )  # fmt: skip
+        )
         logits, scores, shifts = _undone_by_layer(
             bare, base, moved["layer"].tolist(), loader, progress or Bars()
         )
@@ -142,14 +140,8 @@ def _undone_by_layer(
     """Return logits and scores (1 + K, N), first those of the detector, and shifts (K, N)."""
     norms = norms_of(detector.backbone, detector.spec)
     own = {layer: {n: p for n, p in norms.items() if _layer(n) == layer} for layer in layers}
-    modules = {
-        layer: next(
-            m
-            for m in detector.backbone.modules()
-            if any(p is q for p in own[layer].values() for q in m.parameters(recurse=False))
-        )
-        for layer in layers
-    }
+    owner = {id(p): m for m in detector.backbone.modules() for p in m.parameters(recurse=False)}
+    modules = {layer: owner[id(next(iter(own[layer].values())))] for layer in layers}
     total = len(loader.manifest) * len(layers)
     parts: list[list[Outputs]] = [[] for _ in range(1 + len(layers))]
     for batch in loader:

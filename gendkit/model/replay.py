@@ -36,13 +36,12 @@ class Pass:
 
         All are computed if a block ended twice or gave no tensor, or the layer was not called.
         """
-        count = self.before.get(layer, 0)
-        exact = len(set(self.blocks)) == len(self.blocks) and None not in map(type, self.outputs)
-        exact = exact and all(output is not None for output in self.outputs)
+        kept = [(b, o) for b, o in zip(self.blocks, self.outputs, strict=True) if o is not None]
+        exact = len(kept) == len(set(self.blocks)) == len(self.blocks)
+        count = self.before.get(layer, 0) if exact else 0
         with ExitStack() as stack:
-            for block, output in zip(self.blocks[:count], self.outputs[:count], strict=True):
-                if exact and output is not None:
-                    stack.enter_context(_giving(block, output))
+            for block, output in kept[:count]:
+                stack.enter_context(_giving(block, output))
             yield
 
 
