@@ -21,7 +21,8 @@ def combine(datasets: Sequence[xr.Dataset], *, unlike: bool = False) -> xr.Datas
     """Join Datasets along `sample`.
 
     Variables that not all of them have are left out, and so are neighbours, votes, maps and drift,
-    which are of one Dataset. Attributes that differ become the JSON list `combined`, one entry a Dataset.
+    which are of one Dataset. Attributes that differ become the JSON list `combined`, one entry a
+    Dataset.
 
     Parameters
     ----------

@@ -97,9 +97,7 @@ def layer_effects(
     with _bare(detector) as (bare, base):
         check_base(detector.adapter, base)
         moved = movement(base, copy_of(norms_of(bare.backbone, bare.spec)))
-        loader = Loader(
-            manifest, bare.preprocessing, batch_size=batch_size, device=bare.device
-        )
+        loader = Loader(manifest, bare.preprocessing, batch_size=batch_size, device=bare.device)
         logits, scores, shifts = _undone_by_layer(
             bare, base, moved["layer"].tolist(), loader, progress or Bars()
         )

@@ -89,11 +89,11 @@ def _blocks(module: nn.Module, layers: set[nn.Module]) -> Iterator[nn.Module]:
 def _giving(block: nn.Module, output: Tensor) -> Iterator[None]:
     """Let a module give a copy of a tensor, whatever it is called with."""
     own = block.__dict__.get("forward")
-    block.forward = lambda *_, **__: output.clone()  # type: ignore[method-assign]
+    block.forward = lambda *_, **__: output.clone()
     try:
         yield
     finally:
         if own is None:
             del block.forward
         else:
-            block.forward = own  # type: ignore[method-assign]
+            block.forward = own
