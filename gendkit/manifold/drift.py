@@ -108,13 +108,14 @@ def drift(
 ) -> xr.Dataset:
     """Follow the embedding of each crop as the crop loses quality.
 
-    Each crop is run once a level: some 400 crops at 126 px take a minute on two cores. Where a
-    level leaves a crop as it is, nothing is run, and the embedding is exactly the same.
+    Each crop is run once a level, and all embeddings are held in memory. Where a level leaves a
+    crop as it is, nothing is run, and the embedding is exactly the same.
 
     Parameters
     ----------
     manifest
-        Or its folder; N rows with a crop. Crops that were trained on drift less than others may.
+        Or its folder; N rows with a crop. What is found on those that were trained on says nothing
+        about others.
     detector
         Or its adapter's file or folder.
     change

@@ -137,7 +137,7 @@ def plot_layers(table: pd.DataFrame) -> Figure:
         moved.plot(table["depth"], table[name], marker, color=TUNED, mfc=filled, ms=5, label=name)
     moved.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     moved.set(ylabel="change of its norm", ylim=(0, None))
-    moved.legend(frameon=False)
+    moved.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     for ax, name in ((shift, "shift"), (change, "auroc_change")):
         ax.vlines(table["depth"], table[f"{name}_low"], table[f"{name}_high"], color=TUNED, lw=1.4)
         ax.plot(table["depth"], table[name], "D", color=TUNED, ms=5)
