@@ -21,8 +21,11 @@ _PUBLIC: dict[str, str] = {
     "audit": "gendkit.data.audit",
     "auroc": "gendkit.measure.metrics",
     "build_index": "gendkit.manifold.index",
+    "class_angle": "gendkit.manifold.geometry",
     "combine": "gendkit.manifold.combine",
     "dataset": "gendkit.data.datasets",
+    "drift": "gendkit.manifold.drift",
+    "drift_table": "gendkit.manifold.drift",
     "duplicates": "gendkit.manifold.suspects",
     "embed": "gendkit.manifold.embeddings",
     "errors": "gendkit",
@@ -31,6 +34,7 @@ _PUBLIC: dict[str, str] = {
     "fit": "gendkit.train.engine",
     "geometry": "gendkit.manifold.geometry",
     "label_issues": "gendkit.manifold.suspects",
+    "layer_effects": "gendkit.manifold.layers",
     "likely_method": "gendkit.manifold.methods",
     "load": "gendkit.model.detector",
     "neighbours": "gendkit.manifold.neighbours",
@@ -40,6 +44,9 @@ _PUBLIC: dict[str, str] = {
     "pair_displacement": "gendkit.manifold.displacement",
     "place": "gendkit.manifold.projection",
     "plot": "gendkit.notebook.pictures",
+    "plot_displacement": "gendkit.notebook.curves",
+    "plot_drift": "gendkit.notebook.curves",
+    "plot_layers": "gendkit.notebook.curves",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
     "pull": "gendkit.model.hub",
@@ -81,10 +88,14 @@ if TYPE_CHECKING:
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
+    from gendkit.manifold.drift import drift as drift
+    from gendkit.manifold.drift import drift_table as drift_table
     from gendkit.manifold.embeddings import embed as embed
+    from gendkit.manifold.geometry import class_angle as class_angle
     from gendkit.manifold.geometry import geometry as geometry
     from gendkit.manifold.index import build_index as build_index
     from gendkit.manifold.index import open_index as open_index
+    from gendkit.manifold.layers import layer_effects as layer_effects
     from gendkit.manifold.methods import likely_method as likely_method
     from gendkit.manifold.neighbours import neighbours as neighbours
     from gendkit.manifold.novelty import novelty as novelty
@@ -102,6 +113,9 @@ if TYPE_CHECKING:
     from gendkit.model.hub import pull as pull
     from gendkit.model.hub import push as push
     from gendkit.model.shared import SharedBackbone as SharedBackbone
+    from gendkit.notebook.curves import plot_displacement as plot_displacement
+    from gendkit.notebook.curves import plot_drift as plot_drift
+    from gendkit.notebook.curves import plot_layers as plot_layers
     from gendkit.notebook.explorer import explore as explore
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces

@@ -90,14 +90,42 @@ def degrade(image: Image, name: str, *, seed: int, strength: float | None = None
     return kind.apply(image, strength, rng)
 
 
-def _jpeg(image: Image, strength: float, rng: np.random.Generator) -> Image:
+def jpeg(image: Image, quality: int) -> Image:
+    """Return an image (H, W, 3) after JPEG of a quality of 1 to 100, colour 4:2:0."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, round(strength)])[1]
+    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
 
 
+def blur(image: Image, sigma: float) -> Image:
+    """Return an image (H, W, 3) after Gaussian blur, `sigma` in its pixels."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
+
+
+def shrink(image: Image, factor: float, *, enlarge: int = cv2.INTER_CUBIC) -> Image:
+    """Return an image (H, W, 3) made smaller by area averaging and enlarged to its size again.
+
+    Parameters
+    ----------
+    image
+        RGB uint8.
+    factor
+        Of its sides, which get 8 pixels at least.
+    enlarge
+        OpenCV's interpolation of the way back.
+    """
+    height, width = image.shape[:2]
+    size = (max(round(width * factor), 8), max(round(height * factor), 8))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=enlarge))
+
+
+def _jpeg(image: Image, strength: float, rng: np.random.Generator) -> Image:
+    return jpeg(image, round(strength))
+
+
 def _blur(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), strength))
+    return blur(image, strength)
 
 
 def _sharpen(image: Image, strength: float, rng: np.random.Generator) -> Image:
@@ -121,11 +149,8 @@ def _colour(image: Image, strength: float, rng: np.random.Generator) -> Image:
 
 
 def _resize(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    height, width = image.shape[:2]
-    size = (max(round(width * strength), 8), max(round(height * strength), 8))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     back = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(small, (width, height), interpolation=back))
+    return shrink(image, strength, enlarge=back)
 
 
 def _h264(image: Image, strength: float, rng: np.random.Generator) -> Image:

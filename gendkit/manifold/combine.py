@@ -20,8 +20,9 @@ COMBINED = "combined"
 def combine(datasets: Sequence[xr.Dataset], *, unlike: bool = False) -> xr.Dataset:
     """Join Datasets along `sample`.
 
-    Variables that not all of them have are left out, and so are neighbours, votes and maps, which
-    are of one Dataset. Attributes that differ become the JSON list `combined`, one entry a Dataset.
+    Variables that not all of them have are left out, and so are neighbours, votes, maps and drift,
+    which are of one Dataset. Attributes that differ become the JSON list `combined`, one entry a
+    Dataset.
 
     Parameters
     ----------

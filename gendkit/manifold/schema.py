@@ -31,7 +31,8 @@ class Variable:
         `string` or NumPy's name of the type in which it is written; another width of the same kind
         is valid.
     of_one
-        Whether it holds for one Dataset and its reference, and not for a part or a union of it.
+        Whether it is of one Dataset, with its reference or its levels, and not of a union with
+        others.
     """
 
     name: str
@@ -156,6 +157,65 @@ SCHEMA: tuple[Variable, ...] = (
         dims=("sample", "axis"),
         dtype="float32",
         meaning="place on a map; for finding, never evidence",
+        of_one=True,
+    ),
+    Variable(
+        name="level",
+        dims=("level",),
+        dtype="float64",
+        meaning="how much quality a crop has lost, in the unit of the change; first, none",
+        of_one=True,
+    ),
+    Variable(
+        name="drift_embedding",
+        dims=("sample", "level", "feature"),
+        dtype="float32",
+        meaning="unit vector of the changed crop",
+        of_one=True,
+    ),
+    Variable(
+        name="drift_angle",
+        dims=("sample", "level"),
+        dtype="float32",
+        unit="rad",
+        meaning="from the embedding of the crop as it is",
+        of_one=True,
+    ),
+    Variable(
+        name="drift_step",
+        dims=("sample", "level"),
+        dtype="float32",
+        unit="rad",
+        meaning="from the embedding at the level before",
+        of_one=True,
+    ),
+    Variable(
+        name="drift_length",
+        dims=("sample", "level"),
+        dtype="float32",
+        unit="rad",
+        meaning="sum of the steps so far",
+        of_one=True,
+    ),
+    Variable(
+        name="drift_straightness",
+        dims=("sample", "level"),
+        dtype="float32",
+        meaning="angle over length of the path so far; 1 along a great circle",
+        of_one=True,
+    ),
+    Variable(
+        name="drift_score",
+        dims=("sample", "level"),
+        dtype="float32",
+        meaning="P(fake) of the changed crop",
+        of_one=True,
+    ),
+    Variable(
+        name="drift_logit",
+        dims=("sample", "level"),
+        dtype="float32",
+        meaning="logit of fake less that of real, of the changed crop",
         of_one=True,
     ),
     Variable(

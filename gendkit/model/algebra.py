@@ -202,7 +202,7 @@ def check_base(adapter: Adapter, base: Mapping[str, Tensor]) -> None:
         If they have other names or shapes.
     """
     need_layer_norms(adapter, "interpolated")
-    _check_known(adapter)
+    check_known(adapter)
     _check_layers(adapter.norms, base, "the base")
     found, expected = tensors_hash(base), adapter.header.norms_hash
     if found != expected:
@@ -226,7 +226,7 @@ def _check_same_base(parts: Sequence[Adapter | Difference]) -> None:
                 f"({mark.backbone_hash[:12]}) are different backbones; only adapters of the same "
                 "frozen weights can be combined."
             )
-        _check_known(part)
+        check_known(part)
         if mark.norms_hash != first.norms_hash:
             raise WrongBackbone(
                 f"adapters of {mark.backbone} were tuned from different layer norms "
@@ -242,7 +242,14 @@ def _check_same_base(parts: Sequence[Adapter | Difference]) -> None:
         _check_layers(parts[0].head, part.head, "the other head")
 
 
-def _check_known(part: Adapter | Difference) -> None:
+def check_known(part: Adapter | Difference) -> None:
+    """Refuse what was imported without the layer norms that it was tuned from.
+
+    Raises
+    ------
+    WrongBackbone
+        Saying how they are named.
+    """
     mark = part if isinstance(part, Difference) else part.header
     if not _knows_base(mark):
         raise WrongBackbone(

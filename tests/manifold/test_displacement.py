@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,13 @@ import pytest
 import xarray as xr
 
 import gendkit as gk
-from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.sphere import exp_map, log_map
+from gendkit.data.degrade import degrade
+from gendkit.data.manifest import Manifest
+from gendkit.errors import InvalidArgument, InvalidEmbeddings
+from gendkit.manifold.displacement import NULLS
+from gendkit.manifold.sphere import exp_map, geodesic, log_map
+from gendkit.model.detector import Detector
+from gendkit.progress import silent
 
 DIM, PEOPLE, FRAMES, ANGLE = 24, 8, 3, 0.3
 
@@ -123,3 +129,38 @@ def test_a_store_has_the_steps_of_what_was_written(
 ) -> None:
     found = gk.pair_displacement(reopened(pairs), resamples=5)
     pd.testing.assert_frame_equal(found, gk.pair_displacement(pairs, resamples=5))
+
+
+def test_a_manifest_with_its_detector_has_all_nulls(manifest: Manifest, detector: Detector) -> None:
+    table = gk.pair_displacement(manifest, detector, resamples=20, progress=silent)
+    assert table.index.tolist() == [
+        ("grid", "fake"), ("grid", "shuffled pairs"), ("", "neighbouring frame"),
+        ("", "jittered crop"), ("", "re-encoded real"),
+    ]  # fmt: skip
+    assert table["steps"].tolist() == [4, 4, 2, 4, 4]
+    plain = gk.pair_displacement(gk.embed(manifest, detector, progress=silent), resamples=20)
+    pd.testing.assert_frame_equal(table.iloc[:3], plain, atol=1e-5)
+    assert (table["length"] > 1e-4).all()
+
+
+def test_altered_reals_are_those_that_degrade_gives(manifest: Manifest, detector: Detector) -> None:
+    reals = [int(r) for r in np.flatnonzero(manifest.labels() == 0)]
+    found = gk.pair_displacement(manifest, detector, resamples=1, seed=7, progress=silent)
+    for number, (kind, name) in enumerate(NULLS.items()):
+        first = 7 + len(manifest) + number * len(reals)
+        crops = [manifest.crop(row) for row in reals]
+        altered = [degrade(c, name, seed=first + i) for i, c in enumerate(crops)]
+        apart = geodesic(detector.embed(crops), detector.embed(altered))
+        assert found.loc[("", kind), "length"] == pytest.approx(apart.mean(), abs=1e-5)
+
+
+def test_a_manifest_needs_a_detector_and_embeddings_none(
+    manifest: Manifest, detector: Detector, pairs: xr.Dataset
+) -> None:
+    with pytest.raises(InvalidArgument, match="a manifest holds no embeddings; give a detector"):
+        gk.pair_displacement(manifest)
+    with pytest.raises(InvalidArgument, match="embeddings are compared as they are"):
+        gk.pair_displacement(pairs, detector)
+    trained = manifest.table.assign(split="train")
+    with pytest.raises(InvalidEmbeddings, match="of the split 'train'"):
+        gk.pair_displacement(replace(manifest, table=trained), detector)

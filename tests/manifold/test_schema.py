@@ -13,7 +13,7 @@ from gendkit.manifold.schema import SCHEMA, UNIT_TOLERANCE, Variable, attributed
 from .conftest import Points
 
 SIZES = {"sample": 4, "feature": 8, "class": 2, "rank": 3, "class_rank": 3, "axis": 2, "side": 4}
-SIZES |= {"landmark": 5, "xy": 2}
+SIZES |= {"landmark": 5, "xy": 2, "level": 6}
 OTHERS = [v for v in SCHEMA if v.name not in ("embedding", "sample")]
 WRONG = {"f": "i", "i": "f", "U": "f"}
 
