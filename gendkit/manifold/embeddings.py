@@ -17,7 +17,8 @@ from gendkit.manifold.cluster import embed_shards
 from gendkit.manifold.schema import attributed, validate
 from gendkit.manifold.shards import MADE, Job, Unfinished, embed_shard
 from gendkit.manifold.store import ADAPTER, MARKER, ROOT, open_embeddings
-from gendkit.model.detector import Detector, Outputs, check_positive, load
+from gendkit.model.batches import check_positive
+from gendkit.model.detector import Detector, Outputs, load
 from gendkit.model.head import CLASSES
 from gendkit.output import new_folder
 from gendkit.progress import Bars, Progress

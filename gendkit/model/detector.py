@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +16,17 @@ from torch import Tensor, nn
 from gendkit.data.examine import Examined, examine
 from gendkit.data.extractors import build_extractor
 from gendkit.data.media import ORDERS, Order
-from gendkit.data.pixels import normalise_pixels, resize
-from gendkit.device import DTYPES, Dtype, Mover, as_input, compute, usable
-from gendkit.errors import InvalidArgument, InvalidImage, UnknownPart, WrongBackbone
+from gendkit.device import DTYPES, Dtype, as_input, compute, usable
+from gendkit.errors import InvalidArgument, UnknownPart, WrongBackbone
+from gendkit.markup import card
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, held
+from gendkit.model.batches import BATCH, batches, check_positive
 from gendkit.model.export import Layout, check_layout, write_model
 from gendkit.model.gend import find_gend
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
-from gendkit.model.score import FrameScore, Score
+from gendkit.model.score import Score, frame_scores
 from gendkit.model.shared import SharedBackbone
 from gendkit.model.tuned import put
 from gendkit.plugin.manager import plugins
@@ -36,7 +35,6 @@ from gendkit.plugin.specs import BackboneSpec, Preprocessing
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor
 
-BATCH = 32
 EXTRACTOR, SCALE = "centerface", 1.3
 
 
@@ -105,6 +103,10 @@ class Detector:
             f"Detector({h.backbone}, {h.preprocessing.size} px, adapter {self.adapter.hash[:12]}, "
             f"{self.device}, {self.dtype})"
         )
+
+    def _repr_html_(self) -> str:
+        where = {"device": self.device, "dtype": self.dtype, "adapter": self.adapter.hash[:12]}
+        return card("Detector", {**self.adapter.header.facts, **where})
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -183,37 +185,8 @@ class Detector:
         InvalidArgument
             If `frames` is less than 1, or the order is unknown.
         """
-        start = time.perf_counter()
-        _check_frames(frames, order)
-        if extractor is None or isinstance(extractor, str):
-            name, extractor = extractor or self.extractor_name, self.extractor(extractor)
-        else:
-            name = getattr(extractor, "name", "") or type(extractor).__qualname__
-        examined = self.examine(media, frames=frames, order=order, extractor=extractor)
-        faces = [c.image for c in examined.crops if c.image is not None]
-        scores = iter(self.predict(faces).tolist())
-        return Score(
-            path=str(media),
-            frames_total=examined.frames_total,
-            frames=tuple(
-                FrameScore(
-                    frame=crop.frame,
-                    time=crop.time,
-                    score=next(scores) if crop.image is not None else None,
-                    box=crop.box,
-                    reason=crop.reason,
-                )
-                for crop in examined.crops
-            ),
-            problem=examined.problem,
-            seconds=time.perf_counter() - start,
-            adapter=self.adapter.hash,
-            dtype=self.dtype,
-            extractor=str(name),
-            threshold=getattr(extractor, "threshold", None),
-            scale=self._scale,
-            order=order,
-            frames_asked=frames,
+        return score_file(
+            self, self.predict, media, frames=frames, order=order, extractor=extractor
         )
 
     def export(self, path: str | Path, *, layout: Layout = "gend", overwrite: bool = False) -> Path:
@@ -267,7 +240,7 @@ class Detector:
             extractor=extractor,
             frames=frames,
             order=order,
-            scale=self._scale,
+            scale=self.scale,
             size=self.adapter.header.extraction.get("size"),
         )
 
@@ -278,7 +251,8 @@ class Detector:
         return EXTRACTOR if recorded is None else str(recorded)
 
     @property
-    def _scale(self) -> float:
+    def scale(self) -> float:
+        """Of the crops of the training data; see `gendkit.data.faces.align_face`."""
         return float(self.adapter.header.extraction.get("scale") or SCALE)
 
     def extractor(self, name: str | None = None) -> FaceExtractor:
@@ -384,51 +358,42 @@ def load(
     return Detector(module, spec=spec, adapter=adapter, device=device, dtype=chosen)
 
 
-def batches(
-    crops: Iterable[NDArray[np.uint8]],
-    preprocessing: Preprocessing,
-    batch_size: int,
+def score_file(
+    detector: Detector,
+    predict: Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]],
+    media: str | Path,
     *,
-    device: str = "cpu",
-) -> Iterator[Tensor]:
-    """Yield crops as normalised batches (B, 3, S, S), each made while the one before is used.
+    frames: int,
+    order: Order,
+    extractor: str | FaceExtractor | None,
+) -> Score:
+    """Score a file by what a function says of the crops that a detector makes of it.
 
-    Errors as for `Detector.outputs`.
+    As `Detector.score`, of which the function is its own `predict`.
     """
-    check_positive("batch_size", batch_size)
-    if not isinstance(crops, Iterable) or (isinstance(crops, np.ndarray) and crops.ndim in (2, 3)):
-        shape = f" {crops.shape}" if isinstance(crops, np.ndarray) else ""
-        raise InvalidImage(
-            f"crops are a list of RGB uint8 arrays (H, W, 3), got one "
-            f"{type(crops).__name__}{shape}; give a list of crops, such as [crop]."
-        )
-    waiting, mover = iter(crops), Mover(device)
-    ready: Future[Callable[[], Tensor]] | None = None
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        while batch := list(islice(waiting, batch_size)):
-            before, ready = ready, pool.submit(_begun, batch, preprocessing, mover)
-            if before is not None:
-                yield normalise_pixels(before.result()(), preprocessing)
-        if ready is not None:
-            yield normalise_pixels(ready.result()(), preprocessing)
-
-
-def _begun(
-    batch: list[NDArray[np.uint8]], preprocessing: Preprocessing, mover: Mover
-) -> Callable[[], Tensor]:
-    return mover.begin(torch.stack([resize(crop, preprocessing) for crop in batch]))
-
-
-def check_positive(name: str, value: int) -> None:
-    """Refuse an argument that is less than 1.
-
-    Raises
-    ------
-    InvalidArgument
-        Saying which.
-    """
-    if value < 1:
-        raise InvalidArgument(f"{name} is {value}; give 1 or more.")
+    start = time.perf_counter()
+    _check_frames(frames, order)
+    if extractor is None or isinstance(extractor, str):
+        name = extractor or detector.extractor_name
+        extractor = detector.extractor(extractor)
+    else:
+        name = getattr(extractor, "name", "") or type(extractor).__qualname__
+    examined = detector.examine(media, frames=frames, order=order, extractor=extractor)
+    scores = predict([crop.image for crop in examined.crops if crop.image is not None])
+    return Score(
+        path=str(media),
+        frames_total=examined.frames_total,
+        frames=frame_scores(examined.crops, scores.tolist()),
+        problem=examined.problem,
+        seconds=time.perf_counter() - start,
+        adapter=detector.adapter.hash,
+        dtype=detector.dtype,
+        extractor=str(name),
+        threshold=getattr(extractor, "threshold", None),
+        scale=detector.scale,
+        order=order,
+        frames_asked=frames,
+    )
 
 
 def _check_frames(frames: int, order: str) -> None:

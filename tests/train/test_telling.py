@@ -15,7 +15,8 @@ import gendkit as gk
 from gendkit.builtin.run_log import HISTORY, log_paths
 from gendkit.errors import Diverged, InvalidManifest, UnknownPart, UnwritableOutput
 from gendkit.plugin import EpochEnded, FitEnded, RunInfo, hookimpl
-from gendkit.plugin.manager import Listener, Plugins, Source, plugins
+from gendkit.plugin.manager import Listener, Plugins, plugins
+from gendkit.plugin.parts import Source
 from gendkit.train.recipe import Recipe
 from gendkit.train.telling import listeners_of
 
