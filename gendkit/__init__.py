@@ -43,6 +43,8 @@ _PUBLIC: dict[str, str] = {
     "register": "gendkit.plugin.manager",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
+    "timeline": "gendkit.notebook.timeline",
+    "training": "gendkit.notebook.training",
     "votes": "gendkit.manifold.forensics",
 }
 
@@ -94,6 +96,8 @@ if TYPE_CHECKING:
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores
+    from gendkit.notebook.timeline import timeline as timeline
+    from gendkit.notebook.training import training as training
     from gendkit.plugin.manager import plugins as plugins
     from gendkit.plugin.manager import register as register
     from gendkit.train.engine import fit as fit

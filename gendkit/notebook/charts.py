@@ -1,0 +1,110 @@
+"""Charts that follow the notebook's theme: plotly figure widgets in a frame of their own.
+
+plotly draws text in colours of its own choice; the frame's style, which reaches nothing outside it,
+takes those of the notebook instead, light or dark. Names that a user gave go through `label`:
+plotly reads a few tags in text.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import ipywidgets as widgets
+
+from gendkit.markup import visible
+from gendkit.optional import require
+from gendkit.report.palette import SERIES, UNKNOWN
+
+FRAME = "gendkit-chart"
+COLOURS = (*SERIES[1:], SERIES[0])
+"""The first of the series is that of fakes, which no line shall have while there is another."""
+SYMBOLS = ("circle", "square", "diamond", "triangle-down", "cross", "x", "star", "triangle-left")
+GRID = "rgba(128, 136, 148, .22)"
+_TEXT = "var(--jp-ui-font-color1, var(--vscode-editor-foreground, currentColor))"
+_PAPER = "var(--jp-layout-color1, var(--vscode-editor-background, Canvas))"
+_STYLE = f"""<style>
+.{FRAME} .main-svg text {{ fill: {_TEXT} !important; }}
+.{FRAME} .hoverlayer path {{ fill: {_PAPER} !important; fill-opacity: 1 !important; }}
+.{FRAME} .hoverlayer path {{ stroke: {UNKNOWN} !important; }}
+.{FRAME} .modebar-btn--logo {{ display: none; }}
+</style>"""
+_REMOVED = ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "toImage"]
+
+
+def check() -> None:
+    """Say what to install if there is no plotly.
+
+    Raises
+    ------
+    MissingDependency
+        If so.
+    """
+    require("plotly.graph_objects", extra="notebook")
+
+
+def label(text: object) -> str:
+    """Return a user's text so that plotly shows it as it is."""
+    return html.escape(visible(text))
+
+
+def figure(rows: int, columns: int, *, titles: list[str], height: int, **layout: Any) -> Any:
+    """Return an empty plotly figure widget of panels with titles.
+
+    Parameters
+    ----------
+    titles
+        One a panel; of a user's text by `label`.
+    height
+        In CSS pixels.
+    layout
+        Further properties for `plotly.graph_objects.Layout`.
+
+    Raises
+    ------
+    MissingDependency
+        If plotly is not installed.
+    """
+    subplots = require("plotly.subplots", extra="notebook")
+    graph = require("plotly.graph_objects", extra="notebook")
+    shared = {name: layout.pop(name) for name in ("shared_xaxes", "shared_yaxes") if name in layout}
+    panels = subplots.make_subplots(
+        rows=rows,
+        cols=columns,
+        subplot_titles=titles,
+        horizontal_spacing=0.08 if "shared_yaxes" not in shared else 0.03,
+        vertical_spacing=min(0.2, 0.5 / rows),
+        **shared,
+    )
+    made = graph.FigureWidget(panels)
+    made.update_layout(
+        height=height,
+        autosize=True,
+        margin={"l": 52, "r": 12, "t": 34, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 12},
+        hoverlabel={"font": {"size": 12}},
+        legend={"orientation": "h", "y": -0.16, "yanchor": "top", "x": 0},
+        modebar={"remove": _REMOVED, "bgcolor": "rgba(0,0,0,0)", "color": UNKNOWN},
+        **layout,
+    )
+    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": UNKNOWN, "showline": True}
+    made.update_xaxes(ticks="outside", tickcolor=UNKNOWN, **{**axis, "gridcolor": "rgba(0,0,0,0)"})
+    made.update_yaxes(**{**axis, "showline": False})
+    made.update_annotations(font={"size": 13}, xanchor="left")
+    for note in made.layout.annotations:  # titles stand at the left edge of their panels
+        note.x = _left(made, note.x)
+    return made
+
+
+def style() -> widgets.HTML:
+    """Return what takes the notebook's colours into a box of the class `FRAME`."""
+    return widgets.HTML(_STYLE, layout=widgets.Layout(display="none"))
+
+
+def _left(made: Any, middle: float) -> float:
+    """Return the left edge of the panel whose middle is given, in shares of the width."""
+    axes = [made.layout[name] for name in made.layout if name.startswith("xaxis")]
+    edges = [axis.domain for axis in axes if axis.domain is not None]
+    return min(low for low, high in edges if low <= middle <= high)
