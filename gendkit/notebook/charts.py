@@ -107,4 +107,4 @@ def _left(made: Any, middle: float) -> float:
     """Return the left edge of the panel whose middle is given, in shares of the width."""
     axes = [made.layout[name] for name in made.layout if name.startswith("xaxis")]
     edges = [axis.domain for axis in axes if axis.domain is not None]
-    return min(low for low, high in edges if low <= middle <= high)
+    return float(min(low for low, high in edges if low <= middle <= high))

@@ -114,9 +114,9 @@ class Timeline(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without 
                 trace.on_click(self._pointed)
         self.faces = Faces()
         first = self._highest()
+        options = [(_said(m, self._timed), i) for i, m in enumerate(self._moments)]
         self.slider = widgets.SelectionSlider(
-            options=[(_said(m, self._timed), i) for i, m in enumerate(self._moments)]
-            or [(DASH, 0)],
+            options=options or [(DASH, 0)],
             value=first,
             description="time" if self._timed else "frame",
             disabled=len(self._moments) < 2,

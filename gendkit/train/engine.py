@@ -90,8 +90,8 @@ def fit(
     trackers
         Installed plugins that are told how the run goes, such as `tensorboard`. What was registered
         in this process is always told, and so is gendkit's own log: `.NAME-log.csv` and
-        `.NAME-log.json` beside `out` while the run goes on, `history.csv` and `movement.csv` in it at
-        the end.
+        `.NAME-log.json` beside `out` while the run goes on, `history.csv` and `movement.csv` in it
+        at the end.
     progress
         Told after each step; by default a progress bar.
 
