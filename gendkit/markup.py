@@ -15,6 +15,7 @@ from dataclasses import dataclass
 DASH = "–"
 MINUS = "\N{MINUS SIGN}"
 _VOID = frozenset({"br", "col", "hr", "img", "link", "meta"})
+_SMALL = 5e-4
 _RULE = "1px solid color-mix(in srgb, currentColor 18%, transparent)"
 _CELL = "padding:.2em .9em .2em 0;text-align:{};vertical-align:top;background:none;border:0;"
 _TABLE = "border-collapse:collapse;border:0;margin:.3em 0 0;font-size:inherit;color:inherit"
@@ -141,7 +142,7 @@ def grid(head: Sequence[str], rows: Iterable[Sequence[Node | float]]) -> Html:
 
 def _shown(value: Node | float) -> Node:
     if isinstance(value, float):
-        return number(value)
+        return f"{value:.1e}".replace("-", MINUS) if 0 < abs(value) < _SMALL else number(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return value if value is None or isinstance(value, Html) else visible(value)

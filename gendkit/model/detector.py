@@ -18,7 +18,7 @@ from gendkit.data.extractors import build_extractor
 from gendkit.data.media import ORDERS, Order
 from gendkit.device import DTYPES, Dtype, as_input, compute, usable
 from gendkit.errors import InvalidArgument, UnknownPart, WrongBackbone
-from gendkit.markup import card
+from gendkit.markup import card, visible
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, held
 from gendkit.model.batches import BATCH, batches, check_positive
@@ -99,7 +99,7 @@ class Detector:
 
     def __repr__(self) -> str:
         h = self.adapter.header
-        return (
+        return visible(
             f"Detector({h.backbone}, {h.preprocessing.size} px, adapter {self.adapter.hash[:12]}, "
             f"{self.device}, {self.dtype})"
         )

@@ -77,6 +77,8 @@ def figure(rows: int, columns: int, *, titles: list[str], height: int, **layout:
         **shared,
     )
     made = graph.FigureWidget(panels)
+    # plotly has no public way to let a widget, unlike a page, take the width that there is.
+    made._config = {**made._config, "responsive": True}
     made.update_layout(
         height=height,
         autosize=True,

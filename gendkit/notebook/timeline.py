@@ -123,7 +123,7 @@ class Timeline(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without 
             layout=widgets.Layout(width="auto", margin=f"0 {_FACES} 0 0"),
         )
         self.slider.observe(lambda change: self._show(change["new"]), "value")
-        chart = widgets.Box([self.figure], layout=widgets.Layout(flex="1 1 320px", min_width="0"))
+        chart = widgets.VBox([self.figure], layout=widgets.Layout(flex="1 1 320px", min_width="0"))
         row = widgets.HBox(
             [chart, self.faces], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
         )

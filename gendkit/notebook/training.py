@@ -197,7 +197,9 @@ def _figure(course: Course, height: int) -> Any:
             colour = TUNED if panel in ("loss", "validation AUROC") else charts.COLOURS[place]
             _line(made, panel, colour, hover="epoch %{x}: %{y:.3f}", **cell)
         else:
-            made.update_xaxes(title={"text": "layer norm, by depth", "standoff": 4}, **cell)
+            made.update_xaxes(
+                title={"text": "layer norm, by depth", "standoff": 4}, tickformat="d", **cell
+            )
             made.update_yaxes(rangemode="tozero", tickformat=".0%", **cell)
             _line(made, "before", PROBE, hover="", width=1, opacity=0.45, **cell)
             _line(made, panel, TUNED, hover="%{text}: %{y:.1%}", **cell)
