@@ -1,15 +1,17 @@
 """Charts that follow the notebook's theme: plotly figure widgets in a frame of their own.
 
-plotly draws text in colours of its own choice; the frame's style, which reaches nothing outside it,
-takes those of the notebook instead, light or dark. Names that a user gave go through `label`:
-plotly reads a few tags in text.
+plotly draws text in colours of its own choice and takes its width from the window; in a box with
+`Fit`, whose style reaches nothing outside it, both are the notebook's. Names that a user gave go
+through `label`: plotly reads a few tags in text.
 """
 
 from __future__ import annotations
 
 import html
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
 
 from gendkit.markup import visible
@@ -21,15 +23,16 @@ COLOURS = (*SERIES[1:], SERIES[0])
 """The first of the series is that of fakes, which no line shall have while there is another."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-down", "cross", "x", "star", "triangle-left")
 GRID = "rgba(128, 136, 148, .22)"
-_TEXT = "var(--jp-ui-font-color1, var(--vscode-editor-foreground, currentColor))"
-_PAPER = "var(--jp-layout-color1, var(--vscode-editor-background, Canvas))"
-_STYLE = f"""<style>
-.{FRAME} .main-svg text {{ fill: {_TEXT} !important; }}
-.{FRAME} .hoverlayer path {{ fill: {_PAPER} !important; fill-opacity: 1 !important; }}
-.{FRAME} .hoverlayer path {{ stroke: {UNKNOWN} !important; }}
-.{FRAME} .modebar-btn--logo {{ display: none; }}
-</style>"""
 _REMOVED = ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "toImage"]
+
+
+class Fit(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget comes without types
+    """Fits the figures of its box, which has the class `FRAME`, to the notebook; shows nothing."""
+
+    _esm = Path(__file__).with_name("charts.js")
+
+    def __init__(self) -> None:
+        super().__init__(layout=widgets.Layout(width="100%", height="0", margin="0"))
 
 
 def check() -> None:
@@ -49,7 +52,7 @@ def label(text: object) -> str:
 
 
 def figure(rows: int, columns: int, *, titles: list[str], height: int, **layout: Any) -> Any:
-    """Return an empty plotly figure widget of panels with titles.
+    """Return an empty plotly figure of panels with titles.
 
     Parameters
     ----------
@@ -66,9 +69,8 @@ def figure(rows: int, columns: int, *, titles: list[str], height: int, **layout:
         If plotly is not installed.
     """
     subplots = require("plotly.subplots", extra="notebook")
-    graph = require("plotly.graph_objects", extra="notebook")
     shared = {name: layout.pop(name) for name in ("shared_xaxes", "shared_yaxes") if name in layout}
-    panels = subplots.make_subplots(
+    made = subplots.make_subplots(
         rows=rows,
         cols=columns,
         subplot_titles=titles,
@@ -76,9 +78,6 @@ def figure(rows: int, columns: int, *, titles: list[str], height: int, **layout:
         vertical_spacing=min(0.2, 0.5 / rows),
         **shared,
     )
-    made = graph.FigureWidget(panels)
-    # plotly has no public way to let a widget, unlike a page, take the width that there is.
-    made._config = {**made._config, "responsive": True}
     made.update_layout(
         height=height,
         autosize=True,
@@ -100,9 +99,16 @@ def figure(rows: int, columns: int, *, titles: list[str], height: int, **layout:
     return made
 
 
-def style() -> widgets.HTML:
-    """Return what takes the notebook's colours into a box of the class `FRAME`."""
-    return widgets.HTML(_STYLE, layout=widgets.Layout(display="none"))
+def widget(drawn: Any) -> Any:
+    """Return a figure as a widget.
+
+    What is in it now is in the widget's state, from which a page that is loaded anew draws; what is
+    changed later is only told to the pages that are open.
+    """
+    made = require("plotly.graph_objects", extra="notebook").FigureWidget(drawn)
+    # plotly has no public way to let a widget, unlike a page, take the width that there is.
+    made._config = {**made._config, "responsive": True}
+    return made
 
 
 def _left(made: Any, middle: float) -> float:

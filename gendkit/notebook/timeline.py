@@ -107,13 +107,16 @@ class Timeline(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without 
         frames = [f for clip in clips for f in clip.score.frames]
         self._timed = all(f.time is not None for f in frames)
         self._moments = sorted({_moment(f, self._timed) for f in frames})
-        self.figure = _figure(self._clips, band_of=band_of, height=height, timed=self._timed)
+        first = self._highest()
+        drawn = _figure(self._clips, band_of=band_of, height=height, timed=self._timed)
+        if self._moments:
+            _put_cursor(drawn, self._moments[first])
+        self.figure = charts.widget(drawn)
         for trace in self.figure.data:
             if trace.hoverinfo != "skip":
                 trace.on_hover(self._pointed)
                 trace.on_click(self._pointed)
         self.faces = Faces()
-        first = self._highest()
         options = [(_said(m, self._timed), i) for i, m in enumerate(self._moments)]
         self.slider = widgets.SelectionSlider(
             options=options or [(DASH, 0)],
@@ -127,7 +130,7 @@ class Timeline(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without 
         row = widgets.HBox(
             [chart, self.faces], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
         )
-        super().__init__([charts.style(), row, self.slider])
+        super().__init__([charts.Fit(), row, self.slider])
         self.add_class(charts.FRAME)
         self._show(first)
 
@@ -154,10 +157,7 @@ class Timeline(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without 
             self.faces.show([_nothing(clip, "not examined") for clip in self._clips])
             return
         moment = self._moments[place]
-        with self.figure.batch_update():
-            for trace in self.figure.data:
-                if trace.name == CURSOR:
-                    trace.x = [moment, moment]
+        _put_cursor(self.figure, moment)
         self.faces.show([shown for clip in self._clips for shown in self._seen(clip, moment)])
 
     def _seen(self, clip: _Clip, moment: float) -> list[Shown]:
@@ -221,6 +221,13 @@ def _figure(clips: Sequence[_Clip], *, band_of: str, height: int, timed: bool) -
             trace.showlegend = trace.name not in seen
             seen.add(trace.name)
     return made
+
+
+def _put_cursor(made: Any, moment: float) -> None:
+    with made.batch_update():
+        for trace in made.data:
+            if trace.name == CURSOR:
+                trace.x = [moment, moment]
 
 
 def _draw_line(

@@ -20,7 +20,7 @@ from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
 from gendkit.plugin.hooks import hookimpl
 from gendkit.plugin.manager import register
 from gendkit.report.palette import PROBE, TUNED
-from gendkit.train.course import Course, Row
+from gendkit.train.course import RUNNING, Course, Row
 
 if TYPE_CHECKING:
     from gendkit.train.run import Run
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PLUGIN = "gendkit.notebook.training"
 MAIN = "cross-entropy"
 METRIC = "validation_auroc"
+AUROC, MOVEMENT = "validation AUROC", "movement of layer norms"
 _WIDTH = 3
 
 
@@ -47,6 +48,7 @@ class Training(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without 
         self.figure: Any = None
         self._height, self._folder = height, folder
         self._status = widgets.HTML()
+        self._fit = charts.Fit()
         self._again = widgets.Button(
             description="Read again", tooltip="Read the run's folder and its log again"
         )
@@ -65,10 +67,14 @@ class Training(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without 
     def show(self, course: Course) -> None:
         """Show how far a run has come."""
         before, self.course = self.course, course
-        if self.figure is None or before is None or _panels(before) != _panels(course):
-            self.figure = _figure(course, self._height)
+        same = before is not None and _panels(before) == _panels(course)
+        if same and course.outcome == RUNNING:
+            _draw(self.figure, course)
+        else:
+            drawn = _figure(course, self._height)
+            _draw(drawn, course)
+            self.figure = charts.widget(drawn)
             self._arrange()
-        _draw(self.figure, course)
         self._say(_words(course))
 
     def refresh(self) -> None:
@@ -86,7 +92,7 @@ class Training(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without 
         again = [self._again] if self._folder is not None else []
         head = widgets.HBox([self._status, *again], layout=widgets.Layout(align_items="center"))
         shown = [self.figure] if self.figure is not None else []
-        self.children = (charts.style(), head, *shown)
+        self.children = (self._fit, head, *shown)
 
     def _say(self, words: str) -> None:
         self._status.value = tag("span", words, role="status").text
@@ -161,7 +167,8 @@ def training(run: Run | str | Path | None = None, *, height: int = 250) -> Train
 
 def _panels(course: Course) -> list[str]:
     others = [f"loss: {name}" for name in course.losses if name != MAIN]
-    return ["loss", *others, "validation AUROC", "movement of layer norms"]
+    told = course.outcome == RUNNING or course.movement  # what ended before it was kept has none
+    return ["loss", *others, AUROC, *([MOVEMENT] if told else [])]
 
 
 def _title(panel: str, course: Course) -> str:
@@ -186,7 +193,7 @@ def _figure(course: Course, height: int) -> Any:
     last = course.epochs - 1
     for place, panel in enumerate(panels):
         cell = {"row": 1 + place // _WIDTH, "col": 1 + place % _WIDTH}
-        if place < len(panels) - 1:
+        if panel != MOVEMENT:
             made.update_xaxes(
                 title={"text": "epoch", "standoff": 4},
                 range=[-0.03 * last - 0.2, 1.03 * last + 0.2],
@@ -194,7 +201,7 @@ def _figure(course: Course, height: int) -> Any:
                 nticks=min(course.epochs, 8) + 1,
                 **cell,
             )
-            colour = TUNED if panel in ("loss", "validation AUROC") else charts.COLOURS[place]
+            colour = TUNED if panel in ("loss", AUROC) else charts.COLOURS[place]
             _line(made, panel, colour, hover="epoch %{x}: %{y:.3f}", **cell)
         else:
             made.update_xaxes(
@@ -205,7 +212,7 @@ def _figure(course: Course, height: int) -> Any:
             _line(made, panel, TUNED, hover="%{text}: %{y:.1%}", **cell)
         if panel == "loss" and _parted(course):
             _line(made, MAIN, PROBE, hover=f"{MAIN}, epoch %{{x}}: %{{y:.3f}}", **cell)
-        if panel == "validation AUROC":
+        if panel == AUROC:
             ring = {"size": 13, "symbol": "circle-open", "color": TUNED, "line": {"width": 2}}
             made.add_scatter(
                 name="chosen", mode="markers", marker=ring, hoverinfo="skip", x=[], y=[], **cell
@@ -240,7 +247,7 @@ def _line(
 def _draw(made: Any, course: Course) -> None:
     lines = {trace.name: trace for trace in made.data}
     epochs = [int(row["epoch"]) for row in course.history]
-    columns = {"loss": "loss", "validation AUROC": METRIC, MAIN: MAIN}
+    columns = {"loss": "loss", AUROC: METRIC, MAIN: MAIN}
     columns |= {f"loss: {name}": name for name in course.losses}
     with made.batch_update():
         for name, column in columns.items():
@@ -251,10 +258,10 @@ def _draw(made: Any, course: Course) -> None:
         lines["chosen"].update(
             x=[int(row["epoch"]) for row in best], y=[row.get(METRIC, math.nan) for row in best]
         )
-        if course.movement:
+        if MOVEMENT in lines and course.movement:
             *earlier, latest = (_layers(row) for row in course.movement)
             names = [charts.label(name) for name, _ in latest]
-            lines["movement of layer norms"].update(
+            lines[MOVEMENT].update(
                 x=list(range(len(latest))), y=[value for _, value in latest], text=names
             )
             xs, ys = _joined(earlier)
