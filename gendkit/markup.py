@@ -18,6 +18,7 @@ _VOID = frozenset({"br", "col", "hr", "img", "link", "meta"})
 _SMALL = 5e-4
 _RULE = "1px solid color-mix(in srgb, currentColor 18%, transparent)"
 _CELL = "padding:.2em .9em .2em 0;text-align:{};vertical-align:top;background:none;border:0;"
+_NAMES = "opacity:.7;white-space:nowrap"
 _TABLE = "border-collapse:collapse;border:0;margin:.3em 0 0;font-size:inherit;color:inherit"
 _LINE = "background:none;border:0"
 
@@ -124,7 +125,7 @@ def grid(head: Sequence[str], rows: Iterable[Sequence[Node | float]]) -> Html:
     sides += ["left"] * (len(head) - len(sides))
     styles = [_CELL.format(side) for side in sides]
     top = (
-        tag("th", visible(name), scope="col", style=f"{style}border-bottom:{_RULE};opacity:.7")
+        tag("th", visible(name), scope="col", style=f"{style}border-bottom:{_RULE};{_NAMES}")
         for name, style in zip(head, styles, strict=True)
     )
     body = (

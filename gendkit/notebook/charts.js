@@ -15,13 +15,21 @@ function render({ el }) {
   const style = document.createElement("style");
   style.textContent = STYLE;
   el.append(style);
-  const observer = new ResizeObserver(() => {
-    // The frame grows when a figure is drawn in it, which may be after this.
-    if (el.parentElement) observer.observe(el.parentElement);
-    requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
+  const resize = () => requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
+  const exchanged = new MutationObserver(resize);
+  const resized = new ResizeObserver(() => {
+    // The frame grows when a figure is drawn in it, and not when one takes another's place.
+    if (el.parentElement) {
+      resized.observe(el.parentElement);
+      exchanged.observe(el.parentElement, { childList: true });
+    }
+    resize();
   });
-  observer.observe(el);
-  return () => observer.disconnect();
+  resized.observe(el);
+  return () => {
+    resized.disconnect();
+    exchanged.disconnect();
+  };
 }
 
 export default { render };

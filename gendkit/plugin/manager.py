@@ -109,8 +109,8 @@ class Plugins:
         return tuple(self._broken)
 
     def __repr__(self) -> str:
-        aside = f", {len(self._broken)} plugins set aside" if self._broken else ""
-        return f"Plugins({len(self._parts)} parts of {len(self._sources)} plugins{aside})"
+        aside = f", {len(self._broken)} set aside" if self._broken else ""
+        return f"Plugins({len(self._parts)} parts; plugins: {len(self._sources)}{aside})"
 
     def _repr_html_(self) -> str:
         rows = [
