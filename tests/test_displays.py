@@ -136,6 +136,7 @@ NAMED: dict[str, Callable[[Detector, Path], Any]] = {
     "Recipe": lambda *_: RECIPE,
     "Run": run,
     "Score": lambda *_: SCORE,
+    "ScoredClip": lambda *_: replace(fake_demo_result(0, samples=20).clip, name=EVIL),
     "SphereIndex": index,
 }
 HARMLESS: dict[str, Callable[[Detector], Any]] = {
@@ -146,6 +147,7 @@ HARMLESS: dict[str, Callable[[Detector], Any]] = {
         deviation=np.array([0.1], np.float32),
         members=np.array([[0.4], [0.6]], np.float32),
     ),
+    "Outputs": lambda detector: detector.outputs([]),
     "Ensemble": lambda detector: gk.Ensemble([detector.adapter, detector.adapter], device="cpu"),
     "SharedBackbone": lambda detector: gk.SharedBackbone.of(detector.spec.name),
 }

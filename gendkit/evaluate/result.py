@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gendkit.evaluate.families import Comparison
-from gendkit.markup import Html, card
+from gendkit.markup import Html, card, number, visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +41,14 @@ class ScoredClip:
     score: NDArray[np.float64]
     faces: tuple[Image | None, ...]
     clip_score: float
+
+    def __repr__(self) -> str:
+        frames = f"{number(self.clip_score)}, {len(self.time)} frames"
+        return f"ScoredClip({visible(self.name)}: {frames})"
+
+    def _repr_html_(self) -> str:
+        facts = {"score": number(self.clip_score), "frames": str(len(self.time))}
+        return card(f"Score of {self.name}", facts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from gendkit.data.extractors import build_extractor
 from gendkit.data.media import ORDERS, Order
 from gendkit.device import DTYPES, Dtype, as_input, compute, usable
 from gendkit.errors import InvalidArgument, UnknownPart, WrongBackbone
-from gendkit.markup import card, visible
+from gendkit.markup import DASH, card, number, visible
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, held
 from gendkit.model.batches import BATCH, batches, check_positive
@@ -55,6 +55,15 @@ class Outputs:
     embedding: NDArray[np.float32]
     logit: NDArray[np.float32]
     score: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        crops, features = self.embedding.shape
+        return f"Outputs({crops:,} crops, {features:,} features)"
+
+    def _repr_html_(self) -> str:
+        crops, features = self.embedding.shape
+        mean = number(float(self.score.mean())) if crops else DASH
+        return card("Outputs", {"crops": crops, "features": features, "mean score": mean})
 
 
 class Detector:

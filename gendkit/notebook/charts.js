@@ -4,7 +4,7 @@
 const STYLE = `
   .gendkit-chart .main-svg text { fill: var(--gendkit-text) !important; }
   .gendkit-chart .hoverlayer path { fill: var(--gendkit-paper) !important;
-    fill-opacity: 1 !important; stroke: #7c828b !important; }
+    fill-opacity: 1 !important; stroke: color-mix(in srgb, var(--gendkit-text) 50%, transparent) !important; }
   .gendkit-chart .modebar-btn--logo { display: none; }
   .gendkit-chart {
     --gendkit-text: var(--jp-ui-font-color1, var(--vscode-editor-foreground, currentColor));
