@@ -56,6 +56,8 @@ _PUBLIC: dict[str, str] = {
     "sensitivity": "gendkit.evaluate.sensitivity",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
+    "timeline": "gendkit.notebook.timeline",
+    "training": "gendkit.notebook.training",
     "verify": "gendkit.pages.clip_verify",
     "votes": "gendkit.manifold.votes",
 }
@@ -120,6 +122,8 @@ if TYPE_CHECKING:
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores
+    from gendkit.notebook.timeline import timeline as timeline
+    from gendkit.notebook.training import training as training
     from gendkit.pages.clip import report as report
     from gendkit.pages.clip_verify import verify as verify
     from gendkit.plugin.manager import plugins as plugins

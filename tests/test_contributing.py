@@ -83,7 +83,7 @@ def test_every_file_that_is_named_exists():
 
 
 def test_the_hooks_are_all_described():
-    from gendkit.plugin.manager import KINDS
+    from gendkit.plugin.parts import KINDS
 
     described = re.findall(r"^\| `(gendkit_\w+)` \|", TEXT, re.MULTILINE)
     assert described == [hook for hook, _ in KINDS.values()]

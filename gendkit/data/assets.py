@@ -23,6 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from gendkit.errors import CorruptAsset, MissingAsset
+from gendkit.markup import card
 
 CACHE = "GENDKIT_CACHE"
 Report = Callable[[str], None]
@@ -61,6 +62,16 @@ class Asset:
     origin: str
     wheel_sha256: str = ""
     wheel_size: int = 0
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "what": self.summary,
+            "licence": self.licence,
+            "made by": self.origin,
+            "file": f"{self.member} ({self.size / 1e6:.1f} MB), sha256 {self.sha256[:12]}",
+            "wheel": f"{self.requirement} ({self.wheel_size / 1e6:.1f} MB to download)",
+        }
+        return card(f"Asset {self.name}", facts)
 
     @property
     def requirement(self) -> str:

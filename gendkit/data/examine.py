@@ -9,8 +9,9 @@ looking at one frame after the other until there are enough faces.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -21,6 +22,7 @@ from gendkit.data.faces import align_face, by_size, largest_face, overlapping_fa
 from gendkit.data.media import Facts, Order, frame_order, inspect, walk_frames
 from gendkit.data.tracks import link
 from gendkit.errors import InvalidImage, UnreadableMedia, first_line
+from gendkit.markup import card
 from gendkit.plugin.protocols import Clip, Frame
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Crop:
 
     frame: int
     time: float | None
-    image: Image | None = None
+    image: Image | None = field(default=None, repr=False)
     box: Box | None = None
     landmarks: tuple[tuple[float, float], ...] | None = None
     confidence: float | None = None
@@ -100,6 +102,19 @@ class Examined:
     def faces(self) -> tuple[Crop, ...]:
         """The crops that have an image."""
         return tuple(crop for crop in self.crops if crop.image is not None)
+
+    def __repr__(self) -> str:
+        return f"Examined({self._counts})"
+
+    def _repr_html_(self) -> str:
+        reasons = Counter(crop.reason for crop in self.crops if crop.reason)
+        facts = {f"without a face ({n})": reason for reason, n in reasons.items()}
+        return card("Examined", {"faces": self._counts, **facts, "problem": self.problem or None})
+
+    @property
+    def _counts(self) -> str:
+        looked = f"{self.frames_looked_at} frames looked at, of {self.frames_total}"
+        return f"{len(self.faces)} in {looked}"
 
 
 def examine(

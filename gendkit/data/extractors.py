@@ -10,7 +10,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from gendkit.errors import CorruptAsset, MissingAsset, MissingDependency, PluginError
-from gendkit.plugin.manager import Source, plugins
+from gendkit.plugin.manager import plugins
+from gendkit.plugin.parts import Source
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import Face, FaceExtractor, Image

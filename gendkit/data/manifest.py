@@ -6,7 +6,6 @@ clip stands in columns; nothing is ever read out of a path.
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from gendkit.errors import InvalidLabels, InvalidManifest, MissingMedia, first_line
+from gendkit.markup import card, grid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +66,8 @@ COLUMNS: tuple[Column, ...] = (
 )
 NAMES = tuple(column.name for column in COLUMNS)
 SPLITS = ("train", "development", "final")
+SHOWN = 8
+"""Rows of which a notebook shows the start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +101,10 @@ class Manifest:
 
     def _repr_html_(self) -> str:
         shown = ["sample", "label", "method", "split", "frame", "time", "reason"]
-        table = self.table[shown].head(8).to_html(index=False, escape=True, na_rep="")
-        return f"<p>{html.escape(repr(self))}</p>{table}"
+        rows = self.table[shown].head(SHOWN).itertuples(index=False, name=None)
+        more = len(self) - SHOWN
+        facts = {"and": f"{more:,} rows more"} if more > 0 else {}
+        return card(repr(self), {"root": str(self.root), **facts}, grid(shown, rows))
 
     @classmethod
     def from_rows(

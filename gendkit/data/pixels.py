@@ -48,6 +48,15 @@ def resize(crop: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
     return torch.from_numpy(resized).permute(2, 0, 1)
 
 
+def thumbnail(crop: NDArray[np.uint8], *, side: int) -> NDArray[np.uint8]:
+    """Return a crop (H, W, 3) made so small that no side is longer, antialiased; never larger."""
+    image = check_crop(crop)
+    height, width = image.shape[:2]
+    factor = min(1.0, side / max(width, height))
+    width, height = max(1, round(width * factor)), max(1, round(height * factor))
+    return resample(image, (width, height), (0, 0, width, height))
+
+
 def to_pixels(crops: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) -> Tensor:
     """Resize and normalise crops of any sizes into one batch (B, 3, S, S).
 

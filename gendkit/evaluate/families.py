@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
+from gendkit.markup import card, grid
 from gendkit.measure.intervals import Interval, bootstrap
 from gendkit.measure.metrics import auroc
 
@@ -50,6 +51,17 @@ class Comparison:
     families: pd.DataFrame
     groups: pd.DataFrame
     roc: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"Comparison({len(self.families)} families in {len(self.groups)} groups)"
+
+    def _repr_html_(self) -> str:
+        head = ["group", "family", "probe", "tuned", "difference", "difference_low"]
+        head += ["difference_high"]
+        both = (self.groups.assign(family="mean"), self.families)
+        rows = [r for t in both for r in t[head].itertuples(index=False, name=None)]
+        shown = ["group", "family", "probe", "tuned", "difference", "from", "to"]
+        return card("AUROC of the probe and of the tuned detector", {}, grid(shown, rows))
 
 
 def compare(

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gendkit.evaluate.families import Comparison
+from gendkit.markup import Html, card, number, visible
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -38,6 +41,14 @@ class ScoredClip:
     score: NDArray[np.float64]
     faces: tuple[Image | None, ...]
     clip_score: float
+
+    def __repr__(self) -> str:
+        frames = f"{number(self.clip_score)}, {len(self.time)} frames"
+        return f"ScoredClip({visible(self.name)}: {frames})"
+
+    def _repr_html_(self) -> str:
+        facts = {"score": number(self.clip_score), "frames": str(len(self.time))}
+        return card(f"Score of {self.name}", facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,3 +121,12 @@ class DemoResult:
     layers: pd.DataFrame
     seconds: Mapping[str, float] = field(default_factory=dict)
     quick: bool = False
+
+    def __repr__(self) -> str:
+        seconds = sum(self.seconds.values())
+        return f"DemoResult({len(self.families)} families, {seconds:.0f} s)"
+
+    def _repr_html_(self) -> str:
+        numbers = Comparison(families=self.families, groups=self.groups, roc=self.roc)
+        simple = {k: str(v) for k, v in self.facts.items() if not isinstance(v, Mapping)}
+        return card("Demo", simple, Html(text=numbers._repr_html_()))

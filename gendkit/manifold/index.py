@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gendkit.errors import InvalidEmbeddings, MissingMedia, StaleIndex, first_line
 from gendkit.manifold.schema import check_unit
 from gendkit.manifold.store import ADAPTER, store_hash
+from gendkit.markup import card, number
 from gendkit.optional import require
 from gendkit.output import new_folder
 
@@ -59,6 +60,15 @@ class SphereIndex:
 
     def __repr__(self) -> str:
         return f"SphereIndex({len(self.ids)} crops, {self.kind}, recall@{NEAR} {self.recall:.3f})"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "crops": f"{len(self.ids):,}",
+            "kind": f"{self.kind} ({self.factory})",
+            f"recall@{NEAR}": number(self.recall),
+            "of the store": self.reference_hash[:12],
+        }
+        return card("SphereIndex", facts)
 
     @property
     def exact(self) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gendkit.markup import card, number
+
 Statistic = Callable[[NDArray[np.int64]], Mapping[str, float]]
 
 
@@ -18,6 +20,13 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def _repr_html_(self) -> str:
+        return card("Interval", {"value": number(self.value), "interval": self._ends})
+
+    @property
+    def _ends(self) -> str:
+        return f"{number(self.low)} to {number(self.high)}"
 
 
 def bootstrap(

@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidAdapter, InvalidArgument, MissingMedia, WrongBackbone
+from gendkit.markup import card, visible
 from gendkit.model import algebra
 from gendkit.model.algebra import Difference
 from gendkit.model.backbone import frozen_hash, norms_hash, tensors_hash
@@ -86,6 +87,29 @@ class Header:
     classes: tuple[str, ...] = CLASSES
     gendkit: str = ""
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What it says, in short, for people."""
+        take = self.preprocessing
+        name = self.recipe.get("name")
+        return {
+            "backbone": f"{self.backbone} ({self.backbone_hash[:12]})",
+            "tuned": self.kind,
+            "input": f"{take.size} px, {take.resize}, {take.interpolation}",
+            "crops": ", ".join(f"{k} {v}" for k, v in self.extraction.items()) or UNKNOWN,
+            "recipe": UNKNOWN if name is None else str(name),
+            "trained in": self.dtype,
+            "head takes": "unit vectors" if self.normalised else "features as they are",
+            "made by": f"gendkit {self.gendkit}" if self.gendkit else UNKNOWN,
+        }
+
+    def __repr__(self) -> str:
+        facts = f"{self.backbone} {self.backbone_hash[:12]}, {self.kind}, {self.dtype}"
+        return visible(f"Header({facts})")
+
+    def _repr_html_(self) -> str:
+        return card("Header of an adapter", self.facts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
@@ -109,6 +133,19 @@ class Adapter:
     norms: Mapping[str, Tensor]
     head: Mapping[str, Tensor]
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        h = self.header
+        return visible(f"Adapter({h.backbone}, {h.kind}, {self._counts}, {self.hash[:12]})")
+
+    def _repr_html_(self) -> str:
+        own = {"hash": self.hash[:12], "numbers": self._counts}
+        return card("Adapter", {**own, **self.header.facts})
+
+    @property
+    def _counts(self) -> str:
+        tuned, head = (sum(t.numel() for t in ts.values()) for ts in (self.tuned, self.head))
+        return f"{tuned:,} + {head:,} of the head"
 
     @classmethod
     def holding(

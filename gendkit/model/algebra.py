@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from gendkit.errors import InvalidAdapter, InvalidArgument, WrongBackbone
+from gendkit.markup import card, grid, visible
 from gendkit.model.backbone import tensors_hash
 from gendkit.model.kinds import need_layer_norms
 
@@ -55,8 +56,18 @@ class Difference:
     recipe: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        norm = math.sqrt(sum(float(t.square().sum()) for t in self.norms.values()))
-        return f"Difference({self.backbone}, {len(self.norms)} tensors, L2 norm {norm:.3g})"
+        tensors = f"{len(self.norms)} tensors, L2 norm {self._length:.3g}"
+        return f"Difference({visible(self.backbone)}, {tensors})"
+
+    def _repr_html_(self) -> str:
+        facts = {"backbone": self.backbone, "L2 norm": f"{self._length:.3g}"}
+        head = ["layer", "depth", "weight", "bias"]
+        rows = self.by_layer()[head].itertuples(index=False, name=None)
+        return card("Difference of adapters", facts, grid(head, rows))
+
+    @property
+    def _length(self) -> float:
+        return math.sqrt(sum(float(t.square().sum()) for t in self.norms.values()))
 
     def __mul__(self, factor: float) -> Difference:
         """Scale it.

@@ -1,4 +1,4 @@
-"""From face crops to normalised batches on a device, each made while the one before is used."""
+"""From face crops to normalised batches, each made while the one before is used."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from gendkit.data.extractors import build_extractor
 from gendkit.data.media import ORDERS, Order
 from gendkit.device import DTYPES, Dtype, as_input, compute, usable
 from gendkit.errors import InvalidArgument, UnknownPart, WrongBackbone
+from gendkit.markup import DASH, card, number, visible
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, held
 from gendkit.model.batches import BATCH, batches, check_positive
@@ -25,7 +26,7 @@ from gendkit.model.export import Layout, check_layout, write_model
 from gendkit.model.gend import find_gend
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
-from gendkit.model.score import FrameScore, Score
+from gendkit.model.score import Score, frame_scores
 from gendkit.model.shared import SharedBackbone
 from gendkit.model.tuned import put
 from gendkit.plugin.manager import plugins
@@ -54,6 +55,15 @@ class Outputs:
     embedding: NDArray[np.float32]
     logit: NDArray[np.float32]
     score: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        crops, features = self.embedding.shape
+        return f"Outputs({crops:,} crops, {features:,} features)"
+
+    def _repr_html_(self) -> str:
+        crops, features = self.embedding.shape
+        mean = number(float(self.score.mean())) if crops else DASH
+        return card("Outputs", {"crops": crops, "features": features, "mean score": mean})
 
 
 class Detector:
@@ -98,10 +108,14 @@ class Detector:
 
     def __repr__(self) -> str:
         h = self.adapter.header
-        return (
+        return visible(
             f"Detector({h.backbone}, {h.preprocessing.size} px, adapter {self.adapter.hash[:12]}, "
             f"{self.device}, {self.dtype})"
         )
+
+    def _repr_html_(self) -> str:
+        where = {"device": self.device, "dtype": self.dtype, "adapter": self.adapter.hash[:12]}
+        return card("Detector", {**self.adapter.header.facts, **where})
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -180,37 +194,8 @@ class Detector:
         InvalidArgument
             If `frames` is less than 1, or the order is unknown.
         """
-        start = time.perf_counter()
-        _check_frames(frames, order)
-        if extractor is None or isinstance(extractor, str):
-            name, extractor = extractor or self.extractor_name, self.extractor(extractor)
-        else:
-            name = getattr(extractor, "name", "") or type(extractor).__qualname__
-        examined = self.examine(media, frames=frames, order=order, extractor=extractor)
-        faces = [c.image for c in examined.crops if c.image is not None]
-        scores = iter(self.predict(faces).tolist())
-        return Score(
-            path=str(media),
-            frames_total=examined.frames_total,
-            frames=tuple(
-                FrameScore(
-                    frame=crop.frame,
-                    time=crop.time,
-                    score=next(scores) if crop.image is not None else None,
-                    box=crop.box,
-                    reason=crop.reason,
-                )
-                for crop in examined.crops
-            ),
-            problem=examined.problem,
-            seconds=time.perf_counter() - start,
-            adapter=self.adapter.hash,
-            dtype=self.dtype,
-            extractor=str(name),
-            threshold=getattr(extractor, "threshold", None),
-            scale=self.scale,
-            order=order,
-            frames_asked=frames,
+        return score_file(
+            self, self.predict, media, frames=frames, order=order, extractor=extractor
         )
 
     def export(self, path: str | Path, *, layout: Layout = "gend", overwrite: bool = False) -> Path:
@@ -387,6 +372,44 @@ def load(
             adapter.apply(module, spec)
     chosen: Any = dtype or header.dtype
     return Detector(module, spec=spec, adapter=adapter, device=device, dtype=chosen)
+
+
+def score_file(
+    detector: Detector,
+    predict: Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]],
+    media: str | Path,
+    *,
+    frames: int,
+    order: Order,
+    extractor: str | FaceExtractor | None,
+) -> Score:
+    """Score a file by what a function says of the crops that a detector makes of it.
+
+    As `Detector.score`, of which the function is its own `predict`.
+    """
+    start = time.perf_counter()
+    _check_frames(frames, order)
+    if extractor is None or isinstance(extractor, str):
+        name = extractor or detector.extractor_name
+        extractor = detector.extractor(extractor)
+    else:
+        name = getattr(extractor, "name", "") or type(extractor).__qualname__
+    examined = detector.examine(media, frames=frames, order=order, extractor=extractor)
+    scores = predict([crop.image for crop in examined.crops if crop.image is not None])
+    return Score(
+        path=str(media),
+        frames_total=examined.frames_total,
+        frames=frame_scores(examined.crops, scores.tolist()),
+        problem=examined.problem,
+        seconds=time.perf_counter() - start,
+        adapter=detector.adapter.hash,
+        dtype=detector.dtype,
+        extractor=str(name),
+        threshold=getattr(extractor, "threshold", None),
+        scale=detector.scale,
+        order=order,
+        frames_asked=frames,
+    )
 
 
 def _check_frames(frames: int, order: str) -> None:

@@ -1,4 +1,4 @@
-"""An ensemble: several adapters on one copy of the backbone, from face crops to scores.
+"""An ensemble: several adapters on one copy of the backbone, from face crops or files to scores.
 
 Its score is the mean of the members'; how far they are apart says how much of it is the luck of a
 seed. A crop is decoded and resized once for all members.
@@ -7,20 +7,27 @@ seed. A crop is decoded and resized once for all members.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gendkit.data.media import Order
 from gendkit.device import Dtype
 from gendkit.errors import InvalidArgument, WrongBackbone
+from gendkit.markup import card, grid
 from gendkit.model.adapter import Adapter
 from gendkit.model.batches import BATCH, batches
-from gendkit.model.detector import load
+from gendkit.model.detector import load, score_file
 from gendkit.model.kinds import need_layer_norms
+from gendkit.model.score import Score, joined_hash, rescored
 from gendkit.model.shared import SharedBackbone
 from gendkit.plugin.specs import Preprocessing
+
+if TYPE_CHECKING:
+    from gendkit.plugin.protocols import FaceExtractor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +49,26 @@ class Opinions:
     deviation: NDArray[np.float32]
     members: NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        return f"Opinions({self.score.size:,} crops, {len(self.members)} members)"
+
+    def _repr_html_(self) -> str:
+        facts = {"crops": self.score.size, "members": len(self.members)}
+        if not self.score.size:
+            return card("Opinions", facts)
+        rows = [
+            (name, float(v.mean()), float(v.min()), float(v.max()))
+            for name, v in (
+                ("score", self.score),
+                ("deviation", self.deviation),
+                *((f"member {i}", member) for i, member in enumerate(self.members)),
+            )
+        ]
+        return card("Opinions", facts, grid(["of the crops", "mean", "least", "greatest"], rows))
+
 
 class Ensemble:
-    """Scores face crops by several adapters of one backbone.
+    """Scores face crops and files by several adapters of one backbone.
 
     Parameters
     ----------
@@ -91,6 +115,12 @@ class Ensemble:
             f"{self.preprocessing.size} px, {first.device}, {first.dtype})"
         )
 
+    def _repr_html_(self) -> str:
+        first = self.members[0]
+        hashes = ", ".join(member.adapter.hash[:12] for member in self.members)
+        where = {"device": first.device, "dtype": first.dtype, "adapters": hashes}
+        return card(f"Ensemble of {len(self.members)}", {**first.adapter.header.facts, **where})
+
     @property
     def preprocessing(self) -> Preprocessing:
         """From crop to input, of all members."""
@@ -113,6 +143,48 @@ class Ensemble:
     ) -> NDArray[np.float32]:
         """Return the mean P(fake) (N,) of N RGB uint8 crops (H, W, 3) of any sizes."""
         return self.opinions(crops, batch_size=batch_size).score
+
+    def score(
+        self,
+        media: str | Path,
+        *,
+        frames: int = 32,
+        order: Order = "spread",
+        extractor: str | FaceExtractor | None = None,
+    ) -> Score:
+        """Score an image or a video; arguments and errors as for `Detector.score`.
+
+        Returns
+        -------
+        Score
+            The means over the members, and what each of them says of the same crops as `members`.
+
+        Raises
+        ------
+        InvalidArgument
+            If the members were trained on crops that were made differently.
+        """
+        first = self.members[0].adapter.header.extraction
+        for header in (member.adapter.header for member in self.members[1:]):
+            if dict(header.extraction) != dict(first):
+                raise InvalidArgument(
+                    f"the members' training crops were made differently ({dict(first)}, "
+                    f"{dict(header.extraction)}); make the crops once and give them to opinions()."
+                )
+        said: list[Opinions] = []
+
+        def predict(crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+            said.append(self.opinions(crops))
+            return said[0].score
+
+        mean = score_file(
+            self.members[0], predict, media, frames=frames, order=order, extractor=extractor
+        )
+        members = tuple(
+            replace(mean, adapter=member.adapter.hash, frames=rescored(mean.frames, one.tolist()))
+            for member, one in zip(self.members, said[0].members, strict=True)
+        )
+        return replace(mean, adapter=joined_hash(m.adapter for m in members), members=members)
 
 
 def _check_alike(adapters: Sequence[Adapter], dtype: Dtype | None) -> None:

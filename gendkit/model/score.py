@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gendkit.data.pixels import thumbnail
+from gendkit.markup import DASH, card, visible
+
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
+
+    from gendkit.data.examine import Crop
+
+THUMBNAIL = 96
+"""Longest side in pixels of the faces that a score keeps to be looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +38,11 @@ class FrameScore:
         Left, top, right, bottom of the face in pixels.
     reason
         Why there is no score; empty if there is one.
+    track
+        Number of the person within the clip, from 0.
+    thumbnail
+        The face that was scored, RGB uint8 (H, W, 3) of at most `THUMBNAIL` pixels a side, to be
+        looked at; None without a face.
     """
 
     frame: int
@@ -34,6 +50,8 @@ class FrameScore:
     score: float | None
     box: tuple[float, float, float, float] | None
     reason: str
+    track: int = 0
+    thumbnail: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +79,9 @@ class Score:
         Of the crop; see `gendkit.data.faces.align_face`.
     order, frames_asked
         Which frames were looked at first, and how many faces were sought.
+    members
+        Of an ensemble, what each member says of the same frames; else empty. `score` and the
+        frames' scores are then the means, and `adapter` the hash of the members' hashes.
     """
 
     path: str
@@ -75,6 +96,7 @@ class Score:
     scale: float
     order: str
     frames_asked: int
+    members: tuple[Score, ...] = ()
 
     @property
     def score(self) -> float | None:
@@ -144,19 +166,45 @@ class Score:
 
     def __repr__(self) -> str:
         value = "not examined" if self.score is None else f"score {self.score:.3f}"
-        return f"Score({self.path}: {value}, {self.faces} of {len(self.frames)} frames with a face)"
+        faces = f"{self.faces} of {len(self.frames)} frames with a face"
+        return f"Score({visible(self.path)}: {value}, {faces})"
 
     def _repr_html_(self) -> str:
-        rows = {
-            "file": self.path,
+        facts = {
             "score": "not examined" if self.score is None else f"{self.score:.3f}",
             "faces": f"{self.faces} in {len(self.frames)} frames looked at, of {self.frames_total}",
         }
-        rows |= {f"without a face ({n})": reason for reason, n in self.reasons.items()}
+        facts |= {f"without a face ({n})": reason for reason, n in self.reasons.items()}
+        if self.members:
+            each = (DASH if m.score is None else f"{m.score:.3f}" for m in self.members)
+            facts["members"] = ", ".join(each)
         if self.problem:
-            rows["problem"] = self.problem
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>"
-            for k, v in rows.items()
+            facts["problem"] = self.problem
+        return card(f"Score of {self.path}", facts)
+
+
+def frame_scores(crops: Sequence[Crop], scores: Iterable[float]) -> tuple[FrameScore, ...]:
+    """Join what was found in frames with the scores of those that have a face, in order."""
+    given = iter(scores)
+    return tuple(
+        FrameScore(
+            frame=crop.frame,
+            time=crop.time,
+            score=None if crop.image is None else float(next(given)),
+            box=crop.box,
+            reason=crop.reason,
+            thumbnail=None if crop.image is None else thumbnail(crop.image, side=THUMBNAIL),
         )
-        return f"<table>{cells}</table>"
+        for crop in crops
+    )
+
+
+def rescored(frames: Iterable[FrameScore], scores: Iterable[float]) -> tuple[FrameScore, ...]:
+    """Return frames with other scores for those that have a face, in order."""
+    given = iter(scores)
+    return tuple(f if f.score is None else replace(f, score=next(given)) for f in frames)
+
+
+def joined_hash(hashes: Iterable[str]) -> str:
+    """Return one hash for adapters that score together, in their order."""
+    return sha256("".join(hashes).encode()).hexdigest()

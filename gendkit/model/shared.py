@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidArgument, WrongBackbone
+from gendkit.markup import card
 from gendkit.model.adapter import UNKNOWN, Adapter, load_norms
 from gendkit.model.backbone import Seen, build_backbone, frozen_hash, norms_of, tensors_hash
 from gendkit.model.kinds import need_layer_norms
@@ -72,6 +73,11 @@ class SharedBackbone:
     def __repr__(self) -> str:
         on = "the base" if self._adapter is None else f"adapter {self._adapter.hash[:12]}"
         return f"SharedBackbone({self.spec.name}, {self.hash[:12]}, with {on})"
+
+    def _repr_html_(self) -> str:
+        on = "none: the base" if self._adapter is None else self._adapter.hash[:12]
+        facts = {"backbone": f"{self.spec.name} ({self.hash[:12]})", "adapter on it": on}
+        return card("SharedBackbone", facts)
 
     @property
     def hash(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from gendkit.errors import InvalidSpec, NothingToTune
+from gendkit.markup import card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,13 @@ class Tuned:
     def share(self) -> float:
         """Tuned numbers over all numbers."""
         return self.numbers / self.total
+
+    def __repr__(self) -> str:
+        return f"Tuned({self.numbers:,} of {self.total:,} numbers, {len(self.names)} tensors)"
+
+    def _repr_html_(self) -> str:
+        facts = {"tuned": f"{self.numbers:,} of {self.total:,} numbers ({self.share:.2%})"}
+        return card("Tuned", {**facts, "tensors": f"{len(self.names):,}", "first": self.names[0]})
 
 
 def norm_types(names: Iterable[str]) -> tuple[type[nn.Module], ...]:

@@ -10,24 +10,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gendkit.markup import DASH, Html, Node, join, number, tag
 from gendkit.pages.clip_person import person
-from gendkit.pages.page import (
-    DASH,
-    Html,
-    Node,
-    bullets,
-    facts,
-    join,
-    note,
-    number,
-    page,
-    prose,
-    section,
-    table,
-    tag,
-    tile,
-    tiles,
-)
+from gendkit.pages.page import bullets, facts, note, page, prose, section, table, tile, tiles
 from gendkit.pages.words import count, unit
 
 if TYPE_CHECKING:

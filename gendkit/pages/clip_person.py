@@ -8,21 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.manifold.novelty import UNLIKE
+from gendkit.markup import DASH, Html, join, number, tag
 from gendkit.pages import clip_figures
-from gendkit.pages.page import (
-    DASH,
-    Html,
-    bullets,
-    chart,
-    interval,
-    join,
-    note,
-    number,
-    picture,
-    prose,
-    table,
-    tag,
-)
+from gendkit.pages.page import bullets, chart, interval, note, picture, prose, table
 from gendkit.pages.words import p_value, percent, when
 
 if TYPE_CHECKING:

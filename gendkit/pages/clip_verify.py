@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from gendkit.errors import InvalidReport, MissingMedia
+from gendkit.markup import tag
 from gendkit.pages.clip import FORMAT, digest_of, report
 from gendkit.pages.clip_page import RECORD_ID, render
-from gendkit.pages.page import tag
 
 DIGITS = 5
 """Up to which significant digit numbers have to agree."""

@@ -14,26 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gendkit.markup import DASH, Html, Node, join, number, tag
 from gendkit.pages import faces, figures, findings, maps
 from gendkit.pages.page import (
-    DASH,
-    Html,
-    Node,
     bullets,
     chart,
     estimate,
     facts,
     figure,
     interval,
-    join,
     note,
-    number,
     page,
     panels,
     prose,
     section,
     table,
-    tag,
     tile,
     tiles,
 )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gendkit.pages.page import Html, join, number, picture, prose, tag
+from gendkit.markup import Html, join, number, tag
+from gendkit.pages.page import picture, prose
 
 if TYPE_CHECKING:
     from gendkit.evaluate.result import Neighbour, Neighbourhood, ScoredClip

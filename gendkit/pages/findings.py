@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gendkit.pages.page import DASH, interval, number
+from gendkit.markup import DASH, number
+from gendkit.pages.page import interval
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,65 +1,25 @@
 """Building blocks of self-contained HTML pages: text, numbers and pictures enter, markup leaves.
 
-Markup is a value of its own, `Html`; plain text is escaped wherever it meets markup, so nothing
-that a user named can become a tag. A page holds its style and its pictures, forbids every request
-by its content security policy, and follows the reader's light or dark scheme.
+They are made of `gendkit.markup`, which escapes. A page holds its style and its pictures, forbids
+every request by its content security policy, and follows the reader's light or dark scheme.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Literal
+
+from gendkit.markup import DASH, Html, Node, join, number, tag
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DASH = "–"
-MINUS = "\N{MINUS SIGN}"
-_VOID = frozenset({"br", "col", "hr", "img", "link", "meta"})
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Html:
-    """Markup that is complete and safe to put into a page."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-Node = Html | str | int | None
-Attribute = str | int | bool | None
-
-
-def tag(name: str, /, *children: Node, **attributes: Attribute) -> Html:
-    """Return an element.
-
-    Parameters
-    ----------
-    children
-        `Html` is taken as it is, text is escaped, None is left out.
-    attributes
-        Underscores become hyphens and a trailing one is dropped (`class_`, `aria_label`); True is
-        an attribute without a value, None and False leave it out.
-    """
-    start = f"<{name}{''.join(_attribute(*item) for item in attributes.items())}>"
-    if name in _VOID:
-        return Html(text=start)
-    return Html(text=f"{start}{join(*children)}</{name}>")
-
-
-def join(*nodes: Node) -> Html:
-    """Return nodes one after the other, text escaped."""
-    return Html(text="".join(_text(node) for node in nodes))
 
 
 def prose(*nodes: Node) -> Html:
@@ -75,16 +35,6 @@ def bullets(items: Iterable[Node]) -> Html:
 def note(*nodes: Node) -> Html:
     """Return a remark that the reader should not miss."""
     return tag("p", *nodes, class_="note", role="note")
-
-
-def number(value: float | None, *, digits: int = 3, sign: bool = False) -> str:
-    """Return a number for reading, with a true minus sign; a dash if it is None or not finite."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", MINUS)
 
 
 def interval(low: float, high: float, *, digits: int = 3, sign: bool = False) -> str:
@@ -264,19 +214,6 @@ def page(
         tag("footer", foot) if foot is not None else None,
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
-
-
-def _attribute(key: str, value: Attribute) -> str:
-    name = key.rstrip("_").replace("_", "-")
-    if value is None or value is False:
-        return ""
-    return f" {name}" if value is True else f' {name}="{html.escape(str(value))}"'
-
-
-def _text(node: Node) -> str:
-    if node is None:
-        return ""
-    return node.text if isinstance(node, Html) else html.escape(str(node), quote=False)
 
 
 def _group_row(title: Node, columns: int) -> Html:

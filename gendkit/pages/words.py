@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gendkit.pages.page import DASH, number
+from gendkit.markup import DASH, number
 
 
 def count(n: int, one: str, many: str) -> str:

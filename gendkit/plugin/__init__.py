@@ -2,7 +2,8 @@
 
 from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
 from gendkit.plugin.hooks import hookimpl
-from gendkit.plugin.manager import Part, Plugins, plugins, register
+from gendkit.plugin.manager import Plugins, plugins, register
+from gendkit.plugin.parts import Part
 from gendkit.plugin.protocols import (
     Backbone,
     Clip,

@@ -20,7 +20,9 @@ from typing import Any, Literal, overload
 import pluggy
 
 from gendkit.errors import InvalidSpec, RefusedPlugin, UnknownPart
+from gendkit.markup import card, grid
 from gendkit.plugin import hooks
+from gendkit.plugin.parts import KINDS, Broken, Kind, Part, Source
 from gendkit.plugin.specs import (
     BackboneFamily,
     BackboneSpec,
@@ -30,42 +32,11 @@ from gendkit.plugin.specs import (
     Spec,
 )
 
-Kind = Literal["backbone", "face-extractor", "loss", "dataset"]
-
-KINDS: dict[Kind, tuple[str, tuple[type, ...]]] = {
-    "backbone": ("gendkit_backbones", (BackboneSpec, BackboneFamily)),
-    "face-extractor": ("gendkit_face_extractors", (FaceExtractorSpec,)),
-    "loss": ("gendkit_losses", (LossSpec,)),
-    "dataset": ("gendkit_datasets", (DatasetSpec,)),
-}
 TOLD = ("gendkit_fit_started", "gendkit_epoch_ended", "gendkit_fit_ended")
 BLOCK = "GENDKIT_BLOCK_PLUGINS"
 BUILTIN = "gendkit.builtin"
 HERE = "registered here"
 REASON = 300
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where a plugin comes from: its own name and the distribution that installed it."""
-
-    plugin: str
-    distribution: str
-    version: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A spec with its kind and its source."""
-
-    kind: Kind
-    spec: Spec
-    source: Source
-
-    @property
-    def name(self) -> str:
-        """The name by which users ask for the part."""
-        return self.spec.pattern if isinstance(self.spec, BackboneFamily) else self.spec.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +58,6 @@ class Listener:
     def always(self) -> bool:
         """Whether it is told of every run: gendkit's own, and what was registered on the spot."""
         return self.source.plugin == BUILTIN or self.source.distribution == HERE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Broken:
-    """A plugin that was set aside."""
-
-    source: Source
-    reason: str
 
 
 def _version() -> str:
@@ -144,6 +107,21 @@ class Plugins:
     def broken(self) -> tuple[Broken, ...]:
         """The plugins that were set aside, with their reasons."""
         return tuple(self._broken)
+
+    def __repr__(self) -> str:
+        aside = f", {len(self._broken)} set aside" if self._broken else ""
+        return f"Plugins({len(self._parts)} parts; plugins: {len(self._sources)}{aside})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                *(part.kind, part.name, part.spec.summary, getattr(part.spec, "licence", None)),
+                _where(part.source),
+            )
+            for part in self.parts
+        ]
+        aside = {f"set aside: {b.source.plugin}": b.reason for b in self._broken}
+        return card(repr(self), aside, grid(["kind", "name", "", "licence", "from"], rows))
 
     @property
     def listeners(self) -> tuple[Listener, ...]:

@@ -37,6 +37,7 @@ from gendkit.device import (
     wait_for,
 )
 from gendkit.errors import Diverged, InvalidManifest
+from gendkit.markup import card, grid, number, visible
 from gendkit.model.batches import check_positive
 from gendkit.progress import Progress, silent
 from gendkit.train.build import build_trainer
@@ -120,6 +121,23 @@ class Bench:
     def starved(self) -> bool:
         """Whether steps wait for crops for more than a twentieth of their time."""
         return self.waiting > STARVED
+
+    def __repr__(self) -> str:
+        return visible(
+            f"Bench({self.recipe}, {self.device_name}: {self.images_per_second:.1f} images a "
+            f"second, {self.waiting:.0%} of the time waiting for crops)"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "recipe": f"{self.recipe}: {self.tuning} of {self.backbone} at {self.image_size} px, "
+            f"batches of {self.batch_size}, {self.dtype}",
+            "device": f"{self.device}: {self.device_name}",
+            "images a second": number(self.images_per_second, digits=1),
+            "of the loader alone": number(self.loader_images_per_second, digits=1),
+            "waiting for crops": f"{self.waiting:.0%} of the time",
+        }
+        return card("Bench", facts, grid(["part of a step", "ms"], self.milliseconds.items()))
 
     def as_dict(self) -> dict[str, Any]:
         """Return all values, and `starved`, for a JSON document."""
@@ -328,8 +346,8 @@ def _attention_backward(grad: Shape, q: Shape, k: Shape, v: Shape, *_: Any, **__
 
 
 def _endless(loader: Loader) -> Generator[Batch]:
-    for number in count():
-        yield from loader.epoch(number)
+    for turn in count():
+        yield from loader.epoch(turn)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +34,7 @@ from gendkit.train.epochs import run_epochs
 from gendkit.train.outputs import run_over
 from gendkit.train.recipe import Recipe
 from gendkit.train.record import describe, digest, extraction, versions
+from gendkit.train.run import Run
 from gendkit.train.telling import Teller, listeners_of
 from gendkit.train.trainer import Trainer
 
@@ -46,38 +47,6 @@ COUNTED: MappingProxyType[Kind, str] = MappingProxyType(
 )
 """How the record names the tuned numbers of each kind."""
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What came of `fit`.
-
-    Attributes
-    ----------
-    detector
-        With the adapter of the chosen epoch.
-    probe
-        The frozen probe as an adapter (base layer norms), where the recipe starts from it.
-    history
-        One row an epoch: `epoch`, `loss`, each loss's own value, `pairs` (fakes with their real in
-        the same batch, mean over batches), `learning_rate`, the validation metrics (NaN where the
-        recipe keeps the last epoch and this is another), `seconds`.
-    layers
-        How far each layer norm moved, whatever else did; see `gendkit.model.adapter.movement`.
-    record
-        Recipe, versions, counts, data digests and the chosen epoch; what `run.json` holds.
-    """
-
-    detector: Detector
-    probe: Adapter | None
-    history: pd.DataFrame
-    layers: pd.DataFrame
-    record: Mapping[str, Any]
-
-    @property
-    def adapter(self) -> Adapter:
-        """The tuned numbers and the head."""
-        return self.detector.adapter
 
 
 def fit(
@@ -121,7 +90,8 @@ def fit(
     trackers
         Installed plugins that are told how the run goes, such as `tensorboard`. What was registered
         in this process is always told, and so is gendkit's own log: `.NAME-log.csv` and
-        `.NAME-log.json` beside `out` while the run goes on, `history.csv` in it at the end.
+        `.NAME-log.json` beside `out` while the run goes on, `history.csv` and `movement.csv` in it
+        at the end.
     progress
         Told after each step; by default a progress bar.
 

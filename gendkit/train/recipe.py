@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from gendkit.errors import InvalidRecipe, MissingMedia, first_line
+from gendkit.markup import DASH, card, visible
 from gendkit.model.kinds import LAYER_NORMS, Kind
 
 Positive = Annotated[float, Field(gt=0)]
@@ -170,6 +171,24 @@ class Recipe(_Frozen):
     """Which epoch is kept, and by what."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the head, the order, the augmentation, low-rank factors and weights of losses."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self._changed.items())
+        return visible(f"Recipe({fields})")
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        fields = self.model_dump(mode="json")
+        return card(f"Recipe {self.name}", {name: _words(v) for name, v in fields.items()})
+
+    @property
+    def _changed(self) -> dict[str, Any]:
+        """The fields that are not as by default."""
+        default = {n: f.default for n, f in type(self).model_fields.items()}
+        values = {name: getattr(self, name) for name in default}
+        return {n: v for n, v in values.items() if v != default[n]}
 
     @field_validator("tuned_norms")
     @classmethod
@@ -357,6 +376,15 @@ def _changed(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
         else:
             changed[name] = value
     return changed
+
+
+def _words(value: Any) -> str:
+    """Return a field as a reader of YAML would write it, in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_words(v)}" for name, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value))
+    return DASH if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _explain(error: ValidationError) -> str:

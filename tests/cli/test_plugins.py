@@ -13,7 +13,7 @@ import pytest
 
 import gendkit as library
 from gendkit.plugin import plugins
-from gendkit.plugin.manager import Broken, Source
+from gendkit.plugin.parts import Broken, Source
 
 Run = Callable[..., Any]
 

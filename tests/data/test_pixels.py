@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gendkit.builtin.backbone_specs import backbones
-from gendkit.data.pixels import normalise_pixels, resize, to_pixels
+from gendkit.data.pixels import normalise_pixels, resize, thumbnail, to_pixels
 from gendkit.errors import InvalidImage
 from gendkit.plugin.specs import BackboneSpec, Preprocessing
 
@@ -91,3 +91,11 @@ def test_no_crops_give_an_empty_batch() -> None:
 def test_a_crop_that_is_no_rgb_picture_is_refused(crop: np.ndarray) -> None:
     with pytest.raises(InvalidImage, match=r"RGB uint8 array \(H, W, 3\); got"):
         to_pixels([crop], PLAIN)
+
+
+def test_a_thumbnail_keeps_the_shape_and_is_never_larger():
+    crop = np.random.default_rng(0).integers(0, 256, (200, 100, 3), dtype=np.uint8)
+    assert thumbnail(crop, side=96).shape == (96, 48, 3)
+    assert np.array_equal(thumbnail(crop[:60], side=100), crop[:60])
+    assert thumbnail(crop[:, :1], side=10).shape == (10, 1, 3)
+    assert abs(float(thumbnail(crop, side=20).mean()) - crop.mean()) < 1

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 import gendkit as gk
 from gendkit.errors import InvalidArgument, InvalidImage, MissingMedia, WrongBackbone
 from gendkit.model.adapter import Adapter, Header
 from gendkit.model.shared import SharedBackbone
+from gendkit.plugin.protocols import Face
 
 
 @pytest.fixture
@@ -127,3 +129,57 @@ def test_a_soup_is_not_the_ensemble_of_its_seeds(
     soup = gk.load(Adapter.average(adapters), device="cpu").predict(crops)
     assert soup.shape == (5,)
     assert torch.isfinite(torch.from_numpy(soup)).all()
+
+
+class Whole:
+    """Takes the whole of a picture for a face, unless it is dark."""
+
+    threshold = 0.5
+
+    def __call__(self, image: NDArray[np.uint8], /) -> list[Face]:
+        if image.mean() < 50:
+            return []
+        points = np.array([[20, 20], [44, 20], [32, 32], [22, 44], [42, 44]], np.float32)
+        return [Face(box=(10.0, 10.0, 54.0, 54.0), landmarks=points, confidence=0.9)]
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Callable[[int], Path]:
+    def write(level: int) -> Path:
+        noise = np.random.default_rng(level).integers(level, level + 40, (64, 64, 3))
+        path = tmp_path / f"level-{level}.png"
+        Image.fromarray(noise.astype(np.uint8)).save(path)
+        return path
+
+    return write
+
+
+def test_of_a_file_it_says_the_mean_and_what_each_member_says(
+    adapters: list[Adapter], picture: Callable[[int], Path]
+):
+    path = picture(120)
+    score = gk.Ensemble(adapters, device="cpu").score(path, extractor=Whole())
+    alone = [gk.load(a, device="cpu").score(path, extractor=Whole()) for a in adapters]
+    assert [m.score for m in score.members] == pytest.approx([s.score for s in alone], abs=1e-6)
+    assert score.score == pytest.approx(np.mean([s.score for s in alone]), abs=1e-6)
+    assert [m.adapter for m in score.members] == [a.hash for a in adapters]
+    assert score.adapter not in {a.hash for a in adapters}
+    assert score.frames[0].thumbnail is not None
+    assert "0." in score._repr_html_().partition("members")[2]
+
+
+def test_a_file_without_a_face_is_not_examined_by_any_member(
+    adapters: list[Adapter], picture: Callable[[int], Path]
+):
+    score = gk.Ensemble(adapters, device="cpu").score(picture(5), extractor=Whole())
+    assert score.status == "not examined"
+    assert [m.status for m in score.members] == ["not examined"] * 3
+    assert score._repr_html_().count("–") == 3
+
+
+def test_members_whose_training_crops_differ_score_no_file_together(
+    adapter: Adapter, picture: Callable[[int], Path]
+):
+    other = replace(adapter, header=replace(adapter.header, extraction={"scale": 2.0}))
+    with pytest.raises(InvalidArgument, match=r"made differently.*2\.0.*opinions"):
+        gk.Ensemble([adapter, other], device="cpu").score(picture(120))

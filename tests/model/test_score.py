@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from gendkit.model.score import FrameScore, Score
+from gendkit.data.examine import Crop
+from gendkit.model.score import FrameScore, Score, frame_scores, rescored
 
 
 def frame(number: int, score: float | None, reason: str = "") -> FrameScore:
@@ -93,3 +95,25 @@ def test_names_and_reasons_from_files_are_escaped() -> None:
     html = score._repr_html_()
     assert "<script" not in html
     assert html.count("&lt;script&gt;") == 3
+
+
+def test_a_thumbnail_is_no_part_of_what_a_score_says() -> None:
+    face = np.zeros((9, 9, 3), np.uint8)
+    shown = replace(SCORE.frames[0], thumbnail=face)
+    assert shown == SCORE.frames[0]
+    assert hash(shown) == hash(SCORE.frames[0])
+    assert "thumbnail" not in repr(shown)
+
+
+def test_frames_get_their_scores_and_small_faces_in_order() -> None:
+    face = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+    crops = [
+        Crop(frame=0, time=0.0, image=face),
+        Crop(frame=1, time=0.1, reason="no face found"),
+        Crop(frame=2, time=0.2, image=face[:40, :30]),
+    ]
+    frames = frame_scores(crops, [0.25, 0.75])
+    assert [f.score for f in frames] == [0.25, None, 0.75]
+    shapes = [None if f.thumbnail is None else f.thumbnail.shape for f in frames]
+    assert shapes == [(96, 64, 3), None, (40, 30, 3)]
+    assert [f.score for f in rescored(frames, [0.1, 0.2])] == [0.1, None, 0.2]

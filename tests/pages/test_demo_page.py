@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gendkit.evaluate.result import ScoredClip
+from gendkit.markup import DASH
 from gendkit.pages.demo import demo_json, render_demo
-from gendkit.pages.page import DASH
 from gendkit.testing.demo_result import fake_demo_result
 
 EVIL = '<script>alert(\'x\')</script>" onload="y" &amp;'

@@ -7,18 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gendkit.pages.page import (
-    DASH,
-    estimate,
-    interval,
-    join,
-    number,
-    page,
-    picture,
-    section,
-    table,
-    tag,
-)
+from gendkit.markup import DASH, join, number, tag
+from gendkit.pages.page import estimate, interval, page, picture, section, table
 
 EVIL = '<script>alert(\'x\')</script>" onload="y" &amp;'
 

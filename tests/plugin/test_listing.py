@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 
-from gendkit.plugin.manager import KINDS, TOLD
+from gendkit.plugin.manager import TOLD
+from gendkit.plugin.parts import KINDS
 
 HEAVY = {"torch", "xarray", "pandas", "cv2", "onnx", "timm", "faiss", "numba", "matplotlib"}
 

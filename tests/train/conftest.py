@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import gendkit as gk
-from gendkit.builtin.run_log import log_paths
 from gendkit.data.manifest import Manifest
 from gendkit.progress import silent
 from gendkit.testing.small import registered, small_backbone, small_crops
 from gendkit.train.checkpoint import checkpoint_path
+from gendkit.train.course import log_paths
 from gendkit.train.engine import Run
 from gendkit.train.recipe import Recipe
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import gendkit as gk
-from gendkit.builtin.run_log import HISTORY
 from gendkit.data.manifest import Manifest
 from gendkit.errors import Diverged, InvalidLabels, InvalidManifest, OutputExists, UnknownPart
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec
+from gendkit.train.course import HISTORY, MOVEMENT
 from gendkit.train.engine import ADAPTER, RUN, run_over, versions
 from gendkit.train.recipe import Recipe
 
@@ -53,7 +53,7 @@ def test_the_record_says_what_the_run_rests_on(
     fit: Fit, recipe: Recipe, sets: Sets, tmp_path: Path
 ) -> None:
     run = fit(out=tmp_path / "run")
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [ADAPTER, HISTORY, RUN]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [ADAPTER, HISTORY, MOVEMENT, RUN]
     record = json.loads((tmp_path / "run" / RUN).read_text(encoding="utf-8"))
     assert record == run.record
     assert Recipe.model_validate(record["recipe"]) == recipe
@@ -99,7 +99,7 @@ def test_files_are_written_with_the_user_s_own_permissions(fit: Fit, tmp_path: P
     finally:
         os.umask(before)
     modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "run").iterdir()}
-    assert modes == {ADAPTER: 0o640, HISTORY: 0o640, RUN: 0o640}
+    assert modes == dict.fromkeys((ADAPTER, HISTORY, MOVEMENT, RUN), 0o640)
 
 
 def test_progress_is_told_after_each_step(recipe: Recipe, sets: Sets) -> None:
@@ -145,7 +145,7 @@ def test_an_earlier_run_is_replaced_only_on_request(fit: Fit, tmp_path: Path) ->
     (out / "notes.txt").write_text("of the first run")
     second = fit(out=out, seed=1, overwrite=True)
     assert gk.Adapter.read(out / ADAPTER).hash == second.adapter.hash != first.adapter.hash
-    assert sorted(p.name for p in out.iterdir()) == [ADAPTER, HISTORY, RUN]
+    assert sorted(p.name for p in out.iterdir()) == [ADAPTER, HISTORY, MOVEMENT, RUN]
     assert left(tmp_path) == ["run"]
 
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 import gendkit as gk
-from gendkit.builtin.run_log import HISTORY, log_paths
 from gendkit.errors import Diverged, InvalidManifest, UnknownPart, UnwritableOutput
 from gendkit.plugin import EpochEnded, FitEnded, RunInfo, hookimpl
-from gendkit.plugin.manager import Listener, Plugins, Source, plugins
+from gendkit.plugin.manager import Listener, Plugins, plugins
+from gendkit.plugin.parts import Source
+from gendkit.train.course import HISTORY, MOVEMENT, log_paths
 from gendkit.train.recipe import Recipe
 from gendkit.train.telling import listeners_of
 
@@ -136,7 +137,10 @@ def test_the_log_grows_beside_the_output_and_ends_in_it(fit: Fit, tmp_path: Path
     gk.register(Looks)
     run = fit(out=out)
     assert [len(part) for part in seen] == [1, 2]
-    assert {p.name for p in out.iterdir()} == {"adapter.safetensors", "run.json", HISTORY}
+    assert {p.name for p in out.iterdir()} == {
+        *("adapter.safetensors", "run.json"),
+        *(HISTORY, MOVEMENT),
+    }
     assert {p.name for p in tmp_path.iterdir() if "run" in p.name} == {"run"}
     assert rows(out / HISTORY) == seen[-1] == [dict(row) for row in run.record["history"]]
 
