@@ -130,7 +130,7 @@ class _Result:
         else:
             record = self.score.to_dict()
         if per_frame:
-            record["frames"] = [vars(frame) for frame in (self.score.frames if self.score else ())]
+            record["frames"] = [f.to_dict() for f in (self.score.frames if self.score else ())]
         return record
 
 

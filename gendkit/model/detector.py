@@ -168,6 +168,7 @@ class Detector:
         frames: int = 32,
         order: Order = "spread",
         extractor: str | FaceExtractor | None = None,
+        which: Which = "largest",
     ) -> Score:
         """Score an image or a video: the mean P(fake) over the frames with a face.
 
@@ -181,6 +182,9 @@ class Detector:
             Which frames are looked at first; see `gendkit.data.media.frame_order`.
         extractor
             By default the one whose crops the adapter was trained on.
+        which
+            `largest`: one face a frame; `all`: every face, and each person a score, see
+            `Score.people`. The more people are scored, the higher the highest is by chance.
 
         Returns
         -------
@@ -195,8 +199,9 @@ class Detector:
             If `frames` is less than 1, or the order is unknown.
         """
         return score_file(
-            self, self.predict, media, frames=frames, order=order, extractor=extractor
-        )
+            self, self.predict, media, frames=frames, order=order, extractor=extractor,
+            which=which,
+        )  # fmt: skip
 
     def export(self, path: str | Path, *, layout: Layout = "gend", overwrite: bool = False) -> Path:
         """Write the whole model, all weights in float32, as other programs read it.
@@ -382,6 +387,7 @@ def score_file(
     frames: int,
     order: Order,
     extractor: str | FaceExtractor | None,
+    which: Which = "largest",
 ) -> Score:
     """Score a file by what a function says of the crops that a detector makes of it.
 
@@ -394,7 +400,7 @@ def score_file(
         extractor = detector.extractor(extractor)
     else:
         name = getattr(extractor, "name", "") or type(extractor).__qualname__
-    examined = detector.examine(media, frames=frames, order=order, extractor=extractor)
+    examined = detector.examine(media, frames=frames, order=order, extractor=extractor, which=which)
     scores = predict([crop.image for crop in examined.crops if crop.image is not None])
     return Score(
         path=str(media),

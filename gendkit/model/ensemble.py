@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gendkit.data.examine import Which
 from gendkit.data.media import Order
 from gendkit.device import Dtype
 from gendkit.errors import InvalidArgument, WrongBackbone
@@ -151,6 +152,7 @@ class Ensemble:
         frames: int = 32,
         order: Order = "spread",
         extractor: str | FaceExtractor | None = None,
+        which: Which = "largest",
     ) -> Score:
         """Score an image or a video; arguments and errors as for `Detector.score`.
 
@@ -178,8 +180,9 @@ class Ensemble:
             return said[0].score
 
         mean = score_file(
-            self.members[0], predict, media, frames=frames, order=order, extractor=extractor
-        )
+            self.members[0], predict, media, frames=frames, order=order, extractor=extractor,
+            which=which,
+        )  # fmt: skip
         members = tuple(
             replace(mean, adapter=member.adapter.hash, frames=rescored(mean.frames, one.tolist()))
             for member, one in zip(self.members, said[0].members, strict=True)

@@ -53,6 +53,11 @@ class FrameScore:
     track: int = 0
     thumbnail: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the thumbnail, as `gendkit score --json --per-frame` prints it."""
+        names = ("frame", "time", "score", "box", "reason", "track")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -100,9 +105,20 @@ class Score:
 
     @property
     def score(self) -> float | None:
-        """Mean P(fake) over the frames with a face; None if there are none."""
-        scores = [f.score for f in self.frames if f.score is not None]
-        return math.fsum(scores) / len(scores) if scores else None
+        """Mean P(fake) over a person's frames; None without a face.
+
+        People are never averaged: of several, it is that of the one who scores highest.
+        """
+        return max(self.people.values(), default=None)
+
+    @property
+    def people(self) -> dict[int, float]:
+        """Mean P(fake) over the frames of each person, by track."""
+        scores: dict[int, list[float]] = {}
+        for frame in self.frames:
+            if frame.score is not None:
+                scores.setdefault(frame.track, []).append(frame.score)
+        return {track: math.fsum(own) / len(own) for track, own in sorted(scores.items())}
 
     @property
     def name(self) -> str:
@@ -193,6 +209,7 @@ def frame_scores(crops: Sequence[Crop], scores: Iterable[float]) -> tuple[FrameS
             score=None if crop.image is None else float(next(given)),
             box=crop.box,
             reason=crop.reason,
+            track=crop.track,
             thumbnail=None if crop.image is None else thumbnail(crop.image, side=THUMBNAIL),
         )
         for crop in crops

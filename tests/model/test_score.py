@@ -117,3 +117,37 @@ def test_frames_get_their_scores_and_small_faces_in_order() -> None:
     shapes = [None if f.thumbnail is None else f.thumbnail.shape for f in frames]
     assert shapes == [(96, 64, 3), None, (40, 30, 3)]
     assert [f.score for f in rescored(frames, [0.1, 0.2])] == [0.1, None, 0.2]
+
+
+def test_people_are_scored_apart_and_the_highest_is_the_files(detector, tmp_path) -> None:
+    """Two people in a picture: an average over them would hide one behind the other."""
+    import numpy as np
+    from PIL import Image
+
+    from gendkit.plugin.protocols import Face
+
+    template = np.array([[0.34, 0.46], [0.66, 0.46], [0.5, 0.64], [0.37, 0.82], [0.63, 0.82]])
+
+    class Two:
+        threshold = 0.5
+
+        def __call__(self, image):
+            return [
+                Face(
+                    box=(x - half, 60 - half, x + half, 60 + half),
+                    landmarks=([x, 60] + 2 * half * (template - 0.5)).astype(np.float32),
+                    confidence=0.9,
+                )
+                for x, half in ((60, 30), (150, 25))
+            ]
+
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (120, 200, 3), np.uint8)).save(tmp_path / "two.png")
+    one = detector.score(tmp_path / "two.png", extractor=Two())
+    both = detector.score(tmp_path / "two.png", extractor=Two(), which="all")
+    assert list(one.people) == [0]
+    assert list(both.people) == [0, 1]
+    assert both.people[0] == pytest.approx(one.score, abs=1e-6)
+    assert both.score == max(both.people.values())
+    assert [f.track for f in both.frames] == [0, 1]
+    assert "thumbnail" not in both.frames[0].to_dict()
