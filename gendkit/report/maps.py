@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MANY = 20
 NOVELTY, NOVEL = "novelty_p", 0.05
 """Points whose chance under the reference is no higher are drawn hollow."""
-HOLLOW = f"hollow: novel, p ≤ {NOVEL:.2f}".replace("0.", ".")
+HOLLOW = f"hollow points are novel, p ≤ {NOVEL:.2f}".replace("0.", ".")
 _LABELS = {0: REAL_NAME, 1: FAKE_NAME}
 
 
@@ -174,7 +174,7 @@ def told(ds: xr.Dataset) -> str:
         if name in about
     ]
     measured = ", ".join(part for part in parts if part)
-    return f"A map is for finding, never evidence. {measured}".strip()
+    return "A map is for finding, never evidence." + (f" {measured}." if measured else "")
 
 
 def draw_map(ax: Any, ds: xr.Dataset, *, colour: str, size: float | None = None) -> Colouring:
