@@ -69,7 +69,7 @@ class Desk(ipywidgets.VBox):
         if "projection" not in ds.variables:
             ds = project(ds)
         colour = "family" if "family" in ds.variables else "label"
-        return explore(ds, colour=colour).show()
+        return explore(ds, colour=colour)
 
     def _examine(self, path: Path) -> None:
         self.drop.say(f"Examining {path.name}; this takes from some seconds to a minute.")

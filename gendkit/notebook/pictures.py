@@ -38,7 +38,8 @@ class Picture(Figure):
 def plot(ds: xr.Dataset, *, colour: str = "method", ax: Axes | None = None) -> Figure:
     """Draw the map of the sphere.
 
-    A map is for finding faces to look at; its distances are no evidence.
+    A map is for finding faces to look at; its distances are no evidence. Faces with a `novelty_p`
+    of at most .05 are drawn hollow, as a map puts them among others that they are unlike.
 
     Parameters
     ----------
@@ -77,6 +78,8 @@ def plot(ds: xr.Dataset, *, colour: str = "method", ax: Axes | None = None) -> F
             for look in meaning.looks
         ]
         ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    if maps.novel(ds).any():
+        ax.set_xlabel(maps.HOLLOW, loc="left", fontsize="small")
     return figure
 
 

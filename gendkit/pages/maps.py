@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gendkit.errors import InvalidEmbeddings
+from gendkit.markup import number
 from gendkit.pages.palette import FAKE_NAME, REAL_NAME, UNKNOWN, UNKNOWN_NAME, Look, looks
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANY = 20
+NOVELTY, NOVEL = "novelty_p", 0.05
+"""Points whose chance under the reference is no higher are drawn hollow."""
+HOLLOW = f"hollow points are novel, p ≤ {NOVEL:.2f}".replace("0.", ".")
 _LABELS = {0: REAL_NAME, 1: FAKE_NAME}
 
 
@@ -146,6 +151,32 @@ def check_variable(ds: xr.Dataset, variable: str) -> None:
         )
 
 
+def novel(ds: xr.Dataset) -> NDArray[np.bool_]:
+    """Return which samples (N,) are novel; none where `novelty_p` is absent or not finite.
+
+    A map puts a face that is unlike all others among some of them all the same, so these are drawn
+    hollow.
+    """
+    if NOVELTY not in ds:
+        return np.zeros(ds.sizes["sample"], dtype=np.bool_)
+    check_variable(ds, NOVELTY)
+    return np.asarray(ds[NOVELTY].to_numpy() <= NOVEL)
+
+
+def told(ds: xr.Dataset) -> str:
+    """Return in a line how far the map can be trusted, from the attributes of `projection`."""
+    about = ds["projection"].attrs
+    method = str(about.get("method", ""))
+    parts = [f"{method} of {about['laid_out']:,} crops" if "laid_out" in about else method]
+    parts += [
+        f"{name.replace('_', ' ')} {number(float(about[name]))}"
+        for name in ("trustworthiness", "continuity", "seed_overlap", "placement_error")
+        if name in about
+    ]
+    measured = ", ".join(part for part in parts if part)
+    return "A map is for finding, never evidence." + (f" {measured}." if measured else "")
+
+
 def draw_map(ax: Any, ds: xr.Dataset, *, colour: str, size: float | None = None) -> Colouring:
     """Draw the map on matplotlib axes and return what its colours mean.
 
@@ -161,22 +192,59 @@ def draw_map(ax: Any, ds: xr.Dataset, *, colour: str, size: float | None = None)
     points = places(ds)
     if size is None:
         size = float(np.clip(9_000 / max(len(points), 1), 5, 30))
-    meaning = colouring(ds, colour)
-    common = {"linewidths": 0, "alpha": 0.78, "rasterized": len(points) > 2_000}
+    meaning, hollow = colouring(ds, colour), novel(ds)
+    drawn = partial(_draw, ax, points, hollow, rasterized=len(points) > 2_000)
     if meaning.continuous:
         known = np.isfinite(meaning.each)
-        ax.scatter(*points[~known].T, color=UNKNOWN, s=size, marker=".", **common)
-        ax.scatter(*points[known].T, c=meaning.each[known], s=size, cmap="viridis", **common)
+        drawn(~known, colour=UNKNOWN, marker=".", s=size)
+        drawn(known, colour=_shades(meaning.each[known]), marker="o", s=size)
     for look in reversed(meaning.looks):
-        here = points[meaning.each == look.name]
         area = size * (1.35 if look.marker in "^v<P*X" else 1.0)
-        ax.scatter(
-            *here.T, s=area, color=look.colour, marker=look.marker, label=look.name, **common
-        )
+        here = meaning.each == look.name
+        drawn(here, colour=look.colour, marker=look.marker, s=area, label=look.name)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.set_aspect("equal", adjustable="datalim")
     return meaning
+
+
+def _draw(
+    ax: Any,
+    points: NDArray[np.float64],
+    hollow: NDArray[np.bool_],
+    here: NDArray[np.bool_],
+    *,
+    colour: Any,
+    **style: Any,
+) -> None:
+    """Draw the points that are `here`, in one colour or by a mappable quantity; novel ones hollow.
+
+    Novel points lie above, but are added first: the last collection is that of the colour bar.
+    """
+    style |= {"alpha": 0.78}
+    mapped = not isinstance(colour, str)
+    shade = colour.to_rgba(colour.get_array()) if mapped else colour
+    if (ring := here & hollow).any():
+        edge = shade[hollow[here]] if mapped else shade
+        ring_style = {**style, "s": 1.6 * style["s"], "label": None, "zorder": 1.5}
+        ax.scatter(*points[ring].T, facecolors="none", edgecolors=edge, linewidths=1, **ring_style)
+    full = here & ~hollow
+    if mapped:
+        values = colour.get_array()[full[here]]
+        style |= {"c": values, "norm": colour.norm, "cmap": colour.cmap}
+    else:
+        style |= {"color": shade}
+    ax.scatter(*points[full].T, linewidths=0, **style)
+
+
+def _shades(values: NDArray[np.float64]) -> Any:
+    """Return matplotlib's mapping of these values to colours."""
+    from matplotlib.cm import ScalarMappable
+
+    mapping = ScalarMappable(cmap="viridis")
+    mapping.set_array(values)
+    mapping.autoscale()
+    return mapping
 
 
 def _hammer(points: NDArray[np.float64]) -> NDArray[np.float64]:
