@@ -247,7 +247,7 @@ class Explorer(VBox):
 
     def _hollow(self) -> str:
         count = int(maps.novel(self._ds).sum())
-        return f" {maps.HOLLOW.capitalize()}: {count:,} crops." if count else ""
+        return f" {maps.hollow(self._ds).capitalize()}: {count:,} crops." if count else ""
 
     def _rows_of(self, wanted: Any) -> Rows:
         """Return the sorted rows of a Dataset, of ids or of a mask."""

@@ -79,7 +79,7 @@ def plot(ds: xr.Dataset, *, colour: str = "method", ax: Axes | None = None) -> F
         ]
         ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     if maps.novel(ds).any():
-        ax.set_xlabel(maps.HOLLOW, loc="left", fontsize="small")
+        ax.set_xlabel(maps.hollow(ds), loc="left", fontsize="small")
     return figure
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.errors import InvalidEmbeddings
+from gendkit.manifold.novelty import ALPHA, is_novel
 from gendkit.markup import number
 from gendkit.pages.palette import FAKE_NAME, REAL_NAME, UNKNOWN, UNKNOWN_NAME, Look, looks
 
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANY = 20
-NOVELTY, NOVEL = "novelty_p", 0.05
+NOVELTY = "novelty_p"
 """Points whose chance under the reference is no higher are drawn hollow."""
-HOLLOW = f"hollow points are novel, p ≤ {NOVEL:.2f}".replace("0.", ".")
 _LABELS = {0: REAL_NAME, 1: FAKE_NAME}
 
 
@@ -157,10 +157,15 @@ def novel(ds: xr.Dataset) -> NDArray[np.bool_]:
     A map puts a face that is unlike all others among some of them all the same, so these are drawn
     hollow.
     """
-    if NOVELTY not in ds:
-        return np.zeros(ds.sizes["sample"], dtype=np.bool_)
-    check_variable(ds, NOVELTY)
-    return np.asarray(ds[NOVELTY].to_numpy() <= NOVEL)
+    if NOVELTY in ds:
+        check_variable(ds, NOVELTY)
+    return is_novel(ds)
+
+
+def hollow(ds: xr.Dataset) -> str:
+    """Return what hollow points are, in words."""
+    alpha = float(ds[NOVELTY].attrs.get("alpha", ALPHA)) if NOVELTY in ds else ALPHA
+    return f"hollow points are novel, p ≤ {alpha:g}".replace("0.", ".")
 
 
 def told(ds: xr.Dataset) -> str:

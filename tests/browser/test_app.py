@@ -49,7 +49,7 @@ def served(adapter: Path, store: Path) -> Iterator[str]:
         yield found[0]
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.communicate(timeout=30)
 
 
 def test_a_dropped_file_becomes_the_page_and_the_map_is_drawn(
@@ -58,7 +58,6 @@ def test_a_dropped_file_becomes_the_page_and_the_map_is_drawn(
     open_page,
     wait_until,
 ) -> None:
-    import urllib.error
     import urllib.request
 
     adapter, store = detector_and_store
