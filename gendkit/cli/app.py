@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import click
 
 from gendkit.cli.options import ADAPTER, DEVICE, FOLDER
 
+GRACE = 10
 LOOPBACK = "127.0.0.1"
 NOTEBOOK, CONFIGURATION, PAGE = "gendkit.ipynb", "voila.json", "index.html.j2"
 SETTINGS, TEMPLATE = "GENDKIT_APP", "gendkit"
@@ -94,13 +96,28 @@ def app(
         }
         command = [sys.executable, "-m", "voila", NOTEBOOK]
         server = subprocess.Popen(command, cwd=folder, env=environment)
+        before = signal.signal(signal.SIGTERM, _interrupt)  # else the server would go on alone
         try:
             return server.wait()
         except KeyboardInterrupt:
             return 0
         finally:
-            server.terminate()
-            server.wait()
+            signal.signal(signal.SIGTERM, before)
+            _end(server)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Stop the server, which ends its kernels itself if it is given some seconds."""
+    server.send_signal(signal.SIGINT)
+    try:
+        server.wait(timeout=GRACE)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _configuration(port: int, token: str, *, open_browser: bool) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ def test_the_page_is_on_loopback_with_a_token_that_no_list_of_processes_shows(
             seen["notebook"] = nbformat.read(Path(cwd) / command[-1], as_version=4)
             seen["template"] = list(Path(cwd).rglob("index.html.j2"))
 
-        def wait(self) -> int:
+        def wait(self, timeout: float | None = None) -> int:
             return 0
 
-        def terminate(self) -> None: ...
+        def send_signal(self, number: int) -> None:
+            seen["ended"] = number
 
     monkeypatch.setattr(module.subprocess, "Popen", Server)
     monkeypatch.setattr("gendkit.optional.require", lambda *_, **__: None)
@@ -52,6 +54,7 @@ def test_the_page_is_on_loopback_with_a_token_that_no_list_of_processes_shows(
     assert voila["token"] not in " ".join(seen["command"])
     assert seen["about"]["VoilaConfiguration"]["strip_sources"]
     nbformat.validate(seen["notebook"])
+    assert seen["ended"] == signal.SIGINT
     settings = json.loads(seen["env"]["GENDKIT_APP"])
     assert settings["store"] == str(store.resolve())
     assert len(seen["template"]) == 1
