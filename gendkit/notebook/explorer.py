@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import traitlets
-from ipywidgets import HTML, Dropdown, HBox, Layout, VBox
+from ipywidgets import HTML, Box, Dropdown, HBox, Layout, VBox
 
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.schema import text_of
@@ -133,6 +133,7 @@ class Explorer(VBox):
         self._heading, self._paper = HTML(), Paper()
         self._heading.add_class("gendkit-heading")
         self._paper.observe(lambda change: self._on_paper(dark=change["new"]), "dark")
+        self._paper.observe(lambda change: self._maps[-1].fit(change["new"]), "width")
         self._legend.fill(self._shades)
         self._arrange(height)
         self._refresh()
@@ -217,11 +218,14 @@ class Explorer(VBox):
         caption.add_class("gendkit-note")
         style.value = str(tag("style", Html(text=_STYLE.read_text("utf-8"))))
         style.layout.display = "none"
-        side = self._nearest.widget
-        side.layout = Layout(flex="1 1 380px", min_width="0", max_height=f"{height}px")
-        side.add_class("gendkit-side")
         flat = len(self._maps) == 1
-        plots = _row(*(_framed(view.widget, least=420) for view in self._maps))
+        side = Box([self._nearest.widget], layout=Layout(min_width="0"))
+        side.layout.flex = "1 1 380px" if flat else "none"
+        if flat:
+            side.add_class("gendkit-side")
+        *globe, plane = (_framed(view.widget, least=420) for view in self._maps)
+        plane.children += (self._paper,)
+        plots = _row(*globe, plane)
         plots.layout.flex, plots.layout.min_width = "3 1 460px", "0"
         self._gallery.layout.height = "300px"
         overview = [_framed(view.widget, least=380) for view in self._views]
@@ -235,7 +239,6 @@ class Explorer(VBox):
             self._heading,
             self._gallery,
             _row(*overview),
-            self._paper,
         )
 
     def _hollow(self) -> str:

@@ -83,11 +83,12 @@ class Globe:
                 "height": height, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "showlegend": False,
                 "scene": {
                     "xaxis": bare, "yaxis": bare, "zaxis": bare, "aspectmode": "cube",
-                    "camera": {"eye": {"x": 1.1, "y": 1.1, "z": 0.7}},
+                    "camera": {"eye": {"x": 0.9, "y": 0.9, "z": 0.6}},
                 },
                 "paper_bgcolor": LIGHT, "uirevision": "kept", "hoverlabel": {"align": "left"},
             },
         )  # fmt: skip
+        self.widget._config = {"responsive": True, "displayModeBar": False}
         for place in range(4):
             self.widget.data[1 + place].on_click(lambda _, at, __, p=place: self._clicked(p, at))
         self.colour(shades)
@@ -158,6 +159,6 @@ def _sphere(graph: Any) -> Any:
     r = 0.985
     return graph.Surface(
         x=r * np.sin(lat) * np.cos(lon), y=r * np.sin(lat) * np.sin(lon), z=r * np.cos(lat),
-        colorscale=[[0, "#8b93a0"], [1, "#8b93a0"]], opacity=0.35, showscale=False,
+        colorscale=[[0, "#8b93a0"], [1, "#8b93a0"]], opacity=0.16, showscale=False,
         hoverinfo="skip", lighting={"ambient": 1, "diffuse": 0, "specular": 0},
     )  # fmt: skip

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from ipywidgets import HTML, VBox
+from ipywidgets import HTML, Box, VBox
 
 from gendkit.errors import GendkitError, InvalidEmbeddings
 from gendkit.manifold.index import SphereIndex, build_index
@@ -69,10 +69,10 @@ class Nearest:
         for text in self._titles:
             text.add_class("gendkit-heading")
         self._note.add_class("gendkit-note")
-        parts: list[Any] = [self._face]
-        for title, row in zip(self._titles, self._rows, strict=True):
-            parts += [title, row]
-        self.widget = VBox([*parts, self._note])
+        parts: list[Any] = [VBox([self._face, self._note])]
+        parts += [VBox(both) for both in zip(self._titles, self._rows, strict=True)]
+        self.widget = Box(parts)
+        self.widget.add_class("gendkit-near")
         self.clear()
 
     def clear(self) -> None:

@@ -64,6 +64,7 @@ class ScoreHistogram:
                 "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest",
             },
         )  # fmt: skip
+        self.widget._config = {"responsive": True, "displayModeBar": False}
         self._fill(0, np.arange(len(scores)))
         self.widget.data[0].on_selection(self._dragged)
         self.on_paper(dark=False)

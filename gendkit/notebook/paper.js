@@ -1,4 +1,5 @@
-// Tells Python whether the page is dark: by the first background behind the widget that is opaque.
+// Tells Python whether the page is dark, by the first background behind the widget that is opaque,
+// and how wide its box is. Tells plotly's figures when that changes: they listen to the window alone.
 
 const DARKER_THAN = 0.4;
 
@@ -23,14 +24,29 @@ function render({ model, el }) {
     }
   };
   // A theme is a stylesheet that arrives some time after the attribute that names it.
+  const fit = () => {
+    window.dispatchEvent(new Event("resize"));
+    const width = Math.round(el.parentElement?.clientWidth ?? 0);
+    if (width && width !== model.get("width")) {
+      model.set("width", width);
+      model.save_changes();
+    }
+  };
   const later = () => [0, 300, 1500].map((ms) => setTimeout(tell, ms));
   const observer = new MutationObserver(later);
   observer.observe(document.body, { attributes: true });
   observer.observe(document.documentElement, { attributes: true });
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", later);
+  // Figures that are drawn before they have a place take the width of none.
+  const room = new ResizeObserver(fit);
+  const placed = requestAnimationFrame(() => room.observe(el.parentElement ?? el));
+  const drawn = [500, 2000].map((ms) => setTimeout(fit, ms));
   later();
   return () => {
+    cancelAnimationFrame(placed);
+    drawn.forEach(clearTimeout);
+    room.disconnect();
     observer.disconnect();
     scheme.removeEventListener("change", later);
   };

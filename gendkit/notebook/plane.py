@@ -21,6 +21,8 @@ Rows = NDArray[np.int64]
 MARGIN = 1.06
 CORE = 0.55
 """The size of the disc of paper on a novel point, as a share of the point's."""
+TOOLBAR = 44
+"""The room that jupyter-scatter's buttons take, in CSS pixels."""
 FADED = 0.25
 """The share of its opacity that a point keeps when others are chosen."""
 
@@ -99,9 +101,8 @@ class Plane:
             size_by="core", size_map=[size, size * CORE],
             opacity_by="core", opacity_map=[opacity, 1.0], opacity_unselected=FADED,
             tooltip=True, tooltip_properties=list(told.columns), tooltip_histograms=False,
-            reticle=True, options={"pointSizeSelected": 1, "pointOutlineWidth": 1},
+            reticle=True, options={"pointSizeSelected": 2, "pointOutlineWidth": 2},
         )  # fmt: skip
-        self._scatter = scatter
         return scatter.widget
 
     def colour(self, shades: Shades) -> None:
@@ -118,10 +119,20 @@ class Plane:
 
     def on_paper(self, *, dark: bool) -> None:
         """Draw on light or on dark paper."""
-        self._paper = DARK if dark else LIGHT
+        from matplotlib.colors import to_rgba
+
+        self._paper, ink = (DARK, LIGHT) if dark else (LIGHT, DARK)
+        # Not by Scatter.background, which in jupyter-scatter 1.0 brings axes and legend back.
         with self.widget.hold_sync():
-            self._scatter.background(self._paper)
+            self.widget.background_color = list(to_rgba(self._paper))
+            self.widget.tooltip_color = list(to_rgba(self._paper))
+            self.widget.reticle_color = list(to_rgba(ink, 0.3))
             self._colours()
+
+    def fit(self, width: int) -> None:
+        """Step back as far as a room of this width in CSS pixels, narrower than high, needs."""
+        height = self.widget.height
+        self.widget.camera_distance = max(1.0, height / max(width - TOOLBAR, height / 4))
 
     def show(self, rows: Rows | None) -> None:
         """Show only some points; None is all."""
