@@ -178,16 +178,20 @@ class Explorer(VBox):
 
     def _drawn(self, points: NDArray[np.float64], height: int) -> list[Any]:
         """Return the views of the map: the plane, and before it the globe if there is one."""
-        shared = {"novel": maps.novel(self._ds), "shades": self._shades, "height": height}
-        told = self._told
-        plane = Plane(points, told=told, chosen=self._chosen, **shared)
+        novel, told = maps.novel(self._ds), self._told
+        plane = Plane(
+            points, novel=novel, shades=self._shades, told=told, chosen=self._chosen, height=height
+        )
         if self._ds.sizes["axis"] == 2:
             return [plane]
         from gendkit.notebook.globe import Globe
 
-        where = self._ds["projection"].transpose("sample", "axis").to_numpy()
-        words = told.apply(lambda row: "<br>".join(f"{n}: {v}" for n, v in row.items()), axis=1)
-        globe = Globe(where, words=words.to_numpy(), chosen=self._chosen, **shared)
+        lines = [[f"{name}: {v}" for v in told[name].tolist()] for name in told]
+        words = np.array(["<br>".join(parts) for parts in zip(*lines, strict=True)], dtype=object)
+        globe = Globe(
+            self._ds["projection"].transpose("sample", "axis").to_numpy(), novel=novel,
+            shades=self._shades, words=words, chosen=self._chosen, height=height,
+        )  # fmt: skip
         return [globe, plane]
 
     @cached_property

@@ -46,7 +46,7 @@ class Globe:
 
     def __init__(
         self,
-        points: NDArray[np.float64],
+        points: NDArray[np.float32],
         *,
         novel: NDArray[np.bool_],
         shades: Shades,
@@ -96,8 +96,17 @@ class Globe:
     def colour(self, shades: Shades) -> None:
         """Give the points other colours."""
         self._shades = shades
-        self._palette = np.array(shades.colours, dtype=object)
-        self._draw()
+        count = len(shades.colours)
+        # Every code has a step of its own; codes as numbers travel as one binary array.
+        scale = [
+            [end / count, colour]
+            for code, colour in enumerate(shades.colours)
+            for end in (code, code + 1)
+        ]
+        with self.widget.batch_update():
+            for trace in self.widget.data[1:5]:
+                trace.marker.update(colorscale=scale, cmin=0, cmax=count)
+            self._draw()
 
     def on_paper(self, *, dark: bool) -> None:
         """Draw on light or on dark paper."""
@@ -144,9 +153,9 @@ class Globe:
     def _put(self, place: int, rows: Rows) -> None:
         self._drawn[place] = rows
         trace = self.widget.data[1 + place]
-        trace.x, trace.y, trace.z = self._points[rows].astype(np.float32).T
+        trace.x, trace.y, trace.z = self._points[rows].T
         if place < len(self._drawn) - 1:
-            trace.marker.color = self._palette[self._shades.codes[rows]]
+            trace.marker.color = (self._shades.codes[rows] + 0.5).astype(np.float32)
 
     def _clicked(self, place: int, points: Any) -> None:
         if points.point_inds:

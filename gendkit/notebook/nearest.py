@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from ipywidgets import HTML, Box, VBox
 
 from gendkit.errors import GendkitError, InvalidEmbeddings
@@ -98,13 +97,13 @@ class Nearest:
             ids = text_of(near["class_neighbour"][0, c]).tolist()
             similarity = near["class_similarity"][0, c].to_numpy()
             found = [
-                (self._names.get_loc(sample), float(s))
+                (self._names[sample], float(s))
                 for sample, s in zip(ids, similarity, strict=True)
                 if sample
             ]
             told = None if found else tag("small", " none in the reference")
             title.value = str(join(f"Nearest {CLASSES[c]}s", told))
-            gallery.fill(len(found), lambda i, found=found: self._neighbour(*found[i]))
+            gallery.fill(len(found), partial(self._neighbour, found))
             gallery.layout.display = "" if found else "none"
 
     def _empty(self, why: str, *, face: bool = False) -> None:
@@ -118,18 +117,19 @@ class Nearest:
     @cached_property
     def _reference(self) -> xr.Dataset:
         """The reference in memory: a store would be read again for each face."""
-        wanted = [n for n, v in self._given.variables.items() if v.dims in (("sample",),)]
-        return self._given[[*(n for n in wanted if n != "sample"), "embedding"]].compute()
+        wanted = [n for n, v in self._given.data_vars.items() if v.dims == ("sample",)]
+        return self._given[[*wanted, "embedding"]].compute()
 
     @cached_property
     def _index(self) -> SphereIndex:
         return build_index(self._reference)
 
     @cached_property
-    def _names(self) -> pd.Index:
-        return pd.Index(text_of(self._reference["sample"]).astype(object))
+    def _names(self) -> dict[str, int]:
+        return {str(n): i for i, n in enumerate(text_of(self._reference["sample"]))}
 
-    def _neighbour(self, row: int, similarity: float) -> Card:
+    def _neighbour(self, found: list[tuple[int, float]], place: int) -> Card:
+        row, similarity = found[place]
         return self._card(self._reference, row, title=number(similarity))
 
     def _card(self, ds: xr.Dataset, row: int, *, title: str = "") -> Card:

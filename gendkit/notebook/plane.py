@@ -87,12 +87,8 @@ class Plane:
             **{
                 "map x": points[self._row, 0],
                 "map y": points[self._row, 1],
-                "look": pd.Categorical.from_codes(
-                    np.zeros(len(self._row), dtype=np.int8), categories=["a", "b"]
-                ),
-                "core": pd.Categorical.from_codes(
-                    self._core.astype(np.int8), categories=["disc", "core"]
-                ),
+                "look": _categorical(np.zeros(len(self._row), dtype=np.int8), "a", "b"),
+                "core": _categorical(self._core.astype(np.int8), "disc", "core"),
             }
         )
         scatter = jscatter.Scatter(
@@ -163,6 +159,10 @@ class Plane:
     def _told(self, change: Any) -> None:
         discs = np.asarray(change["new"] if change["new"] is not None else [], dtype=np.int64)
         self._chosen(np.unique(self._row[discs]))
+
+
+def _categorical(codes: NDArray[np.int8], *names: str) -> pd.Categorical[str]:
+    return pd.Categorical.from_codes(codes, categories=pd.Index(names))
 
 
 def square(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

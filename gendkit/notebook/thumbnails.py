@@ -64,7 +64,8 @@ class Thumbnails:
 
     @cached_property
     def _read(self) -> tuple[list[tuple[Manifest, Mapping[str, int]]], list[str]]:
-        found, unread = [], []
+        found: list[tuple[Manifest, Mapping[str, int]]] = []
+        unread: list[str] = []
         for root in self.roots:
             try:
                 manifest = Manifest.read(root)
