@@ -50,8 +50,8 @@ def explore(
 ) -> Explorer:
     """Show the map of the sphere as a widget to look for faces in.
 
-    Choose points by a lasso (shift and drag, or the lasso button) or a click, and look at their
-    faces, scores and methods; click a face for those that are nearest to it. A map is for finding
+    Choose points by a lasso (drag) or a click, and look at their faces, scores and methods; click a
+    face for those that are nearest to it. A map is for finding
     faces to look at; its distances are no evidence. Faces with a `novelty_p` of at most .05 are
     drawn hollow, as a map puts them among others that they are unlike.
 
@@ -312,7 +312,11 @@ class Explorer(VBox):
         rows = self._rows if len(self._rows) else shown
         what = "selected" if len(self._rows) else "shown" if len(shown) < count else "crops"
         of = f" of {count:,}" if len(rows) < count else ""
-        hint = None if len(self._rows) else tag("small", " · shift and drag on the map to lasso")
+        hint = (
+            None
+            if len(self._rows)
+            else tag("small", " · drag on the map to choose, click for one, scroll to zoom")
+        )
         self._heading.value = str(join(tag("span", f"{len(rows):,}{of} {what}"), hint))
         self._gallery.fill(len(rows), lambda place: self._card(int(rows[place])))
 

@@ -93,7 +93,7 @@ class Plane:
         )
         scatter = jscatter.Scatter(
             data=table, x="map x", y="map y", x_scale=(x_low, x_high), y_scale=(y_low, y_high),
-            height=height, color_by="look", color_map=[LIGHT, LIGHT], legend=False, axes=False,
+            height=height, color_by="look", color_map=[LIGHT, LIGHT], legend=False, axes=False, mouse_mode="lasso",
             size_by="core", size_map=[size, size * CORE],
             opacity_by="core", opacity_map=[opacity, 1.0], opacity_unselected=FADED,
             tooltip=True, tooltip_properties=list(told.columns), tooltip_histograms=False,

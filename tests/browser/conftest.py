@@ -39,7 +39,7 @@ def missing(why: str) -> None:
     pytest.skip(why)
 
 
-def wait_until(there: Callable[[], Any], *, seconds: float, what: str) -> Any:
+def polled(there: Callable[[], Any], *, seconds: float, what: str) -> Any:
     """Ask again and again until the answer is true, and return it; fail after some seconds."""
     end = time.monotonic() + seconds
     while not (answer := there()):
@@ -47,6 +47,12 @@ def wait_until(there: Callable[[], Any], *, seconds: float, what: str) -> Any:
             pytest.fail(f"after {seconds:.0f} s still not: {what}")
         time.sleep(0.1)
     return answer
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., Any]:
+    """The function `polled`."""
+    return polled
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +117,12 @@ class Lab:
         """Return the address at which a notebook is alone on the page."""
         return f"{self.address}/lab/tree/{notebook}?reset&token={TOKEN}"
 
+    def idle(self) -> bool:
+        """Whether a page is connected to the kernel, and the kernel is not at work."""
+        with urllib.request.urlopen(f"{self.address}/api/kernels?token={TOKEN}") as answer:
+            kernels = json.load(answer)
+        return any(k["connections"] and k["execution_state"] == "idle" for k in kernels)
+
     def ask(self, code: str, *, seconds: float = 60) -> str:
         """Run code in the kernel that runs, beside the notebook, and return what it prints."""
         from jupyter_client import BlockingKernelClient
@@ -169,7 +181,7 @@ def started(folder: Path, own: Path, *, theme: str = "JupyterLab Light") -> Iter
     with (own / "log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        wait_until(
+        polled(
             lambda: _answers(server, address, own / "log"), seconds=60, what="JupyterLab answers"
         )
         yield Lab(address=address, runtime=own / "runtime")

@@ -8,10 +8,23 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+WIDGET = "application/vnd.jupyter.widget-view+json"
+SHOWN = {
+    "01_quickstart": {"image/png", "text/html", WIDGET},
+    "03_explore_the_sphere": {"image/png", "text/html", WIDGET},
+}
+LEFT = {"01_quickstart": "quickstart/run/adapter.safetensors"}
+"""What is shown, and a file that is left, by the name of the notebook."""
 
 
 def test_there_are_notebooks() -> None:
-    assert [n.name for n in NOTEBOOKS][:1] == ["01_quickstart.ipynb"]
+    assert {*SHOWN, *LEFT} <= {n.stem for n in NOTEBOOKS}
+
+
+def test_notebooks_are_numbered_and_no_number_is_used_twice() -> None:
+    numbers = [n.stem.partition("_")[0] for n in NOTEBOOKS]
+    assert all(len(number) == 2 and number.isdecimal() for number in numbers)
+    assert len(set(numbers)) == len(numbers)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -19,6 +32,7 @@ def test_a_notebook_is_committed_without_outputs_and_has_a_kernelspec(path: Path
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert cell.outputs == []
@@ -39,5 +53,5 @@ def test_a_notebook_runs_from_top_to_bottom(path: Path, asset, tmp_path: Path) -
     outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
     assert not [o for o in outputs if o.output_type == "error"]
     shown = {kind for o in outputs if "data" in o for kind in o.data}
-    assert {"image/png", "text/html", "application/vnd.jupyter.widget-view+json"} <= shown
-    assert (tmp_path / "quickstart" / "run" / "adapter.safetensors").is_file()
+    assert SHOWN.get(path.stem, set()) <= shown
+    assert (tmp_path / LEFT.get(path.stem, "")).exists()
