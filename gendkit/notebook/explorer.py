@@ -77,7 +77,8 @@ def explore(
     Raises
     ------
     InvalidEmbeddings
-        If there is no projection or no such variable, or `k` is impossible.
+        If there is no projection or no such variable, `k` is impossible, or the reference is of
+        another adapter.
     MissingDependency
         If jupyter-scatter or plotly is not installed.
     """
@@ -255,18 +256,19 @@ class Explorer(VBox):
 
         if isinstance(wanted, xr.Dataset):
             wanted = text_of(wanted["sample"])
-        values = np.atleast_1d(np.asarray([wanted] if isinstance(wanted, str) else wanted))
+        values = np.atleast_1d(np.asarray(wanted))
         if values.dtype.kind == "b":
             if values.shape != (len(self._ids),):
                 raise InvalidEmbeddings(
                     f"the mask has shape {values.shape}; there are {len(self._ids):,} samples."
                 )
             return np.flatnonzero(values)
-        rows = self._ids.get_indexer(pd.Index(values.astype(str).astype(object)))
+        rows = self._ids.get_indexer(pd.Index([str(v) for v in values.tolist()], dtype=object))
         if (rows < 0).any():
             missing = values[rows < 0]
             raise InvalidEmbeddings(
-                f"{len(missing):,} samples are not in the embeddings, such as {str(missing[0])!r}."
+                f"{len(missing):,} of {len(values):,} samples are not in the embeddings, such as "
+                f"{str(missing[0])!r}."
             )
         return np.unique(rows).astype(np.int64)
 

@@ -88,6 +88,7 @@ class Globe:
                 "paper_bgcolor": LIGHT, "uirevision": "kept", "hoverlabel": {"align": "left"},
             },
         )  # fmt: skip
+        # plotly has no public way to say so of a widget.
         self.widget._config = {"responsive": True, "displayModeBar": False}
         for place in range(4):
             self.widget.data[1 + place].on_click(lambda _, at, __, p=place: self._clicked(p, at))

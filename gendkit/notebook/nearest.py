@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import HTML, Box, VBox
 
 from gendkit.errors import GendkitError, InvalidEmbeddings
-from gendkit.manifold.index import SphereIndex, build_index
-from gendkit.manifold.neighbours import neighbours
+from gendkit.manifold.index import SphereIndex, build_index, check_lengths
+from gendkit.manifold.neighbours import check_adapters, neighbours
 from gendkit.manifold.schema import text_of
 from gendkit.model.head import CLASSES
 from gendkit.notebook.gallery import Card, Gallery
@@ -45,7 +45,7 @@ class Nearest:
     Raises
     ------
     InvalidEmbeddings
-        If `k` is less than 1.
+        If `k` is less than 1, or lengths or adapters differ.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class Nearest:
     ) -> None:
         if k < 1:
             raise InvalidEmbeddings(f"k must be at least 1, got {k}.")
+        check_lengths(ds.sizes["feature"], reference.sizes["feature"], "explored")
+        check_adapters(ds, reference)
         self._ds, self._given, self._k = ds, reference, k
         self._thumbnails = thumbnails
         self._face = Gallery(form="single", label="the face in question")

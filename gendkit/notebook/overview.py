@@ -64,6 +64,7 @@ class ScoreHistogram:
                 "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest",
             },
         )  # fmt: skip
+        # plotly has no public way to say so of a widget.
         self.widget._config = {"responsive": True, "displayModeBar": False}
         self._fill(0, np.arange(len(scores)))
         self.widget.data[0].on_selection(self._dragged)

@@ -93,11 +93,12 @@ class Plane:
         )
         scatter = jscatter.Scatter(
             data=table, x="map x", y="map y", x_scale=(x_low, x_high), y_scale=(y_low, y_high),
-            height=height, color_by="look", color_map=[LIGHT, LIGHT], legend=False, axes=False, mouse_mode="lasso",
+            height=height, color_by="look", color_map=[LIGHT, LIGHT], legend=False, axes=False,
             size_by="core", size_map=[size, size * CORE],
             opacity_by="core", opacity_map=[opacity, 1.0], opacity_unselected=FADED,
             tooltip=True, tooltip_properties=list(told.columns), tooltip_histograms=False,
-            reticle=True, options={"pointSizeSelected": 2, "pointOutlineWidth": 2},
+            mouse_mode="lasso", reticle=True,
+            options={"pointSizeSelected": 2, "pointOutlineWidth": 2},
         )  # fmt: skip
         return scatter.widget
 

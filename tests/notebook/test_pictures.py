@@ -43,6 +43,12 @@ def test_a_quantity_gets_a_colour_bar_and_unknown_values_stay_grey(ds):
     assert ax.get_legend() is None
 
 
+def test_hollow_points_are_explained_and_only_where_there_are_some(ds):
+    assert plot(ds).axes[0].get_xlabel() == ""
+    novel = ds.assign(novelty_p=("sample", np.linspace(0, 1, 150)))
+    assert plot(novel).axes[0].get_xlabel() == "hollow points are novel, p ≤ .05"
+
+
 def test_axes_may_be_given(ds):
     mine = Figure()
     ax = mine.add_subplot(1, 2, 2)

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from gendkit.errors import InvalidEmbeddings
 from gendkit.report import maps
@@ -84,3 +86,50 @@ def test_rare_categories_are_gathered_and_counted(ds):
     assert (meaning.each == "p00").sum() == 33
     assert (meaning.each == "11 others").sum() == 33
     assert set(meaning.each) == {look.name for look in meaning.looks}
+
+
+def novelty(values):
+    return {"novelty_p": ("sample", np.resize(np.asarray(values, dtype=np.float32), 120))}
+
+
+def test_faces_of_a_low_chance_are_novel_and_those_without_one_are_not(ds):
+    assert not maps.novel(ds).any()
+    chance = ds.assign(**novelty([0.04, 0.05, 0.06, np.nan]))
+    assert maps.novel(chance)[:4].tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("colour", ["family", "score"])
+def test_novel_faces_are_hollow_and_lie_on_top_in_the_colour_of_their_kind(ds, colour):
+    ax = Figure().add_subplot()
+    chance = ds.assign(**novelty([0.01, 0.5]))
+    maps.draw_map(ax, chance, colour=colour)
+    hollow = [c for c in ax.collections if not len(c.get_facecolor())]
+    solid = [c for c in ax.collections if len(c.get_facecolor())]
+    assert sum(len(c.get_offsets()) for c in hollow) == 60
+    assert sum(len(c.get_offsets()) for c in solid) == 60
+    assert min(c.get_zorder() for c in hollow) > max(c.get_zorder() for c in solid)
+    full = Figure().add_subplot()
+    maps.draw_map(full, ds, colour=colour)
+    shown = {
+        tuple(place): to_hex(edge)
+        for c in hollow
+        for place, edge in zip(
+            c.get_offsets().tolist(), np.resize(c.get_edgecolor(), (60, 4)), strict=False
+        )
+    }
+    for c in full.collections:
+        c.update_scalarmappable()
+        faces = np.resize(c.get_facecolor(), (len(c.get_offsets()), 4))
+        for place, face in zip(c.get_offsets().tolist(), faces, strict=True):
+            assert shown.get(tuple(place), to_hex(face)) == to_hex(face)
+
+
+def test_what_a_map_is_worth_is_told_in_a_line(ds):
+    assert maps.told(ds) == "A map is for finding, never evidence."
+    ds["projection"].attrs.update(
+        method="umap-sphere", laid_out=5000, trustworthiness=0.91, placement_error=0.25
+    )
+    assert maps.told(ds) == (
+        "A map is for finding, never evidence. umap-sphere of 5,000 crops, trustworthiness 0.910, "
+        "placement error 0.250."
+    )
