@@ -230,8 +230,8 @@ class Explorer(VBox):
             side.add_class("gendkit-side")
         *globe, plane = (_framed(view.widget, least=420) for view in self._maps)
         plane.children += (self._paper,)
-        plots = _row(*globe, plane)
-        plots.layout.flex, plots.layout.min_width = "3 1 460px", "0"
+        drawn = _row(*globe, plane)
+        plots = VBox([drawn, caption], layout=Layout(flex="3 1 460px", min_width="0"))
         self._gallery.layout.height = "300px"
         overview = [_framed(view.widget, least=380) for view in self._views]
         self.add_class("gendkit-explorer")
@@ -239,7 +239,6 @@ class Explorer(VBox):
             style,
             _row(self._colour, self._legend.widget),
             _row(plots, *([side] if flat else [])),
-            caption,
             *([] if flat else [side]),
             self._heading,
             self._gallery,

@@ -7,7 +7,7 @@ function card(told, picture, pick) {
   button.type = "button";
   button.className = "gendkit-card";
   button.dataset.sample = told.sample;
-  button.title = [told.title, ...told.lines, told.sample].join("\n");
+  button.title = [told.title, ...told.lines, told.sample, told.reason].filter(Boolean).join("\n");
   if (told.colour) button.style.setProperty("--colour", told.colour);
   const tile = document.createElement(picture ? "img" : "span");
   tile.className = "gendkit-tile";

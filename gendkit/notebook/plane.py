@@ -98,7 +98,7 @@ class Plane:
             opacity_by="core", opacity_map=[opacity, 1.0], opacity_unselected=FADED,
             tooltip=True, tooltip_properties=list(told.columns), tooltip_histograms=False,
             mouse_mode="lasso", reticle=True,
-            options={"pointSizeSelected": 2, "pointOutlineWidth": 2},
+            options=dict.fromkeys(("pointSizeSelected", "pointOutlineWidth"), 2 if size > 5 else 1),
         )  # fmt: skip
         return scatter.widget
 

@@ -51,6 +51,10 @@ def cards(gallery: Gallery):
     return [gallery._card(place) for place in range(gallery.count)]
 
 
+def caption(explorer):
+    return explorer.children[2].children[0].children[1].value
+
+
 def toggles(explorer):
     return {
         toggle.description.rpartition(" ")[0]: toggle
@@ -105,7 +109,7 @@ def test_novel_points_are_hollow_and_lie_on_top(ds):
     assert core < ring
     explorer._on_paper(dark=True)
     assert drawn(explorer)[1][-1] == DARK
-    assert "Hollow points are novel, p ≤ .05: 2 crops." in str(explorer.children[3].value)
+    assert "Hollow points are novel, p ≤ .05: 2 crops." in caption(explorer)
 
 
 def test_choosing_either_disc_of_a_novel_point_chooses_it_once(ds):
@@ -332,11 +336,30 @@ def test_a_globe_has_its_unrolled_map_beside_it_and_both_are_linked(embedded):
     assert len(globe.widget.data[1].x) + len(globe.widget.data[2].x) == 16
 
 
+def test_the_views_follow_the_page_from_light_to_dark_and_back(ds):
+    explorer = explore(ds)
+    histogram = explorer._views[0].widget
+    for dark, paper in ((True, DARK), (False, LIGHT)):
+        explorer._paper.dark = dark
+        assert to_hex(scatter(explorer).background_color) == paper
+        assert to_hex(scatter(explorer).tooltip_color) == paper
+        assert histogram.layout.paper_bgcolor == paper
+        assert histogram.layout.font.color == (LIGHT if dark else DARK)
+
+
+def test_a_map_that_is_narrower_than_high_is_seen_from_farther_away(ds):
+    explorer = explore(ds, height=500)
+    explorer._paper.width = 800
+    assert scatter(explorer).camera_distance == 1
+    explorer._paper.width = 294
+    assert scatter(explorer).camera_distance == pytest.approx(2)
+
+
 def test_how_far_the_map_can_be_trusted_stands_beside_it(embedded):
-    caption = explore(embedded()).children[3].value
-    assert "never evidence" in caption
-    assert "trustworthiness 0.912" in caption
-    assert "seed overlap 0.500" in caption
+    told = caption(explore(embedded()))
+    assert "never evidence" in told
+    assert "trustworthiness 0.912" in told
+    assert "seed overlap 0.500" in told
 
 
 def test_names_of_users_are_escaped_where_they_become_markup(ds):
