@@ -77,8 +77,8 @@ def explore(
     Raises
     ------
     InvalidEmbeddings
-        If there is no projection or no such variable, `k` is impossible, or the reference is of
-        another adapter.
+        If there is no crop, no projection or no such variable, `k` is impossible, or the reference
+        is of another adapter.
     MissingDependency
         If jupyter-scatter or plotly is not installed.
     """
@@ -109,19 +109,18 @@ class Explorer(VBox):
     ) -> None:
         super().__init__()
         points = maps.places(ds)
+        if not len(points):
+            raise InvalidEmbeddings("there is no crop to show; give embeddings of some.")
         self._ds = ds
         self._ids = pd.Index(text_of(ds["sample"]).astype(object))
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._visible: Rows | None = None
         self._shades = shades(maps.colouring(ds, colour))
-        self._thumbnails = Thumbnails(*(part for part in (ds, reference) if part is not None))
+        self._thumbnails = Thumbnails(ds)
         self._maps = self._drawn(points, height)
         self._legend = Legend(shown=self._show)
         self._gallery = Gallery(label="faces", picked=self._pick)
-        self._nearest = Nearest(
-            ds, ds if reference is None else reference, k=k,
-            thumbnails=self._thumbnails, picked=self._pick,
-        )  # fmt: skip
+        self._nearest = Nearest(ds, reference, k=k, thumbnails=self._thumbnails, picked=self._pick)
         scores = self._scores
         self._views: list[Any] = [MethodTable(maps.categories(ds, self._kind), scores)]
         if scores is not None:

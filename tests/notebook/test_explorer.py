@@ -377,6 +377,8 @@ def test_an_unknown_variable_is_refused_with_those_there_are(ds):
 def test_what_cannot_be_asked_is_refused_at_once(ds):
     with pytest.raises(InvalidEmbeddings, match="k must be at least 1"):
         explore(ds, k=0)
+    with pytest.raises(InvalidEmbeddings, match="no crop to show"):
+        explore(ds.isel(sample=[]))
     with pytest.raises(InvalidEmbeddings, match="projection"):
         explore(ds.drop_vars("projection"))
     with pytest.raises(InvalidEmbeddings, match=r"length 32.*length 31"):
