@@ -126,7 +126,7 @@ class Explorer(VBox):
         if scores is not None:
             self._views.insert(0, ScoreHistogram(scores, chosen=self._choose))
         self._colour = Dropdown(
-            options=_offered(ds), value=colour, description="colour by",
+            options=_offered(ds, colour), value=colour, description="colour by",
             layout=Layout(width="230px"), style={"description_width": "initial"},
         )  # fmt: skip
         self._colour.observe(lambda change: self._recolour(change["new"]), "value")
@@ -344,7 +344,7 @@ def _framed(widget: Any, *, least: int) -> VBox:
     return frame
 
 
-def _offered(ds: xr.Dataset) -> list[str]:
+def _offered(ds: xr.Dataset, asked: str) -> list[str]:
     """Return the variables to colour by, the usual ones first."""
-    there = [name for name in maps.variables(ds) if name not in _NOT_OFFERED]
+    there = [n for n in maps.variables(ds) if n == asked or n not in _NOT_OFFERED]
     return sorted(there, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), n))

@@ -208,6 +208,20 @@ def test_any_variable_of_each_crop_can_be_coloured_by(ds):
         assert explorer._shades.variable == variable
 
 
+def test_what_is_asked_for_is_offered_even_if_it_tells_every_crop_apart(ds):
+    explorer = explore(ds, colour="sample")
+    assert "sample" in explorer._colour.options
+    assert list(toggles(explorer))[-1] == "131 others"
+
+
+def test_a_legend_with_everything_off_shows_nothing(ds):
+    explorer = explore(ds, colour="label")
+    for toggle in toggles(explorer).values():
+        toggle.value = False
+    assert scatter(explorer).filter.tolist() == []
+    assert explorer._gallery.count == 0
+
+
 def test_the_gallery_shows_what_is_chosen_or_else_what_is_shown(embedded):
     ds = embedded()
     explorer = explore(ds, colour="label")
