@@ -77,8 +77,8 @@ def explore(
     Raises
     ------
     InvalidEmbeddings
-        If there is no projection or no such variable, `k` is impossible, or the reference is of
-        another adapter.
+        If there is no crop, no projection or no such variable, `k` is impossible, or the reference
+        is of another adapter.
     MissingDependency
         If jupyter-scatter or plotly is not installed.
     """
@@ -109,25 +109,24 @@ class Explorer(VBox):
     ) -> None:
         super().__init__()
         points = maps.places(ds)
+        if not len(points):
+            raise InvalidEmbeddings("there is no crop to show; give embeddings of some.")
         self._ds = ds
         self._ids = pd.Index(text_of(ds["sample"]).astype(object))
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._visible: Rows | None = None
         self._shades = shades(maps.colouring(ds, colour))
-        self._thumbnails = Thumbnails(*(part for part in (ds, reference) if part is not None))
+        self._thumbnails = Thumbnails(ds)
         self._maps = self._drawn(points, height)
         self._legend = Legend(shown=self._show)
         self._gallery = Gallery(label="faces", picked=self._pick)
-        self._nearest = Nearest(
-            ds, ds if reference is None else reference, k=k,
-            thumbnails=self._thumbnails, picked=self._pick,
-        )  # fmt: skip
+        self._nearest = Nearest(ds, reference, k=k, thumbnails=self._thumbnails, picked=self._pick)
         scores = self._scores
         self._views: list[Any] = [MethodTable(maps.categories(ds, self._kind), scores)]
         if scores is not None:
             self._views.insert(0, ScoreHistogram(scores, chosen=self._choose))
         self._colour = Dropdown(
-            options=_offered(ds), value=colour, description="colour by",
+            options=_offered(ds, colour), value=colour, description="colour by",
             layout=Layout(width="230px"), style={"description_width": "initial"},
         )  # fmt: skip
         self._colour.observe(lambda change: self._recolour(change["new"]), "value")
@@ -345,7 +344,7 @@ def _framed(widget: Any, *, least: int) -> VBox:
     return frame
 
 
-def _offered(ds: xr.Dataset) -> list[str]:
+def _offered(ds: xr.Dataset, asked: str) -> list[str]:
     """Return the variables to colour by, the usual ones first."""
-    there = [name for name in maps.variables(ds) if name not in _NOT_OFFERED]
+    there = [n for n in maps.variables(ds) if n == asked or n not in _NOT_OFFERED]
     return sorted(there, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), n))

@@ -34,11 +34,11 @@ class Nearest:
     ds
         The faces that can be asked about.
     reference
-        Where their neighbours are looked for.
+        Where their neighbours are looked for; None is `ds`.
     k
         How many of each class.
     thumbnails
-        Of both.
+        Of `ds`.
     picked
         Called with the sample of a neighbour that is clicked.
 
@@ -51,7 +51,7 @@ class Nearest:
     def __init__(
         self,
         ds: xr.Dataset,
-        reference: xr.Dataset,
+        reference: xr.Dataset | None,
         *,
         k: int,
         thumbnails: Thumbnails,
@@ -59,10 +59,14 @@ class Nearest:
     ) -> None:
         if k < 1:
             raise InvalidEmbeddings(f"k must be at least 1, got {k}.")
+        self._thumbnails = self._theirs = thumbnails
+        if reference is None:
+            reference = ds
+        else:
+            self._theirs = Thumbnails(reference)
         check_lengths(ds.sizes["feature"], reference.sizes["feature"], "explored")
         check_adapters(ds, reference)
         self._ds, self._given, self._k = ds, reference, k
-        self._thumbnails = thumbnails
         self._face = Gallery(form="single", label="the face in question")
         self._rows = [Gallery(form="row", label=f"nearest {c}", picked=picked) for c in CLASSES]
         self._titles = [HTML() for _ in CLASSES]
@@ -82,7 +86,7 @@ class Nearest:
 
     def ask(self, row: int) -> None:
         """Show a face and its neighbours; why there are none is said, not raised."""
-        self._face.fill(1, lambda _: self._card(self._ds, row))
+        self._face.fill(1, lambda _: self._card(self._ds, row, self._thumbnails))
         self._face.layout.display = ""
         try:
             near = neighbours(
@@ -132,9 +136,9 @@ class Nearest:
 
     def _neighbour(self, found: list[tuple[int, float]], place: int) -> Card:
         row, similarity = found[place]
-        return self._card(self._reference, row, title=number(similarity))
+        return self._card(self._reference, row, self._theirs, title=number(similarity))
 
-    def _card(self, ds: xr.Dataset, row: int, *, title: str = "") -> Card:
+    def _card(self, ds: xr.Dataset, row: int, thumbnails: Thumbnails, *, title: str = "") -> Card:
         one = ds.isel(sample=[row])
         sample = str(text_of(one["sample"])[0])
         kind = maps.categories(one, "label")[0] if "label" in one else UNKNOWN_NAME
@@ -147,7 +151,7 @@ class Nearest:
         else:
             lines.insert(0, method)
         return card_of(
-            self._thumbnails, sample, title=title, lines=[t for t in lines if t],
+            thumbnails, sample, title=title, lines=[t for t in lines if t],
             colour=_COLOURS[kind],
         )  # fmt: skip
 

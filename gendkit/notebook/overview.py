@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ipywidgets import HTML
@@ -37,6 +37,7 @@ class ScoreHistogram:
     ) -> None:
         graph = require("plotly.graph_objects", extra="notebook")
         self._chosen = chosen
+        self._frame: Literal["", "fresh", "stale"] = ""
         edges = np.linspace(0, 1, BINS + 1)
         known = np.isfinite(scores)
         place = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, BINS - 1)
@@ -74,6 +75,11 @@ class ScoreHistogram:
     def choose(self, rows: Rows) -> None:
         """Show the scores of some rows before those of all."""
         self._fill(1, rows)
+        if self._frame == "stale":
+            # plotly knows here nothing of the frame in the browser: only a change removes it.
+            self.widget.layout.selections = [{"x0": 0, "x1": 0, "y0": 0, "y1": 0}]
+            self.widget.layout.selections = ()
+        self._frame = "stale" if self._frame == "fresh" else ""
 
     def on_paper(self, *, dark: bool) -> None:
         """Draw on light or on dark paper."""
@@ -91,6 +97,7 @@ class ScoreHistogram:
 
     def _dragged(self, _: Any, points: Any, __: Any) -> None:
         if points.point_inds:
+            self._frame = "fresh"
             self._chosen(np.flatnonzero(np.isin(self._bin, points.point_inds)))
 
 

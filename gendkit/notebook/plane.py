@@ -168,8 +168,6 @@ def _categorical(codes: NDArray[np.int8], *names: str) -> pd.Categorical[str]:
 
 def square(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the lower and the upper corner of a square around points (N, 2), with a margin."""
-    if not len(points):
-        return np.array([-1.0, -1.0]), np.array([1.0, 1.0])
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     half = max(float((high - low).max()) / 2 * MARGIN, 1e-6)

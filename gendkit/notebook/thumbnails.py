@@ -23,17 +23,17 @@ SIDE, QUALITY = 128, 82
 
 
 class Thumbnails:
-    """The crops of one or several Datasets.
+    """The crops of a Dataset.
 
     Parameters
     ----------
-    datasets
-        Embeddings; their attributes say where their crops are. Nothing is read before a crop is
-        asked for.
+    ds
+        Embeddings; their attributes say where their crops are, in several folders if they are
+        combined. Nothing is read before a crop is asked for.
     """
 
-    def __init__(self, *datasets: xr.Dataset) -> None:
-        self.roots = list(dict.fromkeys(root for ds in datasets for root in _roots(ds)))
+    def __init__(self, ds: xr.Dataset) -> None:
+        self.roots = list(dict.fromkeys(_roots(ds)))
 
     def jpeg(self, sample: str) -> bytes:
         """Return a crop, its longest side of at most 128 pixels, as a JPEG file.

@@ -208,6 +208,20 @@ def test_any_variable_of_each_crop_can_be_coloured_by(ds):
         assert explorer._shades.variable == variable
 
 
+def test_what_is_asked_for_is_offered_even_if_it_tells_every_crop_apart(ds):
+    explorer = explore(ds, colour="sample")
+    assert "sample" in explorer._colour.options
+    assert list(toggles(explorer))[-1] == "131 others"
+
+
+def test_a_legend_with_everything_off_shows_nothing(ds):
+    explorer = explore(ds, colour="label")
+    for toggle in toggles(explorer).values():
+        toggle.value = False
+    assert scatter(explorer).filter.tolist() == []
+    assert explorer._gallery.count == 0
+
+
 def test_the_gallery_shows_what_is_chosen_or_else_what_is_shown(embedded):
     ds = embedded()
     explorer = explore(ds, colour="label")
@@ -377,6 +391,8 @@ def test_an_unknown_variable_is_refused_with_those_there_are(ds):
 def test_what_cannot_be_asked_is_refused_at_once(ds):
     with pytest.raises(InvalidEmbeddings, match="k must be at least 1"):
         explore(ds, k=0)
+    with pytest.raises(InvalidEmbeddings, match="no crop to show"):
+        explore(ds.isel(sample=[]))
     with pytest.raises(InvalidEmbeddings, match="projection"):
         explore(ds.drop_vars("projection"))
     with pytest.raises(InvalidEmbeddings, match=r"length 32.*length 31"):
