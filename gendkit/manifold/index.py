@@ -242,13 +242,22 @@ def graph(embedding: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], ND
     """Return each point's k nearest (N, k), itself first, and their cosine distances (N, k)."""
     faiss = require("faiss", extra="cpu")
     points = np.ascontiguousarray(embedding, dtype=np.float32)
-    flat = faiss.IndexFlatIP(points.shape[1])
-    flat.add(points)
-    similarity, rows = flat.search(points, k)
-    # Exact duplicates may come before the point itself: put it first all the same.
-    own = np.arange(len(points))
-    at = np.where((rows == own[:, None]).any(1), (rows == own[:, None]).argmax(1), k - 1)
-    rows[own, at], similarity[own, at] = rows[:, 0], similarity[:, 0]
+    similarity, rows = _filled(faiss, "Flat", points).search(points, k)
+    return itself_first(rows, similarity)
+
+
+def itself_first(
+    rows: NDArray[np.int64], similarity: NDArray[np.float32], own: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return rows (Q, k) that were found, each query's own first, and cosine distances (Q, k).
+
+    Exact duplicates may come before the point itself, or instead of it. Both arrays are changed.
+    """
+    own = np.arange(len(rows)) if own is None else own
+    every = np.arange(len(rows))
+    there = rows == own[:, None]
+    at = np.where(there.any(1), there.argmax(1), rows.shape[1] - 1)
+    rows[every, at], similarity[every, at] = rows[:, 0], similarity[:, 0]
     rows[:, 0], similarity[:, 0] = own, 1.0
     return rows, np.clip(1 - similarity, 0, 2).astype(np.float32)
 
