@@ -78,9 +78,9 @@ def lay_out(
     kept = weights.copy()
     kept.data[kept.data < kept.data.max(initial=0) / epochs] = 0
     kept.eliminate_zeros()
-    places = np.asarray(start, np.float64)
-    places = places - (places.mean(axis=0) if globe else places.min(axis=0))
-    places *= BOX / max(float(np.abs(places).max()), np.finfo(np.float64).tiny)
+    middle = np.asarray(start, np.float64) - np.mean(start, axis=0)
+    reach = np.abs(middle).max() if globe else np.abs(middle).max(axis=0)
+    places = BOX / 2 * middle / np.where(reach > 0, reach, 1)
     places += rng.normal(scale=BOX * NOISE, size=places.shape)
     if globe:
         places *= GLOBE_RADIUS / np.linalg.norm(places, axis=1, keepdims=True)

@@ -28,7 +28,7 @@ def test_the_graph_of_many_points_says_what_share_of_the_nearest_it_found(
     monkeypatch.setattr(module, "LOOKED_INTO", 8)
     embedding = points(6000, dim=16)["embedding"].to_numpy()
     found = neighbour_graph(embedding, 10)
-    rows, distances = graph(embedding, 10)
+    rows, _ = graph(embedding, 10)
     share = np.mean([len(set(a) & set(b)) for a, b in zip(found.rows, rows, strict=True)]) / 10
     assert 0.3 < share < 1
     assert found.recall == pytest.approx(share, abs=0.03)
