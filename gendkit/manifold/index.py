@@ -73,11 +73,7 @@ class SphereIndex:
         StaleIndex
             Saying so.
         """
-        if (found := store_hash(reference)) != self.reference_hash:
-            raise StaleIndex(
-                f"the index is of other embeddings ({self.reference_hash[:12]}, these are "
-                f"{found[:12]}); build it anew, or give the reference that it is of."
-            )
+        _same(self.reference_hash, store_hash(reference), "the index")
 
     def search(
         self, queries: NDArray[np.float32], width: int, allowed: NDArray[np.bool_] | None = None
@@ -221,11 +217,7 @@ def open_index(path: str | Path, reference: xr.Dataset) -> SphereIndex:
             f"{path} is no index, or damaged: {_reason(error)}; build it anew."
         ) from None
     found = store_hash(reference)
-    if built_of != found:
-        raise StaleIndex(
-            f"the index {path} is of other embeddings ({built_of[:12]}, these are {found[:12]}); "
-            "build it anew, or open the store that it is of."
-        )
+    _same(built_of, found, f"the index {path}")
     return SphereIndex(
         kind=kind,
         factory=factory,
@@ -281,6 +273,30 @@ def check_lengths(one: int, other: int, done: str) -> None:
         raise InvalidEmbeddings(
             f"embeddings of length {one} cannot be {done} among those of length {other}; embed "
             "both with one backbone."
+        )
+
+
+def check_adapters(ds: xr.Dataset, reference: xr.Dataset, done: str = "searched") -> None:
+    """Refuse places on two spheres: each adapter turns its own. Without the attribute, trust.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        Naming both adapters.
+    """
+    one, other = (str(part.attrs.get(ADAPTER, "")) for part in (ds, reference))
+    if one and other and one != other:
+        raise InvalidEmbeddings(
+            f"embeddings by the adapter {one[:12]} cannot be {done} among those by {other[:12]}; "
+            "embed both with one adapter."
+        )
+
+
+def _same(built_of: str, found: str, what: str) -> None:
+    if built_of != found:
+        raise StaleIndex(
+            f"{what} is of other embeddings ({built_of[:12]}, these are {found[:12]}); build it "
+            "anew, or give the reference that it is of."
         )
 
 

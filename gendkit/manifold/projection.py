@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.graph import neighbour_graph
-from gendkit.manifold.index import check_lengths, vectors_of
+from gendkit.manifold.index import check_adapters, check_lengths, vectors_of
 from gendkit.manifold.layout import fuzzy_graph, lay_out
 from gendkit.manifold.mapping import Places, on_map, quality
 from gendkit.manifold.principal import principal
@@ -115,6 +115,7 @@ def place(ds: xr.Dataset, reference: xr.Dataset, *, k: int = 10) -> xr.Dataset:
         raise InvalidEmbeddings("the reference has no map; gk.project makes one.")
     queries, points = vectors_of(ds), vectors_of(reference)
     check_lengths(queries.shape[1], points.shape[1], "placed")
+    check_adapters(ds, reference, "placed")
     places, error = on_map(queries, points, reference["projection"].to_numpy(), k=k)
     keep = {n: v for n, v in reference["projection"].attrs.items() if n in ("method", "seed", "k")}
     return _with_places(ds, places, {**keep, "placed": k, "placement_error": error})

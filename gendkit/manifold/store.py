@@ -64,7 +64,7 @@ def store_hash(ds: xr.Dataset) -> str:
         digest.update(f"{sample}\n".encode())
     for first in range(0, ds.sizes["sample"], SHARD):
         rows = ds["embedding"].isel(sample=slice(first, first + SHARD))
-        digest.update(np.ascontiguousarray(rows.to_numpy(), dtype="<f4"))
+        digest.update(np.ascontiguousarray(rows.to_numpy(), dtype="<f4").data)
     return digest.hexdigest()
 
 

@@ -210,3 +210,10 @@ def test_neighbours_of_two_maps_are_counted() -> None:
     assert overlap(line, -3 * line, k=2) == 1
     shuffled = np.random.default_rng(0).permutation(10).astype(float)[:, None]
     assert overlap(line, shuffled, k=2) < 0.7
+
+
+def test_a_placement_among_those_of_another_adapter_is_refused(clusters: xr.Dataset) -> None:
+    mapped = gk.project(clusters, method="pca").assign_attrs(adapter_hash="a" * 64)
+    with pytest.raises(InvalidEmbeddings, match="bbbbbbbbbbbb cannot be placed among those by aaa"):
+        gk.place(clusters.assign_attrs(adapter_hash="b" * 64), mapped)
+    assert "projection" in gk.place(clusters, mapped)
