@@ -61,7 +61,7 @@ def neighbour_graph(embedding: NDArray[np.float32], k: int, *, seed: int = 0) ->
         dim, f"IVF{round(CELLS_A_ROOT * count**0.5)},Flat", faiss.METRIC_INNER_PRODUCT
     )
     rough.cp.niter, rough.cp.max_points_per_centroid, rough.cp.seed = ROUNDS, LEARNED_FROM, seed
-    rough.cp.spherical = True
+    rough.cp.spherical, rough.cp.min_points_per_centroid = True, 1
     rough.train(points)
     rough.add(points)
     rough.nprobe = min(LOOKED_INTO, rough.nlist)

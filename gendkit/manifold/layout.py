@@ -21,7 +21,9 @@ Places = NDArray[np.float64]
 GLOBE_RADIUS = 5.0
 """Of the globe while it is laid out, in units of UMAP's plane, where the nearest are 0.1 apart.
 On one of radius 1, as umap-learn has it, 20,000 points are too crowded to keep their neighbours."""
-SPREAD, MIN_DIST = 1.0, 0.1
+CURVE = (1.576943460405378, 0.8950608781227859)
+"""a and b of 1 / (1 + a d^(2b)), as umap-learn fits them for min_dist = 0.1 and spread = 1."""
+HALVINGS, LEAST_RATE = 64, 1e-3
 MANY, EPOCHS, EPOCHS_OF_FEW = 10_000, 200, 500
 NEGATIVES, STEP, STIFF = 5, 4.0, 1e-3
 BOX, NOISE = 10.0, 1e-4
@@ -31,29 +33,50 @@ SHIFT = 23 - OCTAVE.bit_length() + 1
 FIRST = (127 + LOWEST) * OCTAVE
 
 
-def fuzzy_graph(
-    rows: NDArray[np.int64], distances: NDArray[np.float32], *, seed: int
-) -> sparse.csr_array:
+def fuzzy_graph(rows: NDArray[np.int64], distances: NDArray[np.float32]) -> sparse.csr_array:
     """Return UMAP's weights (N, N) in 0..1 of the edges of a neighbour graph, both ways.
+
+    A neighbour's weight falls with its distance beyond the nearest one's, at a rate by which those
+    of a point sum up to the logarithm of k; an edge is there if either end has it (probabilistic
+    or). As umap-learn's `fuzzy_simplicial_set`.
 
     Parameters
     ----------
     rows, distances
         (N, k) each point's nearest, itself first, and how far they are.
-    seed
-        As umap-learn asks for it.
-    """
-    from umap.umap_ import fuzzy_simplicial_set
 
-    found = fuzzy_simplicial_set(
-        np.empty((len(rows), 0), np.float32), rows.shape[1], np.random.RandomState(seed), "cosine",
-        knn_indices=rows, knn_dists=distances,
-    )  # fmt: skip
-    return sparse.csr_array(found[0])
+    References
+    ----------
+    McInnes, Healy and Melville, UMAP: Uniform Manifold Approximation and Projection, 2018.
+    """
+    count, k = rows.shape
+    far = distances.astype(np.float64)
+    nearest = np.where(far > 0, far, np.inf).min(axis=1)
+    nearest[~np.isfinite(nearest)] = 0
+    beyond = np.maximum(far[:, 1:] - nearest[:, None], 0)
+    low, high, rate = np.zeros(count), np.full(count, np.inf), np.ones(count)
+    for _ in range(HALVINGS):
+        above = np.exp(-beyond / rate[:, None]).sum(axis=1) > np.log2(k)
+        low, high = np.where(above, low, rate), np.where(above, rate, high)
+        rate = np.where(np.isfinite(high), (low + high) / 2, 2 * rate)
+    least = np.where(nearest > 0, far.mean(axis=1), far.mean())
+    rate = np.maximum(rate, LEAST_RATE * least)
+    weight = np.exp(-beyond / np.maximum(rate, np.finfo(np.float64).tiny)[:, None])
+    heads = np.repeat(np.arange(count), k - 1)
+    one = sparse.csr_array(
+        (weight.ravel().astype(np.float32), (heads, rows[:, 1:].ravel())), shape=(count, count)
+    )
+    both = one.multiply(one.T)
+    return sparse.csr_array(one + one.T - both)
 
 
 def lay_out(
-    weights: sparse.csr_array, start: NDArray[Any], *, seed: int, globe: bool = False
+    weights: sparse.csr_array,
+    start: NDArray[Any],
+    *,
+    seed: int,
+    globe: bool = False,
+    epochs: int | None = None,
 ) -> Places:
     """Return places (N, A) at which what is joined is near and the rest is not.
 
@@ -67,6 +90,8 @@ def lay_out(
         Of the noise at the start and of the points that push each other away.
     globe
         Keep to a sphere around 0, whose places are returned with length 1.
+    epochs
+        By default umap-learn's: 200 for more than 10,000 points, else 500.
 
     References
     ----------
@@ -74,7 +99,7 @@ def lay_out(
     """
     rng = np.random.default_rng(seed)
     count = weights.shape[0]
-    epochs = EPOCHS if count > MANY else EPOCHS_OF_FEW
+    epochs = epochs or (EPOCHS if count > MANY else EPOCHS_OF_FEW)
     kept = weights.copy()
     kept.data[kept.data < kept.data.max(initial=0) / epochs] = 0
     kept.eliminate_zeros()
@@ -96,9 +121,7 @@ def lay_out(
 
 def _forces() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the tables by which a difference is multiplied, joined and not."""
-    from umap.umap_ import find_ab_params
-
-    a, b = find_ab_params(SPREAD, MIN_DIST)
+    a, b = CURVE
     squared = 2.0 ** (LOWEST + (np.arange((HIGHEST - LOWEST) * OCTAVE) + 0.5) / OCTAVE)
     far = a * squared**b
     pull = -2 * b * far / (squared * (far + 1))

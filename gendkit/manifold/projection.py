@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.graph import neighbour_graph
 from gendkit.manifold.index import check_adapters, check_lengths, vectors_of
-from gendkit.manifold.layout import fuzzy_graph, lay_out
+from gendkit.manifold.layout import EPOCHS, fuzzy_graph, lay_out
 from gendkit.manifold.mapping import Places, on_map, quality
 from gendkit.manifold.principal import principal
 from gendkit.manifold.schema import attributed
@@ -76,12 +75,12 @@ def project(
     layout = LAYOUTS[method]
     drawn = secrets.randbits(31) if seed is None else seed
     places, made = layout(embedding, drawn, k)
-    again = (lambda part, other: layout(part, other, k)[0]) if method.startswith("umap") else None
+    again = partial(_again, k=k, globe=method == "umap-sphere")
     about: dict[str, Any] = {
         "method": method,
         "k": k,
         **made,
-        **quality(embedding, places, k=k, again=again),
+        **quality(embedding, places, k=k, again=again if method.startswith("umap") else None),
     }
     if seed is not None:
         about["seed"] = seed
@@ -138,14 +137,24 @@ def _tangent_pca(embedding: NDArray[np.float32], seed: int, k: int) -> Laid:
     return principal(embedding, around=centre), {}
 
 
-def _umap(embedding: NDArray[np.float32], seed: int, k: int, *, globe: bool = False) -> Laid:
+def _umap(
+    embedding: NDArray[np.float32],
+    seed: int,
+    k: int,
+    *,
+    globe: bool = False,
+    epochs: int | None = None,
+) -> Laid:
     found = neighbour_graph(embedding, min(k, len(embedding) - 1), seed=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # umap-learn says at its import that there is no Tensorflow
-        weights = fuzzy_graph(found.rows, found.distances, seed=seed)
-        start = principal(embedding, axes=3 if globe else 2)
-        places = lay_out(weights, start, seed=seed, globe=globe)
+    start = principal(embedding, axes=3 if globe else 2)
+    weights = fuzzy_graph(found.rows, found.distances)
+    places = lay_out(weights, start, seed=seed, globe=globe, epochs=epochs)
     return places, {} if found.recall == 1 else {"graph_recall": found.recall}
+
+
+def _again(part: NDArray[np.float32], seed: int, *, k: int, globe: bool) -> Places:
+    """Lay a part out once more, in as many rounds as a large map has."""
+    return _umap(part, seed, k, globe=globe, epochs=EPOCHS)[0]
 
 
 LAYOUTS: MappingProxyType[str, Layout] = MappingProxyType(

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.manifold import trustworthiness
 
 from gendkit.manifold.index import graph
-from gendkit.manifold.layout import Places, fuzzy_graph, lay_out
+from gendkit.manifold.layout import CURVE, Places, fuzzy_graph, lay_out
 from gendkit.manifold.principal import principal
 
 Floats = NDArray[np.float32]
@@ -29,9 +29,7 @@ def clips() -> Floats:
 
 @pytest.fixture(scope="module")
 def weights(clips: Floats) -> sparse.csr_array:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return fuzzy_graph(*graph(clips, 15), seed=0)
+    return fuzzy_graph(*graph(clips, 15))
 
 
 def umap_learn(clips: Floats, weights: sparse.csr_array) -> Places:
@@ -46,6 +44,24 @@ def umap_learn(clips: Floats, weights: sparse.csr_array) -> Places:
             np.random.RandomState(0), "cosine", {}, False, {}, False,
         )  # fmt: skip
     return np.asarray(places, np.float64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("same", [0, 30])
+def test_weights_and_curve_are_those_of_umap_learn(clips: Floats, same: int) -> None:
+    points = clips.copy()
+    points[:same] = points[0]  # duplicates, more than there are neighbours
+    rows, distances = graph(points, 15)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap.umap_ import find_ab_params, fuzzy_simplicial_set
+
+        theirs = fuzzy_simplicial_set(
+            points, 15, np.random.RandomState(0), "cosine", knn_indices=rows, knn_dists=distances
+        )[0]
+        assert find_ab_params(1.0, 0.1) == pytest.approx(CURVE)
+    apart = np.abs((fuzzy_graph(rows, distances) - theirs).toarray())
+    assert apart.max() < 1e-3
 
 
 @pytest.mark.slow
