@@ -3,8 +3,8 @@
 Arguments enter; results leave on stdout, progress and messages on stderr. A command's module is
 imported when it is asked for, and what it needs when it runs, so that `--help` is instant.
 
-Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, or a file that could not
-be scored; 2, wrong usage; 130, interrupted.
+Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, a file that could not be
+scored, or what `audit` found; 2, wrong usage; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -24,20 +24,27 @@ from gendkit.errors import GendkitError
 COMMANDS = {
     "app": "gendkit.cli.app:app",
     "assets": "gendkit.cli.assets:assets",
+    "audit": "gendkit.cli.evidence:audit",
     "bench": "gendkit.cli.bench:bench",
+    "combine": "gendkit.cli.manifold:combine",
     "demo": "gendkit.cli.demo:demo",
     "doctor": "gendkit.cli.doctor:doctor",
     "drift": "gendkit.cli.drift:drift",
     "embed": "gendkit.cli.manifold:embed",
     "export": "gendkit.cli.export:export",
     "extract": "gendkit.cli.extract:extract",
+    "geometry": "gendkit.cli.evidence:geometry",
+    "index": "gendkit.cli.manifold:build",
     "layers": "gendkit.cli.drift:layers",
     "neighbours": "gendkit.cli.manifold:neighbours",
+    "place": "gendkit.cli.manifold:place",
     "plugins": "gendkit.cli.plugins:plugins",
     "project": "gendkit.cli.manifold:project",
     "report": "gendkit.cli.report:report",
     "score": "gendkit.cli.score:score",
+    "suspects": "gendkit.cli.evidence:suspects",
     "train": "gendkit.cli.train:train",
+    "votes": "gendkit.cli.evidence:votes",
 }
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 FAILED, USAGE, INTERRUPTED = 1, 2, 130

@@ -1,19 +1,17 @@
-"""`gendkit embed`, `neighbours` and `project`: one store that grows, a stage a command."""
+"""One store that grows, a stage a command: `gendkit embed`, `neighbours`, `project` and others."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, FOLDER, OVERWRITE
 from gendkit.cli.show import show_json
+from gendkit.cli.stores import ABOUT_STORE, REFERENCE, check_store, tell_store
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document about the store.")
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -31,7 +29,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document a
 @DEVICE
 @DTYPE
 @OVERWRITE
-@JSON
+@ABOUT_STORE
 def embed(
     manifest: Path,
     out: Path,
@@ -67,21 +65,22 @@ def embed(
         rows, detector, out, overwrite=overwrite, resume=resume, batch_size=batch_size,
         workers=workers, scheduler=scheduler,
     )  # fmt: skip
-    _tell(ds, out, as_json=as_json)
+    tell_store(ds, out, as_json=as_json)
 
 
 @click.command()
 @click.argument("store", metavar="IN", type=FOLDER)
 @click.argument("out", type=FOLDER)
-@click.option("--reference", type=FOLDER, help="Store to search in [default: IN].")
+@REFERENCE
 @click.option(
     "-k", default=10, show_default=True, type=click.IntRange(1), help="A crop's neighbours."
 )
-@click.option("--index", default="flat", show_default=True, metavar="KIND",
-              help="flat, which is exact, hnsw, ivf-pq, or a factory string of faiss.")  # fmt: skip
+@click.option("--index", default="flat", show_default=True, metavar="KIND|FOLDER",
+              help="flat, which is exact, hnsw, ivf-pq, a factory string of faiss, or what "
+              "`gendkit index` wrote.")  # fmt: skip
 @click.option("--by-class", is_flag=True, help="Find k reals and k fakes apart.")
 @OVERWRITE
-@JSON
+@ABOUT_STORE
 def neighbours(
     store: Path,
     out: Path,
@@ -104,13 +103,21 @@ def neighbours(
     import gendkit
     from gendkit.manifold.store import open_embeddings, write_embeddings
 
-    _check(out, overwrite=overwrite)
-    others = open_embeddings(reference) if reference is not None else None
-    ds = gendkit.neighbours(
-        open_embeddings(store).load(), others, k=k, index=index, by_class=by_class
-    )
+    check_store(out, overwrite=overwrite)
+    asked = open_embeddings(store).load()
+    others = open_embeddings(reference) if reference is not None else asked
+    found = gendkit.open_index(index, others) if Path(index).is_dir() else index
+    ds = gendkit.neighbours(asked, others, k=k, index=found, by_class=by_class)
+    there = ds["class_neighbour" if by_class else "neighbour"].to_numpy() != ""
+    if not there.all():
+        logger.warning(
+            "%d of %d crops have fewer than %d neighbours",
+            (~there.reshape(len(there), -1).all(axis=1)).sum(),
+            len(there),
+            k,
+        )
     write_embeddings(ds, out, overwrite=overwrite)
-    _tell(ds, out, as_json=as_json)
+    tell_store(ds, out, as_json=as_json)
 
 
 @click.command()
@@ -124,7 +131,7 @@ def neighbours(
     "-k", default=15, show_default=True, type=click.IntRange(2), help="Neighbours in umap's graph."
 )
 @OVERWRITE
-@JSON
+@ABOUT_STORE
 def project(
     store: Path, out: Path, *, method: str, seed: int, k: int, overwrite: bool, as_json: bool
 ) -> None:
@@ -138,28 +145,95 @@ def project(
     import gendkit
     from gendkit.manifold.store import open_embeddings, write_embeddings
 
-    _check(out, overwrite=overwrite)
+    check_store(out, overwrite=overwrite)
     ds = gendkit.project(open_embeddings(store).load(), method=method, seed=seed, k=k)  # type: ignore[arg-type]
     write_embeddings(ds, out, overwrite=overwrite)
-    _tell(ds, out, as_json=as_json)
+    tell_store(ds, out, as_json=as_json)
 
 
-def _check(out: Path, *, overwrite: bool) -> None:
-    """Refuse an output that may not be written before any work is done."""
-    from gendkit.manifold.store import MARKER
+@click.command()
+@click.argument("store", metavar="IN", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--reference", type=FOLDER, required=True, help="Store with a map.")
+@click.option(
+    "-k", default=10, show_default=True, type=click.IntRange(1), help="Neighbours of a crop."
+)
+@OVERWRITE
+@ABOUT_STORE
+def place(
+    store: Path, out: Path, *, reference: Path, k: int, overwrite: bool, as_json: bool
+) -> None:
+    """Put crops on the map of a reference.
+
+    A crop comes to the weighted mean of its nearest reference crops' places; the map stays as it
+    is. The store IN is written to OUT with the places. OUT may be IN with --overwrite.
+
+    \b
+    Example: gendkit place clip.zarr placed.zarr --reference map.zarr
+    """
+    import gendkit
+    from gendkit.manifold.store import open_embeddings, write_embeddings
+
+    check_store(out, overwrite=overwrite)
+    ds = gendkit.place(open_embeddings(store).load(), open_embeddings(reference), k=k)
+    write_embeddings(ds, out, overwrite=overwrite)
+    tell_store(ds, out, as_json=as_json)
+
+
+@click.command()
+@click.argument("stores", metavar="STORE...", nargs=-1, required=True, type=FOLDER)
+@click.argument("out", type=FOLDER)
+@OVERWRITE
+@ABOUT_STORE
+def combine(stores: tuple[Path, ...], out: Path, *, overwrite: bool, as_json: bool) -> None:
+    """Join stores of one detector into one.
+
+    Neighbours, votes and maps, which are of one store, are left out.
+
+    \b
+    Example: gendkit combine monday.zarr tuesday.zarr both.zarr
+    """
+    import gendkit
+    from gendkit.manifold.store import open_embeddings, write_embeddings
+
+    check_store(out, overwrite=overwrite)
+    ds = gendkit.combine([open_embeddings(store).load() for store in stores])
+    write_embeddings(ds, out, overwrite=overwrite)
+    tell_store(ds, out, as_json=as_json)
+
+
+@click.command("index")
+@click.argument("store", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--kind", default="hnsw", show_default=True,
+              help="flat, which is exact, hnsw, ivf-pq, or a factory string of faiss.")  # fmt: skip
+@OVERWRITE
+@click.option("--json", "as_json", is_flag=True, help="One JSON document about the index.")
+def build(store: Path, out: Path, *, kind: str, overwrite: bool, as_json: bool) -> None:
+    """Build an index of a store, to be searched many times.
+
+    Its recall, the share of the true ten nearest that it finds, is measured and kept in it.
+    `gendkit neighbours --index OUT` opens it, and refuses it for any other store.
+
+    \b
+    Example: gendkit index reference.zarr reference.index --kind hnsw
+             gendkit neighbours in.zarr out.zarr --reference reference.zarr --index reference.index
+    """
+    import gendkit
+    from gendkit.manifold.index import MARKER
+    from gendkit.manifold.store import open_embeddings
     from gendkit.output import new_folder
 
     new_folder(out, overwrite=overwrite, marker=MARKER)
-
-
-def _tell(ds: xr.Dataset, out: Path, *, as_json: bool) -> None:
-    about = {
-        "store": str(out),
-        "sizes": {str(k): int(v) for k, v in ds.sizes.items()},
-        "variables": sorted(str(v) for v in ds.data_vars),
-        "attributes": {str(k): v for k, v in ds.attrs.items()},
-    }
+    made = gendkit.build_index(open_embeddings(store), kind)
+    made.save(out, overwrite=overwrite)
     if as_json:
-        return show_json(about)
-    click.echo(f"{ds.sizes['sample']} crops in {out}: {', '.join(about['variables'])}")
+        return show_json(
+            {
+                "index": str(out), "kind": made.kind, "factory": made.factory,
+                "crops": len(made.ids), "recall": made.recall,
+                "reference_hash": made.reference_hash,
+            }
+        )  # fmt: skip
+    click.echo(f"{len(made.ids)} crops in {out}: {made.kind}, recall {made.recall:.3f}")
     return None

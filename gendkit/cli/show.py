@@ -7,9 +7,12 @@ import math
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOTHING = "-"
 
@@ -64,6 +67,26 @@ def show_table(
         click.echo("  ".join(padded).rstrip())
 
 
+def show_frame(frame: pd.DataFrame, *, as_json: bool = False, as_csv: bool = False) -> None:
+    """Write a table with its index: aligned, or as CSV, or as a JSON list of its rows."""
+    rows, columns = frame_rows(frame), [str(name) for name in frame.reset_index().columns]
+    if as_json:
+        return show_json(rows)
+    if as_csv:
+        return show_csv([{n: _joined(v) for n, v in row.items()} for row in rows], columns)
+    right = [str(name) for name in frame.select_dtypes("number").columns]
+    show_table([[_short(_joined(row[c])) for c in columns] for row in rows], columns, right=right)
+    return None
+
+
+def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table with its index, of Python's own numbers and texts."""
+    table = frame.reset_index()
+    columns = [table[name].tolist() for name in table.columns]
+    names = [str(name) for name in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
 def printable(text: str) -> str:
     """Return a text in one line without control characters, which names of files may hold."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.splitlines()))
@@ -72,6 +95,16 @@ def printable(text: str) -> str:
 def megabytes(count: float) -> str:
     """Return a number of bytes, such as `97.4 MB`."""
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def _joined(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _short(value: Any) -> str | None:
+    if isinstance(value, float):
+        return None if math.isnan(value) else f"{value:.0f}" if value >= 1e4 else f"{value:.4g}"
+    return str(value) or None
 
 
 def _cell(value: Any) -> Any:

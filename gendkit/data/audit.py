@@ -18,6 +18,8 @@ from gendkit.progress import Progress, silent
 
 By = Literal["split", "dataset"]
 LEVELS = ("content", "near-duplicate", "video", "identity", "generator")
+LEAKS = ("content", "video", "identity")
+"""Of which training and test should share nothing; near-duplicates may be so by chance."""
 BITS, BAND = 64, 16
 NEAR = BITS // BAND - 1
 """Differing bits up to which two crops are near-duplicates: one band of four is then the same."""

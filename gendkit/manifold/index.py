@@ -83,11 +83,7 @@ class SphereIndex:
         StaleIndex
             Saying so.
         """
-        if (found := store_hash(reference)) != self.reference_hash:
-            raise StaleIndex(
-                f"the index is of other embeddings ({self.reference_hash[:12]}, these are "
-                f"{found[:12]}); build it anew, or give the reference that it is of."
-            )
+        _same(self.reference_hash, store_hash(reference), "the index")
 
     def search(
         self, queries: NDArray[np.float32], width: int, allowed: NDArray[np.bool_] | None = None
@@ -231,11 +227,7 @@ def open_index(path: str | Path, reference: xr.Dataset) -> SphereIndex:
             f"{path} is no index, or damaged: {_reason(error)}; build it anew."
         ) from None
     found = store_hash(reference)
-    if built_of != found:
-        raise StaleIndex(
-            f"the index {path} is of other embeddings ({built_of[:12]}, these are {found[:12]}); "
-            "build it anew, or open the store that it is of."
-        )
+    _same(built_of, found, f"the index {path}")
     return SphereIndex(
         kind=kind,
         factory=factory,
@@ -252,13 +244,22 @@ def graph(embedding: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], ND
     """Return each point's k nearest (N, k), itself first, and their cosine distances (N, k)."""
     faiss = require("faiss", extra="cpu")
     points = np.ascontiguousarray(embedding, dtype=np.float32)
-    flat = faiss.IndexFlatIP(points.shape[1])
-    flat.add(points)
-    similarity, rows = flat.search(points, k)
-    # Exact duplicates may come before the point itself: put it first all the same.
-    own = np.arange(len(points))
-    at = np.where((rows == own[:, None]).any(1), (rows == own[:, None]).argmax(1), k - 1)
-    rows[own, at], similarity[own, at] = rows[:, 0], similarity[:, 0]
+    similarity, rows = _filled(faiss, "Flat", points).search(points, k)
+    return itself_first(rows, similarity)
+
+
+def itself_first(
+    rows: NDArray[np.int64], similarity: NDArray[np.float32], own: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return rows (Q, k) that were found, each query's own first, and cosine distances (Q, k).
+
+    Exact duplicates may come before the point itself, or instead of it. Both arrays are changed.
+    """
+    own = np.arange(len(rows)) if own is None else own
+    every = np.arange(len(rows))
+    there = rows == own[:, None]
+    at = np.where(there.any(1), there.argmax(1), rows.shape[1] - 1)
+    rows[every, at], similarity[every, at] = rows[:, 0], similarity[:, 0]
     rows[:, 0], similarity[:, 0] = own, 1.0
     return rows, np.clip(1 - similarity, 0, 2).astype(np.float32)
 
@@ -282,6 +283,30 @@ def check_lengths(one: int, other: int, done: str) -> None:
         raise InvalidEmbeddings(
             f"embeddings of length {one} cannot be {done} among those of length {other}; embed "
             "both with one backbone."
+        )
+
+
+def check_adapters(ds: xr.Dataset, reference: xr.Dataset, done: str = "searched") -> None:
+    """Refuse places on two spheres: each adapter turns its own. Without the attribute, trust.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        Naming both adapters.
+    """
+    one, other = (str(part.attrs.get(ADAPTER, "")) for part in (ds, reference))
+    if one and other and one != other:
+        raise InvalidEmbeddings(
+            f"embeddings by the adapter {one[:12]} cannot be {done} among those by {other[:12]}; "
+            "embed both with one adapter."
+        )
+
+
+def _same(built_of: str, found: str, what: str) -> None:
+    if built_of != found:
+        raise StaleIndex(
+            f"{what} is of other embeddings ({built_of[:12]}, these are {found[:12]}); build it "
+            "anew, or give the reference that it is of."
         )
 
 

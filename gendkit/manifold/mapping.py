@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gendkit.manifold.index import graph
+from gendkit.manifold.index import itself_first
 from gendkit.optional import require
 
 Places = NDArray[np.float64]
@@ -79,8 +79,9 @@ def on_map(
     wide = min(k + 1, len(points))
     if wide < 2:
         return found, float("nan")
-    rows, distances = graph(points, wide)
-    back = _mean(places, rows[held, 1:], distances[held, 1:])
+    rows, similarity = _nearest(points[held], points, wide)
+    rows, distances = itself_first(rows, similarity, held)
+    back = _mean(places, rows[:, 1:], distances[:, 1:])
     away = np.linalg.norm(back - places[held], axis=1)
     radius = np.sqrt(np.mean(np.sum((places - places.mean(axis=0)) ** 2, axis=1)))
     return found, float(np.median(away) / radius) if radius else float("nan")
@@ -90,11 +91,18 @@ def placed(
     queries: NDArray[np.float32], points: NDArray[np.float32], places: NDArray[Any], *, k: int
 ) -> Places:
     """Return the weighted means (Q, A) of the places (N, A) of the k nearest points."""
+    rows, similarity = _nearest(queries, points, k)
+    return _mean(places, rows, 1 - similarity)
+
+
+def _nearest(
+    queries: NDArray[np.float32], points: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     faiss = require("faiss", extra="cpu")
     flat = faiss.IndexFlatIP(points.shape[1])
     flat.add(np.ascontiguousarray(points, np.float32))
     similarity, rows = flat.search(np.ascontiguousarray(queries, np.float32), min(k, len(points)))
-    return _mean(places, rows, 1 - similarity)
+    return rows, similarity
 
 
 def _mean(places: NDArray[Any], rows: NDArray[Any], distances: NDArray[Any]) -> Places:

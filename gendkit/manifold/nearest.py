@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.manifold.index import check_lengths, vectors_of
+from gendkit.manifold.index import check_adapters, check_lengths, vectors_of
 from gendkit.manifold.kinship import RELATED, Kinship
-from gendkit.manifold.neighbours import check_adapters, labels_of
+from gendkit.manifold.neighbours import labels_of
 from gendkit.manifold.parties import SIMILARITIES, people_of
 from gendkit.manifold.suspects import medoids
 

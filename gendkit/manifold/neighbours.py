@@ -10,10 +10,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.index import FLAT, SphereIndex, build_index, check_lengths, vectors_of
+from gendkit.manifold.index import (
+    FLAT,
+    SphereIndex,
+    build_index,
+    check_adapters,
+    check_lengths,
+    vectors_of,
+)
 from gendkit.manifold.kinship import ITSELF, RELATED, Kinship
 from gendkit.manifold.schema import attributed, of_each_crop, text_of
-from gendkit.manifold.store import ADAPTER
 from gendkit.model.head import CLASSES
 
 CANDIDATES = 1 << 21
@@ -207,19 +213,3 @@ def labels_of(reference: xr.Dataset) -> NDArray[np.int64]:
         )
     labels: NDArray[np.int64] = reference["label"].to_numpy().astype(np.int64)
     return labels
-
-
-def check_adapters(ds: xr.Dataset, reference: xr.Dataset) -> None:
-    """Refuse places on two spheres: each adapter turns its own. Without the attribute, trust.
-
-    Raises
-    ------
-    InvalidEmbeddings
-        Naming both adapters.
-    """
-    one, other = (str(part.attrs.get(ADAPTER, "")) for part in (ds, reference))
-    if one and other and one != other:
-        raise InvalidEmbeddings(
-            f"embeddings by the adapter {one[:12]} cannot be searched among those by "
-            f"{other[:12]}; embed both with one adapter."
-        )

@@ -11,9 +11,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.manifold.index import check_lengths, vectors_of
+from gendkit.manifold.index import check_adapters, check_lengths, vectors_of
 from gendkit.manifold.kinship import RELATED, Kinship
-from gendkit.manifold.neighbours import check_adapters
 from gendkit.manifold.schema import of_each_crop, text_of
 
 SIMILARITIES = 1 << 24

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
+import secrets
 from collections.abc import Callable
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -12,18 +13,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.index import check_lengths, graph, vectors_of
-from gendkit.manifold.mapping import Places, on_map, placed, quality
+from gendkit.manifold.graph import neighbour_graph
+from gendkit.manifold.index import check_adapters, check_lengths, vectors_of
+from gendkit.manifold.layout import EPOCHS, fuzzy_graph, lay_out
+from gendkit.manifold.mapping import Places, on_map, quality
+from gendkit.manifold.principal import principal
 from gendkit.manifold.schema import attributed
-from gendkit.manifold.sphere import log_map, mean_direction
+from gendkit.manifold.sphere import mean_direction
 
 Method = Literal["umap", "umap-sphere", "pca", "tangent-pca"]
 
-LAID_OUT = 5000
-"""The most points of which UMAP makes a globe, where it is many times slower than in the plane."""
-GLOBE_EPOCHS = 200
-"""As umap-learn takes in the plane for more than 10,000 points; for fewer it takes 500."""
-Layout = Callable[[NDArray[np.float32], int | None, int], Places]
+Laid = tuple[Places, dict[str, Any]]
+Layout = Callable[[NDArray[np.float32], int, int], Laid]
 
 
 def project(
@@ -40,12 +41,13 @@ def project(
     ds
         Embeddings.
     method
-        `umap`: on the exact neighbour graph by cosine, found with faiss; `umap-sphere`: the same on
-        a globe (three axes, of length 1), of which 5,000 points are laid out and the others put at
-        the mean of their neighbours; `pca`: the two directions of greatest variance; `tangent-pca`:
-        those of the tangent space at the mean direction, in which distances to it are angles.
+        `umap`: on the neighbour graph by cosine, found with faiss; `umap-sphere`: the same on a
+        globe (three axes, of length 1); `pca`: the two directions of greatest variance;
+        `tangent-pca`: those of the tangent space at the mean direction, in which distances to it
+        are angles. The graph is exact up to 50,000 crops; of more it is found by cells, and
+        `graph_recall` says what share of the true neighbours is in it.
     seed
-        Of the layout; None is another map each time, by all cores.
+        Of the layout; None is another map each time.
     k
         Neighbours in the graph, the point itself included; fewer points lower it.
 
@@ -71,17 +73,17 @@ def project(
             f"no projection is named {method!r}; there is {', '.join(get_args(Method))}."
         )
     layout = LAYOUTS[method]
-    places = layout(embedding, seed, k)
-    again = (lambda part, other: layout(part, other, k)) if method.startswith("umap") else None
+    drawn = secrets.randbits(31) if seed is None else seed
+    places, made = layout(embedding, drawn, k)
+    again = partial(_again, k=k, globe=method == "umap-sphere")
     about: dict[str, Any] = {
         "method": method,
         "k": k,
-        **quality(embedding, places, k=k, again=again),
+        **made,
+        **quality(embedding, places, k=k, again=again if method.startswith("umap") else None),
     }
     if seed is not None:
         about["seed"] = seed
-    if method == "umap-sphere" and len(embedding) > LAID_OUT:
-        about["laid_out"] = LAID_OUT
     return _with_places(ds, places, about)
 
 
@@ -112,6 +114,7 @@ def place(ds: xr.Dataset, reference: xr.Dataset, *, k: int = 10) -> xr.Dataset:
         raise InvalidEmbeddings("the reference has no map; gk.project makes one.")
     queries, points = vectors_of(ds), vectors_of(reference)
     check_lengths(queries.shape[1], points.shape[1], "placed")
+    check_adapters(ds, reference, "placed")
     places, error = on_map(queries, points, reference["projection"].to_numpy(), k=k)
     keep = {n: v for n, v in reference["projection"].attrs.items() if n in ("method", "seed", "k")}
     return _with_places(ds, places, {**keep, "placed": k, "placement_error": error})
@@ -125,62 +128,40 @@ def _with_places(ds: xr.Dataset, places: Places, about: dict[str, Any]) -> xr.Da
     return attributed(out)
 
 
-def _pca(embedding: NDArray[Any], seed: int | None, k: int) -> Places:
-    from sklearn.decomposition import PCA
-
-    places: Places = PCA(n_components=2, svd_solver="full").fit_transform(embedding)
-    return places
+def _pca(embedding: NDArray[np.float32], seed: int, k: int) -> Laid:
+    return principal(embedding), {}
 
 
-def _tangent_pca(embedding: NDArray[np.float32], seed: int | None, k: int) -> Places:
+def _tangent_pca(embedding: NDArray[np.float32], seed: int, k: int) -> Laid:
     centre, _ = mean_direction(embedding)
-    tangent = log_map(centre, embedding)
-    _, axes = np.linalg.eigh(tangent.T @ tangent)
-    first = axes[:, ::-1][:, :2]
-    signs = np.sign(first[np.abs(first).argmax(axis=0), range(first.shape[1])])
-    return np.asarray(tangent @ (first * signs))
+    return principal(embedding, around=centre), {}
 
 
-def _umap(embedding: NDArray[np.float32], seed: int | None, k: int) -> Places:
-    return _laid_out(embedding, seed, k)
+def _umap(
+    embedding: NDArray[np.float32],
+    seed: int,
+    k: int,
+    *,
+    globe: bool = False,
+    epochs: int | None = None,
+) -> Laid:
+    found = neighbour_graph(embedding, min(k, len(embedding) - 1), seed=seed)
+    start = principal(embedding, axes=3 if globe else 2)
+    weights = fuzzy_graph(found.rows, found.distances)
+    places = lay_out(weights, start, seed=seed, globe=globe, epochs=epochs)
+    return places, {} if found.recall == 1 else {"graph_recall": found.recall}
 
 
-def _umap_sphere(embedding: NDArray[np.float32], seed: int | None, k: int) -> Places:
-    """Lay some points out on a globe, and put the others at the mean of their neighbours."""
-    count = len(embedding)
-    drawn = np.random.default_rng(seed).permutation(count)[:LAID_OUT]
-    chosen = np.sort(drawn)
-    angles = _laid_out(embedding[chosen], seed, k, output_metric="haversine", n_epochs=GLOBE_EPOCHS)
-    sin, cos = np.sin(angles), np.cos(angles)
-    globe = np.stack([sin[:, 0] * cos[:, 1], sin[:, 0] * sin[:, 1], cos[:, 0]], axis=1)
-    if count == len(chosen):
-        return globe
-    places = placed(embedding, embedding[chosen], globe, k=k)
-    places[chosen] = globe
-    return places
-
-
-def _laid_out(embedding: NDArray[np.float32], seed: int | None, k: int, **options: Any) -> Places:
-    k = min(k, len(embedding) - 1)
-    rows, distances = graph(embedding, k)
-    with warnings.catch_warnings():
-        # umap-learn says what is meant here: a given graph, one thread for a given seed, and no
-        # Tensorflow.
-        warnings.simplefilter("ignore")
-        import umap
-
-        places: Places = umap.UMAP(
-            n_neighbors=k,
-            metric="cosine",
-            precomputed_knn=(rows, distances, None),
-            random_state=seed,
-            n_jobs=1 if seed is not None else -1,
-            init="pca" if len(embedding) < 4 * k else "spectral",
-            **options,
-        ).fit_transform(embedding)
-    return places.astype(np.float64)
+def _again(part: NDArray[np.float32], seed: int, *, k: int, globe: bool) -> Places:
+    """Lay a part out once more, in as many rounds as a large map has."""
+    return _umap(part, seed, k, globe=globe, epochs=EPOCHS)[0]
 
 
 LAYOUTS: MappingProxyType[str, Layout] = MappingProxyType(
-    {"umap": _umap, "umap-sphere": _umap_sphere, "pca": _pca, "tangent-pca": _tangent_pca}
+    {
+        "umap": _umap,
+        "umap-sphere": partial(_umap, globe=True),
+        "pca": _pca,
+        "tangent-pca": _tangent_pca,
+    }
 )

@@ -304,7 +304,8 @@ def check_unit(embedding: np.ndarray) -> None:
     InvalidEmbeddings
         Naming the first such row and its length.
     """
-    lengths = np.linalg.norm(embedding.astype(np.float64), axis=1)
+    # In float64, but not of all rows at once.
+    lengths = np.sqrt(np.einsum("nd,nd->n", embedding, embedding, dtype=np.float64))
     wrong = ~(np.abs(lengths - 1) < UNIT_TOLERANCE)
     if wrong.any():
         row = int(wrong.argmax())

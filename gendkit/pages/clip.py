@@ -24,8 +24,8 @@ from gendkit.data.container import container_facts, file_hash
 from gendkit.data.examine import Crop, Examined
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.sensitivity import sensitivity_of
+from gendkit.manifold.index import check_adapters
 from gendkit.manifold.methods import likely_method
-from gendkit.manifold.neighbours import check_adapters
 from gendkit.manifold.novelty import novelty
 from gendkit.manifold.store import ADAPTER, open_embeddings
 from gendkit.manifold.suspects import medoids

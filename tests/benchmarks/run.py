@@ -315,13 +315,20 @@ def crops() -> Iterator[Row]:
 
 
 def manifold() -> Iterator[Row]:
-    """Neighbours and maps of embeddings."""
+    """Neighbours of embeddings."""
     from manifold import rows
 
     yield from rows()
 
 
-BENCHMARKS = (losses, steps, memory, scoring, adapter, crops, manifold)
+def maps() -> Iterator[Row]:
+    """Maps of embeddings."""
+    from manifold import maps as rows
+
+    yield from rows()
+
+
+BENCHMARKS = (losses, steps, memory, scoring, adapter, crops, manifold, maps)
 
 
 def main(chosen: str = "") -> None:
