@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import HTML, Box, VBox
 
 from gendkit.errors import GendkitError, InvalidEmbeddings
-from gendkit.manifold.index import SphereIndex, build_index, check_lengths
-from gendkit.manifold.neighbours import check_adapters, neighbours
+from gendkit.manifold.index import SphereIndex, build_index, check_adapters, check_lengths
+from gendkit.manifold.neighbours import neighbours
 from gendkit.manifold.schema import text_of
 from gendkit.markup import join, number, tag
 from gendkit.model.head import CLASSES
