@@ -10,7 +10,7 @@ import click
 from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, FOLDER, OVERWRITE
 from gendkit.cli.show import show_json
 
-VERIFY = "verify"
+MAKE, VERIFY = "make", "verify"
 FILE = click.Path(path_type=Path)
 SHOWN = 20
 
@@ -18,10 +18,11 @@ SHOWN = 20
 class _Report(click.Group):
     """A group in which whatever is no command is the file to report on."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in (VERIFY, "make", *ctx.help_option_names):
-            args = ["make", *args]
-        return super().parse_args(ctx, args)
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = args[0] in self.commands
+        return super().resolve_command(ctx, args if known else [MAKE, *args])
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, "MEDIA --adapter FILE --reference STORE [OPTIONS]")
@@ -32,7 +33,7 @@ class _Report(click.Group):
         super().format_commands(ctx, formatter)
 
 
-@click.group(cls=_Report)
+@click.group(cls=_Report, context_settings={"ignore_unknown_options": True})
 def report() -> None:
     """Write the page about one picture or video, or check such a page.
 
@@ -46,7 +47,7 @@ def report() -> None:
     """
 
 
-@report.command(hidden=True)
+@report.command(MAKE, hidden=True)
 @click.argument("media", type=FILE)
 @ADAPTER
 @click.option("--reference", required=True, type=FOLDER, metavar="STORE",
