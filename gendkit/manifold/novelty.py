@@ -19,7 +19,7 @@ from gendkit.manifold.store import store_hash
 
 UNLIKE = "unlike the reference; the score is not validated here"
 ALPHA = 0.05
-MOST = 1000
+MOST = 500
 """The most people whose clips the others are compared with."""
 
 

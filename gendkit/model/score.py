@@ -183,6 +183,9 @@ class Score:
     def __repr__(self) -> str:
         value = "not examined" if self.score is None else f"score {self.score:.3f}"
         faces = f"{self.faces} of {len(self.frames)} frames with a face"
+        if len(self.people) > 1:
+            value = f"highest of {len(self.people)} people, {value}"
+            faces = f"{self.faces} faces"
         return f"Score({visible(self.path)}: {value}, {faces})"
 
     def _repr_html_(self) -> str:
