@@ -44,7 +44,7 @@ def project(
         `umap`: on the neighbour graph by cosine, found with faiss; `umap-sphere`: the same on a
         globe (three axes, of length 1); `pca`: the two directions of greatest variance;
         `tangent-pca`: those of the tangent space at the mean direction, in which distances to it
-        are angles. The graph is exact up to 50,000 crops; of more it is found by cells, and
+        are angles. The graph is exact up to 10,000 crops; of more it is found by cells, and
         `graph_recall` says what share of the true neighbours is in it.
     seed
         Of the layout; None is another map each time.
