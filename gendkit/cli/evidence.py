@@ -140,17 +140,23 @@ def geometry(store: Path, *, by: tuple[str, ...], as_json: bool, as_csv: bool) -
               help="What is compared.")  # fmt: skip
 @click.option("--no-images", is_flag=True,
               help="Look at the manifest alone, not for equal or near-equal crops.")  # fmt: skip
+@click.option("--run", type=FOLDER, metavar="RUN",
+              help="Tell, too, which families and data sets took part in training and selection of "
+              "a run.")  # fmt: skip
 @JSON
 @CSV
-def audit(manifest: Path, *, by: str, no_images: bool, as_json: bool, as_csv: bool) -> int:
+def audit(
+    manifest: Path, *, by: str, no_images: bool, run: Path | None, as_json: bool, as_csv: bool
+) -> int:
     """Count what splits, or data sets, share.
 
     The exit code is 1 if any two share content, videos or identities, so that a data set can be
-    guarded by it. Near-duplicates, which may be so by chance, and generators are told alone.
+    guarded by it. Near-duplicates, which may be so by chance, generators and what took part in
+    a run are told alone.
 
     \b
     Example: gendkit audit crops
-             gendkit audit crops --by dataset --csv
+             gendkit audit crops --by dataset --run gendkit-demo/run --csv
     """
     import gendkit
     from gendkit.cli import FAILED
@@ -158,7 +164,8 @@ def audit(manifest: Path, *, by: str, no_images: bool, as_json: bool, as_csv: bo
     from gendkit.data.manifest import Manifest
 
     _one_form(as_json=as_json, as_csv=as_csv)
-    found = gendkit.audit(Manifest.read(manifest), by=by, images=not no_images)  # type: ignore[arg-type]
+    rows = Manifest.read(manifest)
+    found = gendkit.audit(rows, by=by, images=not no_images, run=run)  # type: ignore[arg-type]
     show_frame(found, as_json=as_json, as_csv=as_csv)
     leaks = found[found.index.get_level_values("level").isin(LEAKS)]
     return FAILED if leaks["shared"].any() else 0

@@ -124,7 +124,7 @@ def neighbours(
 @click.argument("store", metavar="IN", type=FOLDER)
 @click.argument("out", type=FOLDER)
 @click.option("--method", default="umap", show_default=True, 
-              type=click.Choice(["umap", "umap-sphere", "pca", "tangent-pca"]),
+              type=click.Choice(["umap", "umap-sphere", "pca", "tangent-pca", "umap-learn"]),
               help="How places are found.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the layout.")
 @click.option(

@@ -81,8 +81,10 @@ def show_frame(frame: pd.DataFrame, *, as_json: bool = False, as_csv: bool = Fal
 
 def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table with its index, of Python's own numbers and texts."""
+    from pandas import NA
+
     table = frame.reset_index()
-    columns = [table[name].tolist() for name in table.columns]
+    columns = [[None if v is NA else v for v in table[name].tolist()] for name in table.columns]
     names = [str(name) for name in table.columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -104,7 +106,7 @@ def _joined(value: Any) -> Any:
 def _short(value: Any) -> str | None:
     if isinstance(value, float):
         return None if math.isnan(value) else f"{value:.0f}" if value >= 1e4 else f"{value:.4g}"
-    return str(value) or None
+    return None if value is None else str(value) or None
 
 
 def _cell(value: Any) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -13,17 +15,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gendkit.data.manifest import Manifest
-from gendkit.errors import InvalidManifest
+from gendkit.errors import InvalidManifest, MissingMedia, UnreadableMedia, first_line
 from gendkit.progress import Progress, silent
 
 By = Literal["split", "dataset"]
 LEVELS = ("content", "near-duplicate", "video", "identity", "generator")
 LEAKS = ("content", "video", "identity")
 """Of which training and test should share nothing; near-duplicates may be so by chance."""
+TOOK_PART = {"training data": "train", "selection data": "validation"}
+"""Levels of a run, and what its record calls them."""
+NAMED = {"datasets": "dataset", "families": "family"}
 BITS, BAND = 64, 16
 NEAR = BITS // BAND - 1
 """Differing bits up to which two crops are near-duplicates: one band of four is then the same."""
 SHOWN = 3
+RECORD = "run.json"
 
 
 def audit(
@@ -31,6 +37,7 @@ def audit(
     *,
     by: By = "split",
     images: bool = True,
+    run: str | Path | None = None,
     progress: Progress = silent,
 ) -> pd.DataFrame:
     """Count what each two splits, or data sets, share.
@@ -48,6 +55,10 @@ def audit(
         What is compared.
     images
         Also read the crops, for `content` and `near-duplicate`.
+    run
+        Folder or adapter of a run: which data sets and families of each group took part in its
+        training, and in the choice of its epoch, as far as its `run.json` says. A recipe or a
+        threshold that people chose by looking at results is in no file.
     progress
         Told after each crop that was read.
 
@@ -56,14 +67,16 @@ def audit(
     pandas.DataFrame
         By `level` and the two groups `one` and `other`: how many values are `shared` (pairs of
         crops for near-duplicates, at most 3 of 64 bits of a gradient hash being different, and not
-        equal in content), and up to three `examples`.
+        equal in content), and up to three `examples`. With `run` also the levels `training data`
+        and `selection data` of each group, the `other` being `run`; what is not recorded is
+        missing (NA), not 0.
 
     Raises
     ------
     InvalidManifest
-        If there are not two groups.
+        If there are not two groups, or, with `run`, not one.
     MissingMedia, UnreadableMedia
-        If a crop is gone or damaged.
+        If a crop is gone or damaged, or there is no such run.
 
     References
     ----------
@@ -71,9 +84,10 @@ def audit(
     """
     table = manifest.table
     groups = {str(name): rows.index.to_numpy() for name, rows in table.groupby(by) if name != ""}
-    if len(groups) < 2:
+    if len(groups) < (2 if run is None else 1):
         there = ", ".join(groups) or "none"
         raise InvalidManifest(f"two groups of {by} are needed for an audit; there is {there}.")
+    took_part = {} if run is None else _took_part(Path(run))
     values = dict(_metadata(table))
     if images:
         content, gradient = _read(manifest, groups, progress)
@@ -93,7 +107,38 @@ def audit(
                     "shared": len(found), "examples": tuple(found[:SHOWN]),
                 }
             )  # fmt: skip
-    return pd.DataFrame(rows).set_index(["level", "one", "other"])
+    for group in sorted(groups):
+        own = {
+            f"{column} {value}"
+            for column in NAMED.values()
+            for value in table[column].iloc[groups[group]].unique()
+        }
+        for level, names in took_part.items():
+            common = sorted(own & names) if names else []
+            rows.append(
+                {
+                    "level": level, "one": group, "other": "run",
+                    "shared": len(common) if names else None, "examples": tuple(common[:SHOWN]),
+                }
+            )  # fmt: skip
+    counted = pd.DataFrame(rows).astype({"shared": "Int64"})
+    return counted.set_index(["level", "one", "other"])
+
+
+def _took_part(run: Path) -> dict[str, set[str]]:
+    """Return for each level of a run which data sets and families took part; empty: not known."""
+    if not run.exists():
+        raise MissingMedia(f"no run at {run}; `gendkit train` writes one.")
+    file = (run if run.is_dir() else run.parent) / RECORD
+    try:
+        record = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        roles = {level: record.get("data", {}).get(role, {}) for level, role in TOOK_PART.items()}
+        return {
+            level: {f"{column} {v}" for key, column in NAMED.items() for v in about.get(key, ())}
+            for level, about in roles.items()
+        }
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise UnreadableMedia(f"{file} is no record of a run: {first_line(error)}.") from None
 
 
 Values = Mapping[int, frozenset[str]]

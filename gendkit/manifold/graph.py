@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from gendkit.manifold.index import graph, itself_first
 from gendkit.optional import require
 
-EXACT_UP_TO = 50_000
-CELLS_A_ROOT, LEARNED_FROM, ROUNDS, LOOKED_INTO = 4, 64, 10, 24
+EXACT_UP_TO = 10_000
+CELLS_A_ROOT, LEARNED_FROM, ROUNDS, LOOKED_INTO = 2, 64, 4, 16
 """Cells in roots of the number of points, the most points a cell is learned from and how often, and
 how many cells are looked into for a point."""
 ASKED = 1000
@@ -35,7 +35,7 @@ class NeighbourGraph:
 
 
 def neighbour_graph(embedding: NDArray[np.float32], k: int, *, seed: int = 0) -> NeighbourGraph:
-    """Find the graph of points: exact up to 50,000, of more by cells, with the recall measured.
+    """Find the graph of points: exact up to 10,000, of more by cells, with the recall measured.
 
     Parameters
     ----------

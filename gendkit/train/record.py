@@ -26,6 +26,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
         "fake": int((table["label"] == 1).sum()),
         "videos": int(table[["dataset", "video"]].drop_duplicates().shape[0]),
         "identities": len(set(table["target_identity"]) - {""}),
+        "datasets": sorted(set(table["dataset"]) - {""}),
         "families": sorted(set(table["family"]) - {""}),
         "digest": digest.hexdigest(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 import gendkit as gk
 from gendkit.data.audit import LEVELS, gradient_hash
 from gendkit.data.manifest import Manifest
-from gendkit.errors import InvalidManifest
+from gendkit.errors import InvalidManifest, MissingMedia, UnreadableMedia
 
 SIDE = 48
 
@@ -119,3 +120,41 @@ def test_frames_without_a_crop_or_a_split_are_left_out(clean: Manifest) -> None:
 def test_one_group_has_nothing_to_be_compared_with(clean: Manifest) -> None:
     with pytest.raises(InvalidManifest, match=r"two groups of dataset are needed .* there is d"):
         gk.audit(clean, by="dataset")
+
+
+def recorded(folder: Path, text: str) -> Path:
+    folder.mkdir()
+    (folder / "run.json").write_text(text)
+    return folder
+
+
+def test_families_and_data_sets_that_took_part_in_a_run_are_told(
+    clean: Manifest, tmp_path: Path
+) -> None:
+    known = changed(changed(clean, 1, family="swap"), 5, family="edit")
+    about = {"datasets": ["elsewhere"], "families": ["swap", "unseen"]}
+    run = recorded(tmp_path / "run", json.dumps({"data": {"validation": about}}))
+    table = gk.audit(known, images=False, run=run)
+    assert table["shared"][("selection data", "train", "run")] == 1
+    assert table["examples"][("selection data", "train", "run")] == ("family swap",)
+    assert table["shared"][("selection data", "final", "run")] == 0
+    # The record says nothing of the training data: that is unknown, and not 0.
+    assert table["shared"].isna()[("training data", "train", "run")]
+    with_set = {"data": {"validation": {"datasets": ["d"]}}}
+    again = recorded(tmp_path / "again", json.dumps(with_set))
+    found = gk.audit(clean, by="dataset", images=False, run=again)
+    assert found.loc[("selection data", "d", "run"), "examples"] == ("dataset d",)
+
+
+def test_a_run_without_a_record_is_unknown_and_no_run_an_error(
+    clean: Manifest, tmp_path: Path
+) -> None:
+    (tmp_path / "bare").mkdir()
+    table = gk.audit(clean, images=False, run=tmp_path / "bare")
+    assert table.xs("run", level="other")["shared"].isna().all()
+    with pytest.raises(MissingMedia, match="no run at"):
+        gk.audit(clean, run=tmp_path / "nowhere")
+    for text in ("[", "[]", '{"data": 3}'):
+        folder = recorded(tmp_path / f"bad{len(list(tmp_path.iterdir()))}", text)
+        with pytest.raises(UnreadableMedia, match="no record of a run"):
+            gk.audit(clean, images=False, run=folder)

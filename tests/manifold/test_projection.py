@@ -217,3 +217,15 @@ def test_a_placement_among_those_of_another_adapter_is_refused(clusters: xr.Data
     with pytest.raises(InvalidEmbeddings, match="bbbbbbbbbbbb cannot be placed among those by aaa"):
         gk.place(clusters.assign_attrs(adapter_hash="b" * 64), mapped)
     assert "projection" in gk.place(clusters, mapped)
+
+
+@pytest.mark.slow
+def test_umap_learns_own_map_is_there_for_comparison(clusters: xr.Dataset) -> None:
+    found = gk.project(clusters, method="umap-learn", k=8)["projection"]
+    ours = gk.project(clusters, k=8)["projection"]
+    assert found.attrs["method"] == "umap-learn"
+    assert found.shape == ours.shape
+    assert not np.allclose(found, ours)
+    assert found.attrs["trustworthiness"] == pytest.approx(ours.attrs["trustworthiness"], abs=0.05)
+    again = gk.project(clusters, method="umap-learn", k=8)["projection"]
+    np.testing.assert_array_equal(found, again)
