@@ -46,8 +46,8 @@ def project(
         globe (three axes, of length 1); `pca`: the two directions of greatest variance;
         `tangent-pca`: those of the tangent space at the mean direction, in which distances to it
         are angles; `umap-learn`: that library's own layout, for whoever needs its very numbers,
-        several times slower. The graph is exact up to 10,000 crops; of more it is found by cells, and
-        `graph_recall` says what share of the true neighbours is in it.
+        several times slower. The graph is exact up to 10,000 crops; of more it is found by cells,
+        and `graph_recall` says what share of the true neighbours is in it.
     seed
         Of the layout; None is another map each time.
     k
