@@ -151,7 +151,7 @@ def _umap(
     start = principal(embedding, axes=3 if globe else 2)
     weights = fuzzy_graph(found.rows, found.distances)
     places = lay_out(weights, start, seed=seed, globe=globe, epochs=epochs)
-    return places, {} if found.recall == 1 else {"graph_recall": found.recall}
+    return places, {"graph_recall": found.recall}
 
 
 def _umap_learn(

@@ -157,6 +157,7 @@ def test_a_umap_tells_how_far_it_can_be_trusted(clusters: xr.Dataset) -> None:
         assert 0.8 < attrs[name] <= 1
     assert 0.2 < attrs["seed_overlap"] < 1
     assert attrs["quality_points"] == 60
+    assert attrs["graph_recall"] == 1
 
 
 @pytest.mark.slow
