@@ -20,16 +20,17 @@ from gendkit.cli.options import ADAPTER, DEVICE, FOLDER
 GRACE = 10
 LOOPBACK = "127.0.0.1"
 NOTEBOOK, CONFIGURATION, PAGE = "gendkit.ipynb", "voila.json", "index.html.j2"
+BESIDE = "reference.zarr"
 SETTINGS, TEMPLATE = "GENDKIT_APP", "gendkit"
 POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
-    "connect-src 'self' ws: data: blob:; frame-ancestors 'self'"
+    "connect-src 'self' ws://127.0.0.1:{port} data: blob:; frame-ancestors 'self'"
 )
 """What the page may ask for: this server, and what is in it already."""
 
 
 @click.command()
-@click.argument("store", type=FOLDER)
+@click.argument("store", type=FOLDER, required=False)
 @ADAPTER
 @click.option("--frames", default=32, show_default=True, type=click.IntRange(1),
               help="Frames with a face that are looked at.")  # fmt: skip
@@ -40,7 +41,7 @@ POLICY = (
 @click.option("--no-browser", is_flag=True, help="Only say the address.")
 @DEVICE
 def app(
-    store: Path,
+    store: Path | None,
     *,
     adapter: Path,
     frames: int,
@@ -51,7 +52,8 @@ def app(
 ) -> int:
     """Serve the clip report and the map of a store as a page on this machine.
 
-    Drop a picture or video, get the page about it, with STORE as the reference. The page is at
+    Drop a picture or video, get the page about it, with STORE as the reference; by default the
+    reference.zarr beside the adapter's folder, where the demo leaves it. The page is at
     this machine's own address alone and asks for a token, which is in the address that is told.
     Needs gendkit[web,notebook]. Ctrl-C ends it.
 
@@ -65,6 +67,9 @@ def app(
 
     for package in ("voila", "jscatter"):
         require(package, extra="web,notebook")
+    if store is None:
+        run = adapter if adapter.is_dir() else adapter.parent
+        store = run.resolve().parent / BESIDE
     ds, found = open_embeddings(store), Adapter.read(adapter)
     by = str(ds.attrs.get(MADE_BY, ""))
     if by and by != found.hash:
@@ -125,7 +130,7 @@ def _configuration(port: int, token: str, *, open_browser: bool) -> dict[str, ob
         "Voila": {
             "ip": LOOPBACK, "port": port, "port_retries": 0, "token": token,
             "open_browser": open_browser, "log_level": "WARN",
-            "tornado_settings": {"headers": {"Content-Security-Policy": POLICY}},
+            "tornado_settings": {"headers": {"Content-Security-Policy": POLICY.format(port=port)}},
         },
         "VoilaConfiguration": {
             "strip_sources": True, "show_tracebacks": False, "theme": "light",

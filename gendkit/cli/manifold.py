@@ -135,7 +135,7 @@ def neighbours(
 def project(
     store: Path, out: Path, *, method: str, seed: int, k: int, overwrite: bool, as_json: bool
 ) -> None:
-    """Add a map in the plane to a store.
+    """Add a map in the plane, or on a globe, to a store.
 
     The store IN is written to OUT with a place for each crop. OUT may be IN with --overwrite.
 

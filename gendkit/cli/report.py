@@ -62,8 +62,8 @@ def report() -> None:
 @click.option("--member", "members", multiple=True, type=FILE, metavar="ADAPTER",
               help="Adapter of the same training by another seed; may be repeated.")  # fmt: skip
 @click.option("--known", multiple=True, metavar="NAME=VALUE",
-              help="What is known of the clip, such as target_identity=ann: crops of the "
-              "reference that share it are left out.")  # fmt: skip
+              help="What is known of the clip, such as dataset=ff and target_identity=ann: "
+              "crops of the reference that share it are left out.")  # fmt: skip
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of what is drawn."
 )
@@ -169,5 +169,5 @@ def verify(
         click.echo(f"... and {len(failed) - SHOWN} more (--json lists all)")
     if found.holds:
         rest = f"; {beyond} numbers differ beyond {digits} digits" if beyond else ""
-        click.echo(f"{file} holds: it is as it was written, and comes out again{rest}")
+        click.echo(f"{file} holds: it comes out again{rest}")
     return int(not found.holds)

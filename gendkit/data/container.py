@@ -98,7 +98,7 @@ def _video(path: Path) -> dict[str, Any]:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             return {
                 "format": container.format.name,
                 "duration": None if container.duration is None else container.duration / 1e6,

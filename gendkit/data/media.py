@@ -344,7 +344,7 @@ class _Opened:
         import av
 
         try:
-            self._container = av.open(str(self._path))
+            self._container = av.open(str(self._path), metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:
             raise UnreadableMedia(
                 f"{self._path} cannot be read as a video ({_line(error, self._path)}); expected is "

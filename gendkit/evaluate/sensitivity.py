@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gendkit.data.degrade import degrade
 from gendkit.data.examine import Crop, Examined
 from gendkit.data.faces import align_face
-from gendkit.data.media import walk_frames
+from gendkit.data.media import Order, walk_frames
 from gendkit.data.tracks import matched
 from gendkit.errors import GendkitError, InvalidImage
 from gendkit.model.batches import check_positive
@@ -97,6 +97,7 @@ def sensitivity_of(
     detector: Detector,
     *,
     frames: int = 32,
+    order: Order = "spread",
     draws: int = DRAWS,
     extractor: str | FaceExtractor | None = None,
     members: Sequence[Detector] = (),
@@ -122,8 +123,13 @@ def sensitivity_of(
             rows += base.rows(
                 "frames", f"random, seed {seed + number}", _again(again, faces, detector)
             )
-    for name in _others(detector, extractor):
-        rows += _by_extractor(name, media, faces, detector, base, frames=frames)
+    others = _others(detector, extractor)
+    if not others:
+        rows += base.rows("extractor", "another", "no other face extractor is installed")
+    for name in others:
+        rows += _by_extractor(name, media, faces, detector, base, frames=frames, order=order)
+    if not members:
+        rows += base.rows("detector", "another seed", "no detector of another seed was given")
     for number, member in enumerate(members, start=1):
         one = _Means(tracks, member.predict(images))
         rows += base.rows("detector", f"member {number}, {member.adapter.hash[:12]}", one)
@@ -219,11 +225,12 @@ def _by_extractor(
     base: _Means,
     *,
     frames: int,
+    order: Order,
 ) -> Iterator[tuple[Any, ...]]:
     built: Callable[..., Any]
     try:
         built = detector.extractor(name)
-        again = detector.examine(media, frames=frames, extractor=built, which="all")
+        again = detector.examine(media, frames=frames, order=order, extractor=built, which="all")
     except GendkitError as error:
         return base.rows("extractor", name, str(error))
     found = _again(again, faces, detector)

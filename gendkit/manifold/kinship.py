@@ -58,8 +58,8 @@ class Kinship:
         return table
 
     def __call__(self, queries: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return (Q, K) whether candidate rows are related to the queries."""
-        related = np.zeros(rows.shape, dtype=np.bool_)
+        """Return (Q, K) whether candidate rows, (Q, K) or (K,) for all, are related to queries."""
+        related = np.zeros(np.broadcast_shapes((len(queries), 1), rows.shape), dtype=np.bool_)
         for one, other in self.alike:
             own = self.queries[queries, one][:, None]
             related |= (own == self.points[rows, other]) & (own >= 0)

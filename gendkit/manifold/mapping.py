@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gendkit.manifold.index import itself_first
 from gendkit.optional import require
 
 Places = NDArray[np.float64]
@@ -63,28 +62,41 @@ def overlap(one: Places, other: Places, *, k: int) -> float:
     return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(*both, strict=True)]))
 
 
-def on_map(
-    queries: NDArray[np.float32],
+def placement_error(
     points: NDArray[np.float32],
     places: NDArray[Any],
+    related: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
     *,
     k: int,
-) -> tuple[Places, float]:
-    """Return where new points (Q, D) belong, (Q, A), and the error for points that are there.
+) -> float:
+    """Return how far points (N, D) are put from where they are, were they new; the median.
 
-    The error is the median distance in units of the map's radius.
+    Up to 1,000 are asked, each without itself and what is related to it, as a new clip has no
+    relatives there. In units of the map's radius; NaN where nobody is left.
+
+    Parameters
+    ----------
+    places
+        (N, A) of the points.
+    related
+        From rows (Q,) to whether each of the N points is one of them or its relative, (Q, N).
+    k
+        How many neighbours.
     """
-    found = placed(queries, points, places, k=k)
     held = np.sort(np.random.default_rng(0).permutation(len(points))[:HELD_BACK])
-    wide = min(k + 1, len(points))
-    if wide < 2:
-        return found, float("nan")
-    rows, similarity = _nearest(points[held], points, wide)
-    rows, distances = itself_first(rows, similarity, held)
-    back = _mean(places, rows[:, 1:], distances[:, 1:])
-    away = np.linalg.norm(back - places[held], axis=1)
+    away = []
+    for part in np.array_split(held, max(1, len(held) // 64)):
+        near = points[part] @ points.T
+        near[related(part)] = -np.inf
+        rows = np.argsort(-near, axis=1, kind="stable")[:, :k]
+        similarity = np.take_along_axis(near, rows, axis=1)
+        for own, some, cosines in zip(part, rows, similarity, strict=True):
+            there = np.isfinite(cosines)
+            if there.any():
+                back = _mean(places, some[there][None], 1 - cosines[there][None])[0]
+                away.append(np.linalg.norm(back - places[own]))
     radius = np.sqrt(np.mean(np.sum((places - places.mean(axis=0)) ** 2, axis=1)))
-    return found, float(np.median(away) / radius) if radius else float("nan")
+    return float(np.median(away) / radius) if away and radius else float("nan")
 
 
 def placed(

@@ -37,12 +37,15 @@ class Accuracy:
         NaN where no method is shown by two data sets.
     chance
         That of always naming the method that is most frequent among these clips.
+    refused
+        Share that was called `none of those known` instead, though another data set shows them.
     clips, datasets
         On how many it was measured.
     """
 
     share: float
     chance: float
+    refused: float
     clips: int
     datasets: int
 
@@ -83,9 +86,11 @@ def likely_method(
     xarray.Dataset
         `ds` with `likely_method` and `nearest_dataset` (sample), the same for all crops of a track.
         The attributes of `likely_method` are its `accuracy` for fakes of a data set whose crops
-        were left out of the reference, the `chance` of always naming the most frequent method, and
-        on how many `accuracy_clips` and `accuracy_datasets` that was measured. Where no method is
-        shown by two data sets, nothing can be measured, and `likely_method` stays empty.
+        were left out of the reference, the share that was `refused` (called none of those known),
+        the `chance` of always naming the most frequent method, and on how many `accuracy_clips` and
+        `accuracy_datasets` that was measured. Where no method is shown by two data sets, nothing
+        can be measured, and `likely_method` stays empty. `never_refused` names the methods that too
+        few people show for anything to be far from them at `alpha`.
 
     Raises
     ------
@@ -101,23 +106,32 @@ def likely_method(
     reference = ds if reference is None else reference
     fakes = labels_of(reference) == 1
     methods, datasets = _texts(reference, "method"), _texts(reference, "dataset")
-    accuracy = left_out_accuracy(reference, k=k, seed=seed)
+    accuracy = left_out_accuracy(reference, k=k, alpha=alpha, seed=seed)
     known = np.flatnonzero(fakes & (methods != ""))
     found = np.full(ds.sizes["sample"], NOT_SHOWN, object)
     if accuracy.known:
         found = _nearest(ds, reference, methods, known, k=k)
         found = _refused(ds, reference, found, methods, known, alpha=alpha, seed=seed)
+    people = people_of(reference)
+    few = [
+        method
+        for method in sorted(set(methods[known].tolist()))
+        if 1 / (len(np.unique(people[known[methods[known] == method]])) // 2 + 1) > alpha
+    ]
     rows = np.flatnonzero(datasets != "")
     near = _nearest(ds, reference, datasets, rows, k=k)
     out = ds.assign(likely_method=("sample", found), nearest_dataset=("sample", near))
     out["likely_method"].attrs.update(
         reference_hash=store_hash(reference), k=k, alpha=alpha, accuracy=accuracy.share,
-        chance=accuracy.chance, accuracy_clips=accuracy.clips, accuracy_datasets=accuracy.datasets,
+        chance=accuracy.chance, refused=accuracy.refused, never_refused=", ".join(few),
+        accuracy_clips=accuracy.clips, accuracy_datasets=accuracy.datasets,
     )  # fmt: skip
     return attributed(out)
 
 
-def left_out_accuracy(reference: xr.Dataset, *, k: int, seed: int = 0) -> Accuracy:
+def left_out_accuracy(
+    reference: xr.Dataset, *, k: int, alpha: float = ALPHA, seed: int = 0
+) -> Accuracy:
     """Measure the likely method on fakes of each data set in turn, without that data set.
 
     Only methods that another data set shows, too, can be right, and only they are counted.
@@ -127,6 +141,7 @@ def left_out_accuracy(reference: xr.Dataset, *, k: int, seed: int = 0) -> Accura
     tracks = tracks_of(reference)
     rng = np.random.default_rng(seed)
     right: list[bool] = []
+    refused: list[bool] = []
     truth: list[str] = []
     asked_of = 0
     for dataset in sorted(set(datasets.tolist()) - {""}):
@@ -140,13 +155,16 @@ def left_out_accuracy(reference: xr.Dataset, *, k: int, seed: int = 0) -> Accura
         rows = np.flatnonzero(own & np.isin(tracks, names))
         part = reference.isel(sample=rows)
         found = _nearest(part, reference, methods, others, k=k)
+        found = _refused(part, reference, found, methods, others, alpha=alpha, seed=seed)
         _, first = np.unique(tracks[rows], return_index=True)
         right += (found[first] == methods[rows][first]).tolist()
+        refused += (found[first] == NONE).tolist()
         truth += methods[rows][first].tolist()
     counts = np.unique(truth, return_counts=True)[1]
     return Accuracy(
         share=float(np.mean(right)) if right else float("nan"),
         chance=float(counts.max() / len(truth)) if right else float("nan"),
+        refused=float(np.mean(refused)) if refused else float("nan"),
         clips=len(right),
         datasets=asked_of,
     )

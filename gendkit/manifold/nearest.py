@@ -12,10 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.manifold.index import check_adapters, check_lengths, vectors_of
-from gendkit.manifold.kinship import RELATED, Kinship
 from gendkit.manifold.neighbours import labels_of
-from gendkit.manifold.parties import SIMILARITIES, people_of
+from gendkit.manifold.parties import people_of, similarities
 from gendkit.manifold.suspects import medoids
 
 MOST = 2000
@@ -94,18 +92,10 @@ def nearest_people(
     InvalidEmbeddings
         If lengths or adapters differ.
     """
-    queries, points = vectors_of(ds), vectors_of(reference)
-    check_lengths(queries.shape[1], points.shape[1], "compared")
-    check_adapters(ds, reference)
     _, person = np.unique(people_of(reference)[rows], return_inverse=True)
-    kinship = Kinship(ds, reference, alike=RELATED)
-    found = np.full((len(queries), k), -1, np.int64)
-    similarity = np.full((len(queries), k), np.nan)
-    step = max(1, SIMILARITIES // max(1, len(rows)))
-    for start in range(0, len(queries) if len(rows) else 0, step):
-        asked = np.arange(start, min(start + step, len(queries)))
-        near = queries[asked] @ points[rows].T
-        near[kinship(asked, np.broadcast_to(rows, near.shape))] = -np.inf
+    found = np.full((ds.sizes["sample"], k), -1, np.int64)
+    similarity = np.full((ds.sizes["sample"], k), np.nan)
+    for asked, near in similarities(ds, reference, rows):
         for query, cosines in zip(asked.tolist(), near, strict=True):
             best = _distinct(cosines, person, k)
             found[query, : len(best)] = rows[best]

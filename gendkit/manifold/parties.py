@@ -69,16 +69,33 @@ def nearest_of(
     InvalidEmbeddings
         If lengths or adapters differ.
     """
+    for asked, near in similarities(ds, reference, rows):
+        yield asked, parties.best(near)
+
+
+def similarities(
+    ds: xr.Dataset, reference: xr.Dataset, rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], Similarities]]:
+    """Yield crops and their cosines (Q, N) to some of a reference; -inf where they are related.
+
+    Raises
+    ------
+    InvalidEmbeddings
+        If lengths or adapters differ.
+    """
     queries, points = vectors_of(ds), vectors_of(reference)
     check_lengths(queries.shape[1], points.shape[1], "compared")
     check_adapters(ds, reference)
+    if not len(rows):
+        return
+    chosen = points[rows]
     kinship = Kinship(ds, reference, alike=RELATED)
-    step = max(1, SIMILARITIES // max(1, len(rows)))
-    for start in range(0, len(queries) if len(rows) else 0, step):
+    step = max(1, SIMILARITIES // len(rows))
+    for start in range(0, len(queries), step):
         asked = np.arange(start, min(start + step, len(queries)))
-        near = queries[asked] @ points[rows].T
-        near[kinship(asked, np.broadcast_to(rows, near.shape))] = -np.inf
-        yield asked, parties.best(near)
+        near = queries[asked] @ chosen.T
+        near[kinship(asked, rows)] = -np.inf
+        yield asked, near
 
 
 def people_of(ds: xr.Dataset) -> NDArray[np.str_]:

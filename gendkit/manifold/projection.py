@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.graph import neighbour_graph
 from gendkit.manifold.index import check_adapters, check_lengths, vectors_of
+from gendkit.manifold.kinship import RELATED, Kinship
 from gendkit.manifold.layout import EPOCHS, fuzzy_graph, lay_out
-from gendkit.manifold.mapping import Places, on_map, quality
+from gendkit.manifold.mapping import Places, placed, placement_error, quality
 from gendkit.manifold.principal import principal
 from gendkit.manifold.schema import attributed
 from gendkit.manifold.sphere import mean_direction
@@ -94,9 +95,9 @@ def place(ds: xr.Dataset, reference: xr.Dataset, *, k: int = 10) -> xr.Dataset:
 
     A crop comes to the mean of the places of its k nearest reference crops, weighted by the inverse
     of their distance. The attribute `placement_error` tells how well that works: the median
-    distance between the places of up to 1,000 reference crops and where they would be put, in units
-    of the map's radius (root of the mean square). A crop that is far from all references is put
-    somewhere all the same: a map hides novelty.
+    distance between the places of up to 1,000 reference crops and where they would be put without
+    their clip, target clip and people, in units of the map's radius (root of the mean square). A
+    crop that is far from all references is put somewhere all the same: a map hides novelty.
 
     Parameters
     ----------
@@ -117,7 +118,10 @@ def place(ds: xr.Dataset, reference: xr.Dataset, *, k: int = 10) -> xr.Dataset:
     queries, points = vectors_of(ds), vectors_of(reference)
     check_lengths(queries.shape[1], points.shape[1], "placed")
     check_adapters(ds, reference, "placed")
-    places, error = on_map(queries, points, reference["projection"].to_numpy(), k=k)
+    there = reference["projection"].to_numpy()
+    places = placed(queries, points, there, k=k)
+    kinship, every = Kinship(reference, reference, alike=RELATED), np.arange(len(points))
+    error = placement_error(points, there, lambda rows: kinship(rows, every), k=k)
     keep = {n: v for n, v in reference["projection"].attrs.items() if n in ("method", "seed", "k")}
     return _with_places(ds, places, {**keep, "placed": k, "placement_error": error})
 

@@ -134,7 +134,7 @@ SCHEMA: tuple[Variable, ...] = (
     Variable(
         name="novelty_p",
         dims=("sample",),
-        dtype="float32",
+        dtype="float64",
         meaning="conformal p-value of a track: small is unlike the reference, which is not forged",
         of_one=True,
     ),

@@ -8,15 +8,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.index import graph, vectors_of
+from gendkit.manifold.index import vectors_of
 from gendkit.manifold.kinship import RELATED, Kinship
 from gendkit.manifold.neighbours import labels_of
 from gendkit.manifold.parties import tracks_of
 from gendkit.manifold.schema import text_of
 from gendkit.manifold.votes import votes
 
-WIDE = 64
-"""How many nearest crops are looked at for duplicates."""
+BLOCK = 512
+"""Crops that are compared with all others at once."""
 QUANTILE = 0.05
 
 
@@ -106,19 +106,15 @@ def duplicates(ds: xr.Dataset, *, angle: float | None = None) -> pd.DataFrame:
     """
     points = vectors_of(ds)
     count = len(points)
-    kinship = Kinship(ds, ds, alike=RELATED)
-    near, distance = graph(points, min(WIDE, count)) if count else (np.empty((0, 0), int),) * 2
-    angles = np.arccos(np.clip(1 - distance.astype(np.float64), -1, 1))
-    own = np.arange(count)
-    related = kinship(own, near)
     if angle is None:
         angle = _within(ds, points)
-    alone = np.where(related, np.inf, angles)
-    least = np.sort(alone.min(axis=1, initial=np.inf))
-    one, column = np.nonzero(alone <= angle)
-    other = near[one, column]
-    kept = one < other
-    one, other, found = one[kept], other[kept], alone[one, column][kept]
+    one, other, found = _pairs_within(points, angle)
+    unrelated = ~Kinship(ds, ds, alike=RELATED)(one, other[:, None])[:, 0]
+    one, other, found = one[unrelated], other[unrelated], found[unrelated]
+    least = np.full(count, np.inf)
+    for ends in (one, other):
+        np.minimum.at(least, ends, found)
+    least.sort()
     order = np.argsort(found, kind="stable")
     one, other, found = one[order], other[order], found[order]
     names = _plain(ds["sample"])
@@ -133,6 +129,25 @@ def duplicates(ds: xr.Dataset, *, angle: float | None = None) -> pd.DataFrame:
     )
     table.attrs["angle"] = angle
     return table
+
+
+def _pairs_within(
+    points: NDArray[np.float32], angle: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return all pairs of rows, the smaller first, within an angle, and their angles (P,)."""
+    ones, others, cosines = [], [], []
+    limit = float(np.cos(min(angle, np.pi))) - 1e-7
+    for start in range(0, len(points), BLOCK):
+        near = points[start : start + BLOCK] @ points[start:].T
+        row, column = np.nonzero(near >= limit)
+        later = column > row
+        ones.append(row[later] + start)
+        others.append(column[later] + start)
+        cosines.append(near[row[later], column[later]])
+    if not ones:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    found = np.arccos(np.clip(np.concatenate(cosines).astype(np.float64), -1, 1))
+    return np.concatenate(ones), np.concatenate(others), found
 
 
 def medoids(ds: xr.Dataset) -> NDArray[np.int64]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import html
+import logging
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import xarray as xr
 
-from gendkit.errors import GendkitError
+from gendkit.errors import GendkitError, first_line
 from gendkit.manifold.projection import project
 from gendkit.manifold.store import open_embeddings
 from gendkit.model.detector import Detector, load
@@ -22,6 +23,7 @@ from gendkit.notebook.drop import Drop
 from gendkit.notebook.explorer import explore
 from gendkit.pages.clip import ClipReport, report
 
+_log = logging.getLogger(__name__)
 NOTE = (
     "A score is what the detector says of the kind of face that it was trained to tell. It is no "
     "probability that a file is forged, and the page gives no verdict."
@@ -68,8 +70,7 @@ class Desk(ipywidgets.VBox):
         ds = self._reference
         if "projection" not in ds.variables:
             ds = project(ds)
-        colour = "family" if "family" in ds.variables else "label"
-        return explore(ds, colour=colour)
+        return explore(ds)
 
     def _examine(self, path: Path) -> None:
         self.drop.say(f"Examining {path.name}; this takes from some seconds to a minute.")
@@ -79,6 +80,10 @@ class Desk(ipywidgets.VBox):
         except GendkitError as error:
             words = str(error).replace(str(path), path.name)
             self.drop.say(f"{path.name}: {words}", ready=True)
+            return
+        except Exception as error:  # a codec's, say; the next file can be dropped all the same
+            _log.exception("%s could not be examined", path.name)
+            self.drop.say(f"{path.name} failed: {first_line(error)}", ready=True)
             return
         self._page.children = (_shown(self.made, path.stem),)
         self.drop.say(f"{path.name} is examined; drop another file.", ready=True)

@@ -19,6 +19,7 @@ from ipywidgets import HTML, Box, Dropdown, HBox, Layout, VBox
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.schema import text_of
 from gendkit.markup import Html, join, number, tag
+from gendkit.notebook.charts import label
 from gendkit.notebook.gallery import Card, Gallery
 from gendkit.notebook.legend import Legend
 from gendkit.notebook.nearest import Nearest, card_of
@@ -44,7 +45,7 @@ def explore(
     ds: xr.Dataset,
     reference: xr.Dataset | None = None,
     *,
-    colour: str = "family",
+    colour: str | None = None,
     k: int = 5,
     height: int = 520,
 ) -> Explorer:
@@ -52,8 +53,8 @@ def explore(
 
     Choose points by a lasso (drag) or a click, and look at their faces, scores and methods; click a
     face for those that are nearest to it. A map is for finding
-    faces to look at; its distances are no evidence. Faces with a `novelty_p` of at most .05 are
-    drawn hollow, as a map puts them among others that they are unlike.
+    faces to look at; its distances are no evidence. Faces whose `novelty_p` is at most its
+    alpha are drawn hollow, as a map puts them among others that they are unlike.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def explore(
         Embeddings with labels, in which the nearest real and fake faces are looked for, never of
         the same clip or person; by default `ds` itself.
     colour
-        A variable with one value a sample.
+        A variable with one value a sample; by default `family`, `method` or `label`, the first
+        that is there.
     k
         How many nearest reals and fakes are shown.
     height
@@ -103,7 +105,7 @@ class Explorer(VBox):
         ds: xr.Dataset,
         reference: xr.Dataset | None = None,
         *,
-        colour: str = "family",
+        colour: str | None = None,
         k: int = 5,
         height: int = 520,
     ) -> None:
@@ -111,6 +113,8 @@ class Explorer(VBox):
         points = maps.places(ds)
         if not len(points):
             raise InvalidEmbeddings("there is no crop to show; give embeddings of some.")
+        there = maps.variables(ds)
+        colour = colour or next((name for name in FIRST if name in there), "")
         self._ds = ds
         self._ids = pd.Index(text_of(ds["sample"]).astype(object))
         self._rows: Rows = np.empty(0, dtype=np.int64)
@@ -186,7 +190,7 @@ class Explorer(VBox):
             return [plane]
         from gendkit.notebook.globe import Globe
 
-        lines = [[f"{name}: {v}" for v in told[name].tolist()] for name in told]
+        lines = [[label(f"{name}: {v}") for v in told[name].tolist()] for name in told]
         words = np.array(["<br>".join(parts) for parts in zip(*lines, strict=True)], dtype=object)
         globe = Globe(
             self._ds["projection"].transpose("sample", "axis").to_numpy(), novel=novel,

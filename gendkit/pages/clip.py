@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +27,8 @@ from gendkit.errors import InvalidArgument
 from gendkit.evaluate.sensitivity import sensitivity_of
 from gendkit.manifold.index import check_adapters
 from gendkit.manifold.methods import likely_method
-from gendkit.manifold.novelty import novelty
+from gendkit.manifold.novelty import is_novel, novelty
+from gendkit.manifold.schema import text_of
 from gendkit.manifold.store import ADAPTER, open_embeddings
 from gendkit.manifold.suspects import medoids
 from gendkit.manifold.votes import votes
@@ -153,7 +155,8 @@ def report(
         Detectors, or their adapters, that were trained in the same way with other seeds.
     known
         What is known of the clip: `dataset`, `video`, `pair`, `target_identity` or
-        `donor_identity`. Crops of the reference that share them are left out.
+        `donor_identity`. Crops of the reference that share them are left out; ids are those of a
+        data set, which is then known, too.
     showable
         Licences under which faces of the reference are shown; others are blurred.
     seed
@@ -176,13 +179,18 @@ def report(
         raise InvalidArgument(f"k is {k}; give {MOST_NEAR} or less: a report lists each of them.")
     known = _checked(known)
     given = {
-        "media": str(media),
+        "media": os.fsencode(media).decode("utf-8", "backslashreplace"),
         "adapter": "" if isinstance(detector, Detector) else str(detector),
         "reference": "" if isinstance(reference, xr.Dataset) else str(reference),
         "members": ["" if isinstance(m, Detector) else str(m) for m in members],
     }
     media = Path(media)
-    about = {"name": media.name, "sha256": file_hash(media), "bytes": media.stat().st_size}
+    name = os.fsencode(media.name).decode("utf-8", "backslashreplace")
+    about: dict[str, Any] = {
+        "name": name,
+        "sha256": file_hash(media),
+        "bytes": media.stat().st_size,
+    }
     about["container"] = container_facts(media)
     if not isinstance(detector, Detector):
         detector = load(detector, device=device, dtype=dtype)
@@ -192,15 +200,17 @@ def report(
     others = [
         m if isinstance(m, Detector) else load(m, device=device, dtype=dtype) for m in members
     ]
-    measured = Reference.of(reference.load(), k=k, seed=seed, showable=showable)
+    _check_reaches(known, reference)
+    measured = Reference.of(reference.compute(), k=k, seed=seed, showable=showable)
     examined = detector.examine(media, frames=frames, order=order, which="all")
-    ds = _embedded(examined, detector, {"video": media.name, **known})
+    ds = _embedded(examined, detector, {"video": "clip", **known})
     tracks, pictures = [], dict[str, "NDArray[np.uint8] | str"]()
     if ds.sizes["sample"]:
         asked = _asked(ds, measured.ds, seed=seed)
         table = sensitivity_of(
-            media, examined, detector, frames=frames, draws=draws, members=others, seed=seed
-        )
+            media, examined, detector, frames=frames, order=order, draws=draws, members=others,
+            seed=seed,
+        )  # fmt: skip
         for medoid in medoids(ds).tolist():
             one = _track(asked, medoid, measured, k=k)
             one["sensitivity"] = records(table[table["track"] == one["track"]])
@@ -257,6 +267,18 @@ def _checked(known: Mapping[str, str] | None) -> dict[str, str]:
     return {key: str(value) for key, value in (known or {}).items()}
 
 
+def _check_reaches(known: Mapping[str, str], reference: xr.Dataset) -> None:
+    """Refuse what is known of a clip that names nobody in the reference for want of a data set."""
+    if not known or "dataset" in known or "dataset" not in reference.variables:
+        return
+    there = sorted(set(text_of(reference["dataset"]).tolist()) - {""})
+    if there:
+        raise InvalidArgument(
+            f"known has {', '.join(known)} but no dataset, without which nobody in the reference "
+            f"is meant; give dataset as well: {', '.join(there)}."
+        )
+
+
 def _attributed(detector: Detector) -> xr.Dataset:
     return xr.Dataset(attrs={ADAPTER: detector.adapter.hash})
 
@@ -307,6 +329,7 @@ def _track(ds: xr.Dataset, medoid: int, measured: Reference, *, k: int) -> dict[
         "novelty": {
             "angle": float(query["novelty"].item()),
             "p": float(query["novelty_p"].item()),
+            "novel": bool(is_novel(query)[0]),
             **{n: query["novelty_p"].attrs[n] for n in ("alpha", "k", "calibration", "least_p")},
         },
         "votes": [],
@@ -324,7 +347,10 @@ def _track(ds: xr.Dataset, medoid: int, measured: Reference, *, k: int) -> dict[
         )
     if "likely_method" in ds.variables:
         about = ds["likely_method"].attrs
-        names = ("accuracy", "chance", "accuracy_clips", "accuracy_datasets", "k", "alpha")
+        names = (
+            "accuracy", "chance", "refused", "never_refused", "accuracy_clips",
+            "accuracy_datasets", "k", "alpha",
+        )  # fmt: skip
         out["method"] = {
             "likely": str(query["likely_method"].item()),
             "nearest_dataset": str(query["nearest_dataset"].item()),

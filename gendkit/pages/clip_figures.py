@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,15 +72,13 @@ def sensitivity(rows: Sequence[Mapping[str, Any]], *, width: float = 720) -> str
         Of one person, as in the record of a clip report.
     """
     base = next(row["score"] for row in rows if row["change"] == "none")
-    kinds = list(dict.fromkeys(row["change"] for row in rows if row["change"] != "none"))
+    there = [row for row in rows if row["change"] != "none" and row["score"] is not None]
+    kinds = list(dict.fromkeys(row["change"] for row in there))
 
     def draw(figure: Figure) -> None:
         ax = figure.add_subplot()
         for y, kind in enumerate(kinds):
-            values = [r["score"] for r in rows if r["change"] == kind and _there(r["score"])]
-            if not values:
-                ax.annotate("–", (base, y), xytext=(8, -4), textcoords="offset points", color=MUTED)
-                continue
+            values = [row["score"] for row in there if row["change"] == kind]
             ax.plot([min(values), max(values)], [y, y], color=LINE, linewidth=5, zorder=1)
             ax.plot(
                 values, [y] * len(values), "o", color=TUNED, markersize=5, alpha=0.75, zorder=2,
@@ -97,7 +94,3 @@ def sensitivity(rows: Sequence[Mapping[str, Any]], *, width: float = 720) -> str
         ax.set_xlabel("score; dashed, without a change")
 
     return svg(width, 62 + 30 * max(1, len(kinds)), draw)
-
-
-def _there(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)

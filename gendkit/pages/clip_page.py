@@ -238,7 +238,7 @@ def _made(record: Record) -> Html:
         ("crops of the training", _pairs(made["extraction"]) or "not recorded"),
         (
             "settings",
-            _pairs({k: v for k, v in settings.items() if k not in ("showable", "device")}),
+            _pairs({k: v for k, v in settings.items() if k not in HIDDEN}),
         ),
         ("other seeds", ", ".join(h[:12] for h in made["members_sha256"]) or "none"),
         ("versions", _pairs(json.loads(record["made"]["versions"]))),

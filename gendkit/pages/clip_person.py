@@ -97,7 +97,7 @@ def _novelty(found: Record, people: int) -> Html:
         f"Conformal p-value {p_value(p)}{corrected}, from {found['calibration']} clips of the "
         "reference that were set aside."
     )
-    if p <= found["alpha"]:
+    if found["novel"]:
         return join(
             prose(words),
             note(
@@ -105,6 +105,7 @@ def _novelty(found: Record, people: int) -> Html:
                 "reason forged."
             ),
         )
+    least *= people
     if least > found["alpha"]:
         words += (
             f" So few clips cannot give a p-value below {number(least)}: nothing can be called "
@@ -233,12 +234,17 @@ def _method(method: Record) -> str:
             f"{near} No method is named: no method of the reference is shown by two of its data "
             "sets, so that it cannot be measured how often a name would be right."
         )
-    right, chance = (percent(100 * method[name]) for name in ("accuracy", "chance"))
+    right, refused, chance = (
+        percent(100 * method[name]) for name in ("accuracy", "refused", "chance")
+    )
+    never = method["never_refused"]
+    few = f" Too few people show {never} for anything to be called unlike it." if never else ""
     return (
         f"{method['likely'] or 'None'}. {near} Method, data set and codec are confounded; on fakes "
         f"of a data set that was left out, the name was right for {right} "
         f"of {method['accuracy_clips']:,} clips of {method['accuracy_datasets']} data sets "
-        f"({chance} by always naming the most frequent one)."
+        f"({chance} by always naming the most frequent one), and {refused} were called none of "
+        f"those known.{few}"
     )
 
 

@@ -152,7 +152,9 @@ class Reference:
                 "split": _column(self.ds, "split"),
             }
         )
-        clips = frame.groupby(["label", "clip"], sort=True)["score"].mean()
+        clips = frame.groupby(["label", "clip"], sort=True)["score"].mean().dropna()
+        if clips.empty:
+            return {}
         out: dict[str, Any] = {}
         for label, name in enumerate(CLASSES):
             if label in clips.index.get_level_values("label"):
@@ -182,10 +184,6 @@ class Reference:
                 continue
             out[sample] = crop if licence[sample] in self.showable else blurred(crop)
         return out
-
-    def shown(self, licence: str) -> bool:
-        """Tell whether a face of this licence is shown as it is."""
-        return licence in self.showable
 
 
 def blurred(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,11 +1,15 @@
-"""Checks a clip report: is it as it was written, and does it come out again?
+"""Checks a clip report: does it come out again?
 
 A page or a record enters. It is recomputed from its inputs, and what differs is told, down to the
-digit.
+digit; the page's text is made anew from its record, and its pictures from the file. When it was
+made, where, and the file's name are not checked; the digest guards against accidents, and is no
+signature.
 """
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 import re
@@ -14,13 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from gendkit.errors import InvalidReport, MissingMedia
 from gendkit.markup import tag
 from gendkit.pages.clip import FORMAT, digest_of, report
 from gendkit.pages.clip_page import RECORD_ID, render
 
 DIGITS = 5
-"""Up to which significant digit numbers have to agree."""
+"""Up to which digit numbers have to agree."""
+PICTURE_TOLERANCE = 2.0
+"""Mean difference of two pictures in grey levels."""
+_PICTURE = re.compile(r'(?<=src="data:image/jpeg;base64,)[A-Za-z0-9+/=]*')
 _BLOCK = re.compile(rf'<script type="application/json" id="{RECORD_ID}">(.*?)</script>', re.DOTALL)
 _LOOSE = ("made", "inputs", "digest")
 """What may be otherwise in a report that says the same."""
@@ -78,7 +89,7 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether the report is as it was written and comes out again."""
+        """Whether the report comes out again."""
         return not self.tampered and not self.failures
 
     def __repr__(self) -> str:
@@ -145,8 +156,8 @@ def verify(
         members=list(members if members is not None else given["members"]),
     )  # fmt: skip
     differences = tuple(_differences(_fixed(record), _fixed(found.record)))
-    if page is not None and not differences and render(record, found.pictures) != page:
-        tampered.append("the page is not that of its record: its text or its pictures were changed")
+    if page is not None:
+        tampered += _changed(page, render(record, found.pictures))
     return Verification(
         file=str(file), differences=differences, digits=digits, tampered=tuple(tampered)
     )
@@ -171,8 +182,11 @@ def read_report(file: Path) -> tuple[dict[str, Any], str | None]:
         if page is not None and block is None:
             raise ValueError("it holds no record")
         record = json.loads(block[1] if block else text)
-        if not isinstance(record, dict) or not {"inputs", "settings", "tracks"} <= set(record):
+        parts = {"inputs", "settings", "tracks", "file", "detector"}
+        if not isinstance(record, dict) or not parts <= set(record):
             raise ValueError("its record lacks parts")
+        if not {"media", "adapter", "reference", "members"} <= set(record["inputs"]):
+            raise ValueError("its record lacks inputs")
     except (ValueError, OSError) as error:
         raise InvalidReport(f"{file} is no clip report: {error}; give one that was written by "
                             "`gendkit report`.") from None  # fmt: skip
@@ -203,8 +217,36 @@ def _differences(one: Any, other: Any, where: str = "") -> Iterator[Difference]:
 
 
 def _agreement(one: Any, other: Any) -> int:
-    """Return to how many significant digits two numbers agree."""
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (one, other)):
+    """Return to how many digits two numbers agree: significant ones, or decimal places if more.
+
+    Scores, cosines and p-values are of the size of 1; of a small one, or of the difference of two,
+    the first digits may already be rounding. Whole numbers are equal or are not.
+    """
+    if not all(isinstance(v, float) for v in (one, other)):
         return 0
-    largest = max(abs(one), abs(other))
-    return max(0, math.floor(-math.log10(abs(one - other) / largest)))
+    apart = abs(one - other)
+    return max(0, math.floor(-math.log10(min(apart, apart / max(abs(one), abs(other))))))
+
+
+def _changed(page: str, expected: str) -> Iterator[str]:
+    """Say what of a page is not as its record and the pictures found again make it."""
+    if _PICTURE.sub("", page) != _PICTURE.sub("", expected):
+        yield "the page is not that of its record: its text was changed"
+    pictures, wanted = _PICTURE.findall(page), _PICTURE.findall(expected)
+    if len(pictures) != len(wanted) or not all(map(_alike, pictures, wanted)):
+        yield "a picture of the page is not that which was found again"
+
+
+def _alike(one: str, other: str) -> bool:
+    """Tell whether two pictures are the same but for what decoders may do differently."""
+    if one == other:
+        return True
+    try:
+        a, b = (_pixels(text) for text in (one, other))
+    except (OSError, ValueError):
+        return False
+    return a.shape == b.shape and float(np.abs(a - b).mean()) < PICTURE_TOLERANCE
+
+
+def _pixels(text: str) -> NDArray[np.int16]:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))), np.int16)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.errors import InvalidEmbeddings
-from gendkit.manifold.novelty import ALPHA, is_novel
 from gendkit.markup import number
 from gendkit.pages.palette import FAKE_NAME, REAL_NAME, UNKNOWN, UNKNOWN_NAME, Look, looks
 
@@ -157,6 +156,8 @@ def novel(ds: xr.Dataset) -> NDArray[np.bool_]:
     A map puts a face that is unlike all others among some of them all the same, so these are drawn
     hollow.
     """
+    from gendkit.manifold.novelty import is_novel
+
     if NOVELTY in ds:
         check_variable(ds, NOVELTY)
     return is_novel(ds)
@@ -164,6 +165,8 @@ def novel(ds: xr.Dataset) -> NDArray[np.bool_]:
 
 def hollow(ds: xr.Dataset) -> str:
     """Return what hollow points are, in words."""
+    from gendkit.manifold.novelty import ALPHA
+
     alpha = float(ds[NOVELTY].attrs.get("alpha", ALPHA)) if NOVELTY in ds else ALPHA
     return f"hollow points are novel, p ≤ {alpha:g}".replace("0.", ".")
 

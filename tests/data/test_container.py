@@ -35,6 +35,25 @@ def test_a_picture_states_its_camera(tmp_path: Path) -> None:
     assert facts["format"] == "jpeg"
 
 
+def test_a_tag_that_is_no_unicode_is_read_all_the_same(tmp_path: Path) -> None:
+    import av
+
+    from gendkit.data.media import count_frames
+
+    path = tmp_path / "a.avi"
+    with av.open(path, "w") as container:
+        container.metadata["title"] = "cafeX"
+        stream = container.add_stream("mjpeg", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p"
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"cafeX", b"caf\xe9!"))
+    assert container_facts(path)["tags"]["title"] == "caf\ufffd!"
+    assert count_frames(path) == 3
+
+
 def test_the_hash_is_of_the_bytes(tmp_path: Path) -> None:
     data = np.random.default_rng(0).bytes(3_000_000)
     (tmp_path / "a").write_bytes(data)

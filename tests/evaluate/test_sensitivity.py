@@ -62,7 +62,16 @@ def test_each_change_is_told_for_each_person(detector: Detector, clip: Path) -> 
     found = gk.sensitivity(clip, detector, frames=4, draws=2, extractor=Still())
     assert set(found["track"]) == {0, 1}
     changes = found[found["track"] == 1].groupby("change", sort=False)["setting"].count()
-    assert changes.to_dict() == {"none": 1, "crop jitter": 2, "re-encoding": 6, "frames": 2}
+    assert changes.to_dict() == {
+        "none": 1, "crop jitter": 2, "re-encoding": 6, "frames": 2, "extractor": 1, "detector": 1,
+    }  # fmt: skip
+    left = found[found["change"].isin(["extractor", "detector"])]
+    assert left["score"].isna().all()
+    assert set(left["reason"]) == {
+        "no other face extractor is installed",
+        "no detector of another seed was given",
+    }
+    found = found[~found["change"].isin(["extractor", "detector"])]
     first = found[found["change"] == "none"]
     assert first["difference"].tolist() == [0, 0]
     examined = detector.examine(clip, frames=4, extractor=Still(), which="all")

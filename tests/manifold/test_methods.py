@@ -97,6 +97,21 @@ def test_a_method_that_is_not_known_is_none_of_those_known() -> None:
     assert np.mean(named == "swap") >= 0.85
 
 
+def test_the_accuracy_is_that_of_what_is_shown_with_those_that_are_refused() -> None:
+    """The data sets lie far apart: each one's fakes are refused among those of the other."""
+    reference = collection(np.random.default_rng(6), people=60, codec=8.0)
+    found = gk.likely_method(reference, k=5)["likely_method"].attrs
+    assert found["refused"] > 0.9
+    assert found["accuracy"] < 0.1
+
+
+def test_methods_of_few_people_are_named_as_never_refused() -> None:
+    reference = collection(np.random.default_rng(7), people=10)
+    assert gk.likely_method(reference, k=3)["likely_method"].attrs["never_refused"] == "swap, warp"
+    many = collection(np.random.default_rng(7), people=30)
+    assert gk.likely_method(many, k=3)["likely_method"].attrs["never_refused"] == ""
+
+
 def test_frames_of_a_track_share_one_answer() -> None:
     rng = np.random.default_rng(4)
     reference = collection(rng)

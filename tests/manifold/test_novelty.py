@@ -163,3 +163,23 @@ def test_it_works_on_a_reopened_store(reopened: Callable[[xr.Dataset], xr.Datase
     found = gk.novelty(reopened(reference), k=2)
     np.testing.assert_array_equal(found["novelty_p"], expected["novelty_p"])
     np.testing.assert_array_equal(is_novel(reopened(expected)), is_novel(expected))
+
+
+def test_a_store_asked_about_itself_is_right_in_both_halves() -> None:
+    """Each half is asked about among the other; with its own, the searched half loses one."""
+    hits = asked = 0
+    for draw in range(40):
+        found = gk.novelty(crowd(np.random.default_rng(1000 + draw), 24, name="r"), k=5, alpha=0.1)
+        p = first_of(found, "video")
+        hits += int((p <= 0.1).sum())
+        asked += len(p)
+    assert asked == 960
+    assert hits <= 120
+
+
+def test_a_p_value_of_exactly_alpha_is_novel() -> None:
+    rng = np.random.default_rng(9)
+    reference = crowd(rng, 38, name="r")
+    found = gk.novelty(crowd(rng, 1, name="q", shift=-9.0), reference, k=2)
+    assert found["novelty_p"].attrs["calibration"] == 19
+    assert is_novel(found).all()

@@ -230,3 +230,17 @@ def test_umap_learns_own_map_is_there_for_comparison(clusters: xr.Dataset) -> No
     assert found.attrs["trustworthiness"] == pytest.approx(ours.attrs["trustworthiness"], abs=0.05)
     again = gk.project(clusters, method="umap-learn", k=8)["projection"]
     np.testing.assert_array_equal(found, again)
+
+
+def test_the_placement_error_leaves_out_relatives(points: Points) -> None:
+    """Twins of a clip lie on one place; a new clip has no twin there."""
+    alone = points(60, dim=6)
+    twins = np.repeat(alone["embedding"].to_numpy(), 2, axis=0)
+    names = [f"clip {i // 2}" for i in range(120)]
+    ds = points(120, dim=6, video=names, dataset=["d"] * 120)
+    ds = ds.assign(embedding=(("sample", "feature"), twins))
+    ds = ds.assign(projection=(("sample", "axis"), twins[:, :2].copy()))
+    kin = gk.place(ds, ds, k=3)["projection"].attrs["placement_error"]
+    strangers = gk.place(ds, ds.drop_vars("video"), k=3)["projection"].attrs["placement_error"]
+    assert strangers < 0.01
+    assert kin > 0.2

@@ -96,3 +96,24 @@ def test_the_medoid_is_nearest_to_the_mean_direction(ds: xr.Dataset) -> None:
     points = ds["embedding"].to_numpy()
     mean = points[3:6].sum(axis=0)
     assert rows[1] == 3 + int((points[3:6] @ mean).argmax())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_long_clip_does_not_hide_its_duplicate(first: bool) -> None:
+    """All hundred frames are near to the copy, whichever comes first in the store."""
+    rng = np.random.default_rng(3)
+    base = rng.normal(size=10)
+    raw = base + 0.01 * rng.normal(size=(101, 10))
+    unit = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    clip = ["long"] * 100 + ["copy"]
+    order = np.arange(101) if first else np.arange(101)[::-1]
+    ds = xr.Dataset(
+        {
+            "embedding": (("sample", "feature"), unit[order]),
+            "video": ("sample", np.array(clip, object)[order]),
+        },
+        coords={"sample": np.array([f"s{i}" for i in order], object)},
+    )
+    found = gk.duplicates(ds, angle=0.1)
+    assert len(found) == 100
+    assert all("s100" in pair for pair in found.index)

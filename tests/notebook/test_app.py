@@ -66,6 +66,20 @@ def test_what_is_no_media_is_told_and_the_zone_is_open_again(desk: Desk, tmp_pat
     assert str(tmp_path) not in said[-1]
 
 
+def test_whatever_fails_the_zone_is_open_again(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the codec gave up")
+
+    monkeypatch.setattr("gendkit.notebook.app.report", fail)
+    heard: list[dict[str, str]] = []
+    desk.drop.send = lambda message, buffers=None: heard.append(message)
+    desk._examine(tmp_path / "a.mp4")
+    assert heard[-1]["ask"] == "ready"
+    assert "the codec gave up" in heard[-1]["words"]
+
+
 def test_the_map_stands_beside(desk: Desk) -> None:
     (tabs,) = desk.children
     assert tabs.titles == ("A clip", "The sphere")

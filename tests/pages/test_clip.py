@@ -196,7 +196,32 @@ def test_a_changed_page_is_found_though_its_record_is_right(written: tuple[Path,
     written[0].write_text(text.replace("gives no verdict", "says: real"), encoding="utf-8")
     found = gk.verify(written[0])
     assert not found.holds
-    assert "page" in found.tampered[0]
+    assert "text was changed" in found.tampered[0]
+
+
+def test_a_forged_page_is_found_behind_a_difference_that_does_not_count(
+    made: ClipReport, tmp_path: Path
+) -> None:
+    """A last bit that differs, as on another machine, is no leave to write what one likes."""
+    record = json.loads(made.to_json())
+    record["tracks"][0]["score_lowest"] += 1e-12
+    record["digest"] = digest_of(record)
+    page = replace(made, record=record).page()
+    file = tmp_path / "forged.html"
+    file.write_text(page, encoding="utf-8")
+    assert gk.verify(file).holds
+    file.write_text(page.replace("gives no verdict", "says: real"), encoding="utf-8")
+    assert not gk.verify(file).holds
+
+
+def test_another_picture_is_found(made: ClipReport, tmp_path: Path) -> None:
+    names = [n for n in made.pictures if n.startswith("frame/")]
+    swapped = {**made.pictures, names[0]: 255 - np.asarray(made.pictures[names[0]])}
+    file = tmp_path / "swapped.html"
+    file.write_text(replace(made, pictures=swapped).page(), encoding="utf-8")
+    found = gk.verify(file)
+    assert not found.holds
+    assert "picture" in found.tampered[0]
 
 
 def test_another_file_or_place_is_told(
@@ -265,6 +290,8 @@ def test_what_is_known_of_the_clip_is_left_out_of_the_reference(
     nearest = made.record["tracks"][0]["nearest"]["real"][0]["sample"]
     person = nearest.split("/")[1].removeprefix("real-")
     known = {"dataset": "small", "target_identity": person}
+    with pytest.raises(InvalidArgument, match="no dataset"):
+        gk.report(media, detector, store, known={"target_identity": person}, **FEW)
     other = gk.report(media, detector, store, known=known, **FEW)
     near = [n["sample"] for side in other.record["tracks"][0]["nearest"].values() for n in side]
     assert not [sample for sample in near if sample.split("/")[1].endswith(person)]
@@ -319,10 +346,15 @@ def test_a_crop_of_the_reference_that_is_the_clip_itself_is_pointed_out(
 
 @pytest.mark.parametrize(
     ("one", "other", "digits"),
-    [(1.0, 1.001, 3), (0.5, 0.50001, 4), (1.0, -1.0, 0), (1, 2, 0), ("a", "b", 0), (None, 1.0, 0)],
-)
-def test_agreement_is_counted_in_significant_digits(one: Any, other: Any, digits: int) -> None:
-    assert _agreement(one, other) in (digits, digits - 1)
+    [
+        (1.0, 1.0011, 2), (0.5, 0.50002, 4), (1.0, -1.0, 0), (1, 2, 0), ("a", "b", 0),
+        (None, 1.0, 0), (0.0, 3e-9, 8), (3.003e-4, 3.0e-4, 6), (1e6, 1e6 + 2, 5),
+    ],
+)  # fmt: skip
+def test_agreement_is_counted_in_digits_or_decimal_places(
+    one: Any, other: Any, digits: int
+) -> None:
+    assert _agreement(one, other) == digits
 
 
 def test_a_dataset_in_memory_is_a_reference_too(
