@@ -76,6 +76,7 @@ def test_nonsense_is_told_in_one_line(
         (("app", tmp_path / "none", "--adapter", adapter), 1, "no embeddings"),
         (("app", store, "--adapter", tmp_path / "none"), 1, "no"),
         (("app", store), 2, "--adapter"),
+        (("app", "--adapter", adapter), 1, "reference.zarr"),
         (("app", store, "--adapter", adapter, "--port", 99999), 2, "port"),
     ]:
         said = gendkit(*arguments)
