@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.neighbours import labels_of
 from gendkit.manifold.novelty import ALPHA, calibrate, clip_angles
-from gendkit.manifold.parties import Parties, named, nearest_of, people_of, tracks_of
+from gendkit.manifold.parties import Parties, among_nearest, named, nearest_of, people_of, tracks_of
 from gendkit.manifold.schema import attributed, of_each_crop, text_of
 from gendkit.manifold.store import store_hash
 
@@ -180,12 +180,9 @@ def _nearest(
     cast = np.zeros((ds.sizes["sample"], len(names)))
     may = np.zeros_like(cast)
     for asked, best in nearest_of(ds, reference, parties, rows):
-        there = np.isfinite(best)
-        nearest = np.argsort(-best, axis=1, kind="stable")[:, :k]
-        voted = np.zeros_like(there)
-        np.put_along_axis(voted, nearest, True, axis=1)
-        member = kind[:, None] == np.arange(len(names))
-        cast[asked], may[asked] = (voted & there) @ member, there @ member
+        voted, there = among_nearest(best, k), np.isfinite(best)
+        member = (kind[:, None] == np.arange(len(names))).astype(np.float32)
+        cast[asked], may[asked] = voted @ member, there @ member
     _, track = np.unique(tracks_of(ds), return_inverse=True)
     totals = np.zeros((2, int(track.max(initial=-1)) + 1, len(names)))
     np.add.at(totals[0], track, cast)

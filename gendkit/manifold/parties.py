@@ -98,6 +98,24 @@ def similarities(
         yield asked, near
 
 
+def among_nearest(best: Similarities, k: int) -> NDArray[np.bool_]:
+    """Return which parties (Q, P) are the k nearest; of equally near ones the first.
+
+    Parameters
+    ----------
+    best
+        (Q, P) similarities, -inf where a party may not count.
+    """
+    may = np.isfinite(best)
+    if k >= best.shape[1]:
+        return may
+    last = -np.partition(-best, k - 1, axis=1)[:, k - 1 : k]
+    above, equal = best > last, best == last
+    left = k - above.sum(axis=1, keepdims=True)
+    chosen: NDArray[np.bool_] = (above | (equal & (np.cumsum(equal, axis=1) <= left))) & may
+    return chosen
+
+
 def people_of(ds: xr.Dataset) -> NDArray[np.str_]:
     """Return for each crop (N,) what it belongs to: the person, else the clip, else itself."""
     return _joined(ds, PEOPLE)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.neighbours import labels_of
-from gendkit.manifold.parties import Parties, named, nearest_of, people_of
+from gendkit.manifold.parties import Parties, among_nearest, named, nearest_of, people_of
 from gendkit.manifold.schema import attributed
 from gendkit.manifold.store import store_hash
 
@@ -78,13 +78,10 @@ def _counted(best: NDArray[np.float32], fakes: NDArray[np.bool_], k: int) -> NDA
 
     Similarities (Q, P) are -inf where a party may not vote.
     """
-    may = np.isfinite(best)
-    nearest = np.argsort(-best, axis=1, kind="stable")[:, :k]
-    cast = np.take_along_axis(may, nearest, axis=1)
-    fake = fakes[nearest]
+    may, cast = np.isfinite(best), among_nearest(best, k)
     return np.stack(
         [
-            (cast & fake).sum(axis=1), (cast & ~fake).sum(axis=1),
+            (cast & fakes).sum(axis=1), (cast & ~fakes).sum(axis=1),
             (may & fakes).sum(axis=1), (may & ~fakes).sum(axis=1),
         ],
         axis=1,

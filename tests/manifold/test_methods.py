@@ -76,10 +76,10 @@ def test_where_methods_do_not_differ_the_accuracy_says_so() -> None:
 def test_the_accuracy_is_of_data_sets_that_were_left_out() -> None:
     """Here method and data set are the same thing, as they often are."""
     rng = np.random.default_rng(2)
-    one = collection(rng, datasets=("a",), methods=("", "swap"))
-    other = collection(rng, datasets=("b",), methods=("", "warp"))
+    one = collection(rng, datasets=("a",), methods=("", "swap"), codec=3.0)
+    other = collection(rng, datasets=("b",), methods=("", "warp"), codec=-3.0)
     reference = xr.concat([one, other], dim="sample")
-    found = gk.likely_method(one, reference)
+    found = gk.likely_method(one, reference, k=5)
     assert set(found["likely_method"].to_numpy()) == {""}
     assert np.isnan(found["likely_method"].attrs["accuracy"])
     assert found["likely_method"].attrs["accuracy_clips"] == 0
@@ -138,3 +138,27 @@ def test_it_survives_a_store_and_nonsense_is_refused(
         gk.likely_method(reference, reference.drop_vars("method"))
     with pytest.raises(InvalidEmbeddings, match="no labels"):
         gk.likely_method(reference, reference.drop_vars("label"))
+
+
+def test_every_vote_counts_and_not_only_whether_there_was_one() -> None:
+    """Four of five votes are for one method; with one vote each the first by name would win."""
+    kinds = ["warp"] * 4 + ["swap"] * 4
+    angles = [0.1, 0.11, 0.12, 0.13, 0.14, 1.0, 1.1, 1.2]
+    unit = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    names = [f"p{i}" for i in range(8)]
+    reference = xr.Dataset(
+        {
+            "embedding": (("sample", "feature"), unit),
+            "label": ("sample", np.ones(8, int)),
+            "method": ("sample", np.array(kinds, object)),
+            "dataset": ("sample", np.array(kinds, object)),
+            "target_identity": ("sample", np.array(names, object)),
+        },
+        coords={"sample": np.array(names, object)},
+    )
+    query = xr.Dataset(
+        {"embedding": (("sample", "feature"), np.array([[1, 0]], np.float32))},
+        coords={"sample": np.array(["q"], object)},
+    )
+    found = gk.likely_method(query, reference, k=5)
+    assert found["nearest_dataset"].to_numpy().tolist() == ["warp"]

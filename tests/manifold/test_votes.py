@@ -159,3 +159,16 @@ def test_a_store_votes_as_what_was_written(
     found, expected = gk.votes(reopened(crowd)), gk.votes(crowd)
     for name in ("votes_real", "votes_fake", "vote_ratio", "vote_p"):
         np.testing.assert_array_equal(found[name], expected[name])
+
+
+@pytest.mark.parametrize("k", [1, 3, 7, 50])
+def test_the_nearest_parties_are_those_of_a_stable_sort(k: int) -> None:
+    rng = np.random.default_rng(0)
+    best = np.round(rng.normal(size=(40, 20)), 1).astype(np.float32)  # with many ties
+    best[rng.random(best.shape) < 0.2] = -np.inf
+    best[0] = -np.inf
+    expected = np.zeros(best.shape, bool)
+    order = np.argsort(-best, axis=1, kind="stable")[:, :k]
+    np.put_along_axis(expected, order, True, axis=1)
+    expected &= np.isfinite(best)
+    np.testing.assert_array_equal(parties.among_nearest(best, k), expected)
