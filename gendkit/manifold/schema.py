@@ -296,6 +296,11 @@ def text_of(values: xr.DataArray) -> NDArray[np.str_]:
     return values.to_numpy().astype(object).astype(str)
 
 
+def plain_of(values: xr.DataArray) -> NDArray[Any]:
+    """Return values as an array: numbers as they are, strings of whatever kind as objects."""
+    return text_of(values).astype(object) if _kind(values.dtype) == "U" else values.to_numpy()
+
+
 def check_unit(embedding: np.ndarray) -> None:
     """Refuse vectors (N, D) that are not of unit length.
 

@@ -12,7 +12,7 @@ from gendkit.manifold.index import vectors_of
 from gendkit.manifold.kinship import RELATED, Kinship
 from gendkit.manifold.neighbours import labels_of
 from gendkit.manifold.parties import tracks_of
-from gendkit.manifold.schema import text_of
+from gendkit.manifold.schema import plain_of
 from gendkit.manifold.votes import votes
 
 BLOCK = 512
@@ -73,11 +73,11 @@ def label_issues(
     order = order[(against & (adjusted <= alpha))[order]]
     told = ("dataset", "video", "label", "score", "votes_real", "votes_fake", "vote_ratio")
     columns = {
-        name: _plain(part[name])[order] for name in (*told, "vote_p") if name in part.variables
+        name: plain_of(part[name])[order] for name in (*told, "vote_p") if name in part.variables
     }
     return pd.DataFrame(
         {**columns, "p": adjusted[order]},
-        index=pd.Index(_plain(part["sample"])[order], name="sample"),
+        index=pd.Index(plain_of(part["sample"])[order], name="sample"),
     )
 
 
@@ -117,8 +117,8 @@ def duplicates(ds: xr.Dataset, *, angle: float | None = None) -> pd.DataFrame:
     least.sort()
     order = np.argsort(found, kind="stable")
     one, other, found = one[order], other[order], found[order]
-    names = _plain(ds["sample"])
-    labels = _plain(ds["label"]) if "label" in ds.variables else np.full(count, -1)
+    names = plain_of(ds["sample"])
+    labels = plain_of(ds["label"]) if "label" in ds.variables else np.full(count, -1)
     table = pd.DataFrame(
         {
             "angle": found,
@@ -179,7 +179,3 @@ def _within(ds: xr.Dataset, points: NDArray[np.float32]) -> float:
             "in radians, such as .05."
         )
     return float(np.quantile(np.concatenate(nearest), QUANTILE))
-
-
-def _plain(values: xr.DataArray) -> NDArray[np.generic]:
-    return text_of(values).astype(object) if values.dtype.kind in "OTU" else values.to_numpy()

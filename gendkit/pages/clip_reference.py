@@ -20,7 +20,7 @@ from gendkit.errors import GendkitError, first_line
 from gendkit.manifold.nearest import Usual, nearest_people, usual_nearness
 from gendkit.manifold.neighbours import labels_of
 from gendkit.manifold.parties import people_of, tracks_of
-from gendkit.manifold.schema import text_of
+from gendkit.manifold.schema import plain_of, text_of
 from gendkit.manifold.store import ROOT, store_hash
 from gendkit.model.head import CLASSES
 
@@ -199,9 +199,7 @@ def blurred(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _column(ds: xr.Dataset, name: str) -> list[Any]:
     if name not in ds.variables:
         return [""] * ds.sizes["sample"]
-    values: list[Any] = (
-        text_of(ds[name]).tolist() if ds[name].dtype.kind in "OTU" else ds[name].to_numpy().tolist()
-    )
+    values: list[Any] = plain_of(ds[name]).tolist()
     return values
 
 
