@@ -190,11 +190,15 @@ class FaceExtractorSpec(_Spec):
         `build(*, threshold=None)` returns a `FaceExtractor`; None means the declared threshold.
     threshold
         The default least confidence.
+    thread_safe
+        Whether several threads may call one built extractor at once. Otherwise each thread of an
+        extraction builds its own.
     """
 
     licence: str
     build: Callable[..., FaceExtractor]
     threshold: float
+    thread_safe: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,10 +214,14 @@ class LossSpec(_Spec):
         adapter.
     reference
         Where it was published.
+    separable
+        Whether the loss of a batch is the mean of the losses of its equal parts, as where it is a
+        mean over crops. Micro-batches of such losses are trained without embedding them twice.
     """
 
     build: Callable[..., Loss]
     reference: str = ""
+    separable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,11 @@
-"""Seeded stand-ins for tests: a small backbone, small crops, and results that nobody measured.
+"""For authors of plugins: the conformance kit, and seeded stand-ins for tests.
 
-Import the modules themselves, such as `gendkit.testing.small`; nothing here is loaded by gendkit.
+`plugin_checks` makes tests of the rules that `gendkit plugins check` runs. Stand-ins are a small
+backbone, small crops, and results that nobody measured: import their modules themselves, such as
+`gendkit.testing.small`. Nothing here is loaded by gendkit.
 """
+
+from gendkit.testing.conformance import checks_of, plugin_checks
+from gendkit.testing.rules import Given, Outcome
+
+__all__ = ["Given", "Outcome", "checks_of", "plugin_checks"]

@@ -56,10 +56,10 @@ def build_losses(terms: Mapping[str, LossTerm], *, dim: int, seed: int = 0) -> d
     """
     if not terms:
         raise InvalidRecipe("the recipe names no loss.")
-    told = {"dim": dim, "seed": seed}
     return {
         name: Weighted(
-            weight=term.weight, loss=_built(plugins().spec("loss", name), term.options, told)
+            weight=term.weight,
+            loss=build_loss(plugins().spec("loss", name), term.options, dim=dim, seed=seed),
         )
         for name, term in terms.items()
     }
@@ -75,7 +75,19 @@ def tensors_of(losses: Mapping[str, Weighted]) -> dict[str, Tensor]:
     }
 
 
-def _built(spec: LossSpec, options: Mapping[str, Any], told: Mapping[str, Any]) -> Loss:
+def build_loss(
+    spec: LossSpec, options: Mapping[str, Any] | None = None, *, dim: int, seed: int = 0
+) -> Loss:
+    """Build one loss; see `build_losses`.
+
+    Raises
+    ------
+    InvalidOption
+        If it has no such option, or cannot be built with its value.
+    PluginError
+        If it cannot be built as it is.
+    """
+    options, told = options or {}, {"dim": dim, "seed": seed}
     taken = inspect.signature(spec.build).parameters
     known = [n for n, p in taken.items() if p.kind is p.KEYWORD_ONLY or p.default is not p.empty]
     known = [name for name in known if name not in ASKED]

@@ -26,6 +26,7 @@ from gendkit.model.tuning import norm_layers, norm_types
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import LossSpec
+from gendkit.testing.elsewhere import onto_cuda
 from gendkit.testing.small import DIM, SIDE, registered, small_backbone
 from gendkit.train.build import tune
 from gendkit.train.losses import build_losses
@@ -63,20 +64,6 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     with FakeTensorMode():
         yield
-
-
-def onto_cuda(module: nn.Module) -> nn.Module:
-    """Do what `module.to("cuda")` does, which does not run on fake tensors.
-
-    Parameters and buffers are moved; a tensor that is neither stays where it is, as it would.
-    """
-    for part in module.modules():
-        for name, parameter in part.named_parameters(recurse=False):
-            moved = torch.empty(parameter.shape, dtype=parameter.dtype, device="cuda")
-            part._parameters[name] = nn.Parameter(moved, requires_grad=parameter.requires_grad)
-        for name, buffer in part.named_buffers(recurse=False):
-            part._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="cuda")
-    return module
 
 
 def small_of(recipe: Recipe) -> nn.Module:

@@ -1,0 +1,184 @@
+"""The conformance kit: from the name of a plugin or part to the rules that are tried on it.
+
+`gendkit plugins check` and `plugin_checks`, for pytest, run the same rules.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gendkit.errors import UnknownPart
+from gendkit.plugin.manager import Listener, Plugins, plugins
+from gendkit.plugin.parts import Part, Source
+from gendkit.plugin.specs import BackboneFamily
+from gendkit.testing.plugin_rules import PluginUnderCheck
+from gendkit.testing.rules import Check, Given, LeftOut, Rule
+
+Giver = Given | Callable[[Path], Given]
+"""What a part needs, or a function that makes it in an empty folder."""
+
+CHECKED: Mapping[str, tuple[str, str]] = {
+    "plugin": ("gendkit.testing.plugin_rules", "PluginUnderCheck"),
+    "backbone": ("gendkit.testing.backbone_rules", "BackboneUnderCheck"),
+    "face-extractor": ("gendkit.testing.face_extractor_rules", "FaceExtractorUnderCheck"),
+    "loss": ("gendkit.testing.loss_rules", "LossUnderCheck"),
+    "dataset": ("gendkit.testing.dataset_rules", "DatasetUnderCheck"),
+    "tracker": ("gendkit.testing.tracker_rules", "TrackerUnderCheck"),
+}
+"""By kind, the module of its rules and the class of what they are given."""
+
+
+def rules_of(kind: str) -> tuple[Rule, ...]:
+    """Return the rules of a kind: `plugin`, `tracker`, or a part's kind."""
+    module = importlib.import_module(CHECKED[kind][0])
+    return tuple(Rule(kind=kind, check=check) for check in module.RULES)
+
+
+def checks_of(
+    name: str, *, given: Mapping[str, Giver] | None = None, among: Plugins | None = None
+) -> tuple[Check, ...]:
+    """Return the rules to try on a plugin or part, each with what it is tried on.
+
+    Parameters
+    ----------
+    name
+        Of a plugin, a distribution or a part. A part may bring what follows its colon: the member
+        of a family (`timm:vit_tiny_patch16_224`) or a dataset's folder (`photos:portraits`).
+    given
+        By a part's name, what it needs besides: `Given`, or a function that makes it in an empty
+        folder when it is first needed.
+    among
+        The plugins to look in; those of the process by default.
+
+    Raises
+    ------
+    UnknownPart
+        If nothing has that name, or something is given to a part that is not among them.
+    """
+    found = among if among is not None else plugins()
+    sources, parts, listeners, own = _named(found, name)
+    given = {**own, **(given or {})}
+    known = {part.spec.name for part in parts}
+    if strange := sorted(set(given) - known):
+        raise UnknownPart(f"{strange[0]!r} is no part of {name!r}; there is {_list(known)}.")
+    checks: list[Check] = []
+    for source in sources:
+        every = tuple(p for p in found.parts if p.source == source)
+        checks += _all("plugin", source.plugin, _always(PluginUnderCheck(source, every)))
+    for part in parts:
+        subject = _lazily(part, found, given.get(part.spec.name, Given()))
+        checks += _all(part.kind, _shown(part, given.get(part.spec.name)), subject)
+    for listener in listeners:
+        make = _class("tracker")
+        checks += _all("tracker", listener.source.plugin, cache(lambda m=make, x=listener: m(x)))
+    return tuple(checks)
+
+
+def plugin_checks(
+    name: str, *, given: Mapping[str, Giver] | None = None
+) -> Callable[[Check], None]:
+    """Return a test for pytest that tries every rule on an installed plugin or part.
+
+    Write `test_conformance = plugin_checks("my-plugin")` into a test module: pytest then has one
+    test a rule, whose failure says what was expected. A rule that cannot be tried is skipped with
+    the reason.
+
+    Parameters
+    ----------
+    name, given
+        See `checks_of`.
+
+    Raises
+    ------
+    UnknownPart
+        If nothing installed has that name.
+    """
+    import pytest
+
+    checks = checks_of(name, given=given)
+
+    @pytest.mark.parametrize("check", [pytest.param(c, id=c.id) for c in checks])
+    def conformance(check: Check) -> None:
+        try:
+            check.run()
+        except LeftOut as reason:
+            pytest.skip(str(reason))
+
+    conformance.__doc__ = f"The rules of gendkit's conformance kit, on {name}."
+    return conformance
+
+
+def _named(
+    found: Plugins, name: str
+) -> tuple[list[Source], list[Part], list[Listener], dict[str, Given]]:
+    """Return the plugins, parts and listeners that a name means, and what it brings."""
+    sources = {p.source for p in found.parts} | {x.source for x in found.listeners}
+    meant = [s for s in sources if name == s.plugin] or [
+        s for s in sources if name == s.distribution
+    ]
+    if meant:
+        meant.sort(key=lambda source: source.plugin)
+        parts = [p for p in found.parts if p.source in meant]
+        return meant, parts, [x for x in found.listeners if x.source in meant], {}
+    head, _, tail = name.partition(":")
+    parts = [p for p in found.parts if p.spec.name == head and (not tail or _takes(p))]
+    if parts:
+        own = {head: _given(parts[0], tail)} if tail else {}
+        return [], parts, [], own
+    for broken in found.broken:
+        if name in (broken.source.plugin, broken.source.distribution):
+            raise UnknownPart(f"plugin {name!r} was set aside: {broken.reason}")
+    there = {s.plugin for s in sources} | {p.name for p in found.parts}
+    raise UnknownPart(f"no plugin or part is named {name!r}; there is {_list(there)}.")
+
+
+def _takes(part: Part) -> bool:
+    return part.kind == "dataset" or isinstance(part.spec, BackboneFamily)
+
+
+def _given(part: Part, tail: str) -> Given:
+    return Given(key=tail) if isinstance(part.spec, BackboneFamily) else Given(root=Path(tail))
+
+
+def _shown(part: Part, given: Giver | None) -> str:
+    if isinstance(given, Given) and given.key:
+        return f"{part.spec.name}:{given.key}"
+    return part.name
+
+
+def _all(kind: str, part: str, subject: Callable[[], Any]) -> Iterator[Check]:
+    return (Check(rule=rule, part=part, subject=subject) for rule in rules_of(kind))
+
+
+def _always(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def _class(kind: str) -> Callable[..., Any]:
+    module, name = CHECKED[kind]
+    made: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return made
+
+
+def _lazily(part: Part, found: Plugins, giver: Giver) -> Callable[[], Any]:
+    """Return a function that makes, once, what the rules of a part are given."""
+
+    @cache
+    def make() -> Any:
+        if isinstance(giver, Given):
+            return _class(part.kind)(part, found, giver)
+        folder = tempfile.TemporaryDirectory(prefix="gendkit-check-")
+        made = _class(part.kind)(part, found, giver(Path(folder.name)))
+        made.folder = folder  # is removed with it
+        return made
+
+    return make
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
