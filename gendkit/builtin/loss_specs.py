@@ -12,7 +12,12 @@ _WANG = "Wang and Isola, ICML 2020"
 
 def losses() -> Iterator[LossSpec]:
     """Yield cross-entropy, uniformity and alignment."""
-    yield LossSpec(name="cross-entropy", summary="of the two classes' logits", build=_cross_entropy)
+    yield LossSpec(
+        name="cross-entropy",
+        summary="of the two classes' logits",
+        build=_cross_entropy,
+        separable=True,
+    )
     yield LossSpec(
         name="uniformity",
         summary="log mean exp(-2 d^2) over all pairs of embeddings",

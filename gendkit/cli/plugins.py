@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import click
 
+from gendkit.cli.check import check
 from gendkit.cli.show import printable, show_json, show_table
 
 
 @click.group()
 def plugins() -> None:
-    """Show what plugins give.
+    """Show what plugins give, and check them.
 
     They give backbones, face extractors, losses and datasets, or are told of training runs.
 
     \b
     Example: gendkit plugins list
     """
+
+
+plugins.add_command(check)
 
 
 @plugins.command("list")

@@ -215,8 +215,9 @@ class LossSpec(_Spec):
     reference
         Where it was published.
     separable
-        Whether the loss of a batch is the mean of the losses of its equal parts, as where it is a
-        mean over crops. Micro-batches of such losses are trained without embedding them twice.
+        Whether it is a mean over crops: the loss of a batch is then that of its parts, weighted by
+        how many crops they have. Where all losses of a recipe are, micro-batches need not be
+        embedded twice.
     """
 
     build: Callable[..., Loss]

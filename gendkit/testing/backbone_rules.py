@@ -26,7 +26,7 @@ from gendkit.plugin.parts import Part
 from gendkit.plugin.specs import BackboneFamily, BackboneSpec
 from gendkit.testing.elsewhere import on_fake_cuda, without_network
 from gendkit.testing.fresh import in_fresh_process
-from gendkit.testing.rules import Given, LeftOut, demand
+from gendkit.testing.rules import Given, LeftOut, RuleBroken, demand
 
 DEPTH, COUNT = 2, 3
 ROWS = 1e-4
@@ -235,7 +235,10 @@ def has_finite_gradients_under_bfloat16(backbone: BackboneUnderCheck) -> None:
 def computes_in_other_dtypes(backbone: BackboneUnderCheck) -> None:
     """Moved to float64 or bfloat16 it answers in that dtype, with nearly the same numbers."""
     for dtype, most in ((torch.float64, 1e-3), (torch.bfloat16, NARROW)):
-        found = _features(backbone.copied().to(dtype), backbone.pixels().to(dtype))
+        try:
+            found = _features(backbone.copied().to(dtype), backbone.pixels().to(dtype))
+        except RuntimeError as error:
+            raise RuleBroken(f"moved to {dtype} it does not run: {error}") from None
         demand(found.dtype == dtype, f"moved to {dtype}, it answered in {found.dtype}.")
         far = _apart(found.float(), backbone.features)
         demand(

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,7 +43,11 @@ def rules_of(kind: str) -> tuple[Rule, ...]:
 
 
 def checks_of(
-    name: str, *, given: Mapping[str, Giver] | None = None, among: Plugins | None = None
+    name: str,
+    *,
+    given: Mapping[str, Giver] | None = None,
+    otherwise: Given | None = None,
+    among: Plugins | None = None,
 ) -> tuple[Check, ...]:
     """Return the rules to try on a plugin or part, each with what it is tried on.
 
@@ -52,6 +59,8 @@ def checks_of(
     given
         By a part's name, what it needs besides: `Given`, or a function that makes it in an empty
         folder when it is first needed.
+    otherwise
+        What every other part is given; a key or folder in `name` is put into it.
     among
         The plugins to look in; those of the process by default.
 
@@ -61,7 +70,8 @@ def checks_of(
         If nothing has that name, or something is given to a part that is not among them.
     """
     found = among if among is not None else plugins()
-    sources, parts, listeners, own = _named(found, name)
+    otherwise = otherwise or Given()
+    sources, parts, listeners, own = _named(found, name, otherwise)
     given = {**own, **(given or {})}
     known = {part.spec.name for part in parts}
     if strange := sorted(set(given) - known):
@@ -71,7 +81,7 @@ def checks_of(
         every = tuple(p for p in found.parts if p.source == source)
         checks += _all("plugin", source.plugin, _always(PluginUnderCheck(source, every)))
     for part in parts:
-        subject = _lazily(part, found, given.get(part.spec.name, Given()))
+        subject = _lazily(part, found, given.get(part.spec.name, otherwise))
         checks += _all(part.kind, _shown(part, given.get(part.spec.name)), subject)
     for listener in listeners:
         make = _class("tracker")
@@ -114,7 +124,7 @@ def plugin_checks(
 
 
 def _named(
-    found: Plugins, name: str
+    found: Plugins, name: str, otherwise: Given
 ) -> tuple[list[Source], list[Part], list[Listener], dict[str, Given]]:
     """Return the plugins, parts and listeners that a name means, and what it brings."""
     sources = {p.source for p in found.parts} | {x.source for x in found.listeners}
@@ -128,7 +138,7 @@ def _named(
     head, _, tail = name.partition(":")
     parts = [p for p in found.parts if p.spec.name == head and (not tail or _takes(p))]
     if parts:
-        own = {head: _given(parts[0], tail)} if tail else {}
+        own = {p.spec.name: _given(p, tail, otherwise) for p in parts} if tail else {}
         return [], parts, [], own
     for broken in found.broken:
         if name in (broken.source.plugin, broken.source.distribution):
@@ -141,8 +151,10 @@ def _takes(part: Part) -> bool:
     return part.kind == "dataset" or isinstance(part.spec, BackboneFamily)
 
 
-def _given(part: Part, tail: str) -> Given:
-    return Given(key=tail) if isinstance(part.spec, BackboneFamily) else Given(root=Path(tail))
+def _given(part: Part, tail: str, otherwise: Given) -> Given:
+    if isinstance(part.spec, BackboneFamily):
+        return replace(otherwise, key=tail)
+    return replace(otherwise, root=Path(tail))
 
 
 def _shown(part: Part, given: Giver | None) -> str:
@@ -172,9 +184,9 @@ def _lazily(part: Part, found: Plugins, giver: Giver) -> Callable[[], Any]:
     def make() -> Any:
         if isinstance(giver, Given):
             return _class(part.kind)(part, found, giver)
-        folder = tempfile.TemporaryDirectory(prefix="gendkit-check-")
-        made = _class(part.kind)(part, found, giver(Path(folder.name)))
-        made.folder = folder  # is removed with it
+        folder = tempfile.mkdtemp(prefix="gendkit-check-")
+        made = _class(part.kind)(part, found, giver(Path(folder)))
+        weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
         return made
 
     return make

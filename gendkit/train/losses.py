@@ -21,10 +21,11 @@ ASKED = ("dim", "seed")
 
 @dataclass(frozen=True, kw_only=True)
 class Weighted:
-    """A loss and its factor in the sum."""
+    """A loss, its factor in the sum, and whether it is a mean over crops; see `LossSpec`."""
 
     weight: float
     loss: Loss
+    separable: bool = False
 
     def __call__(self, inputs: LossInputs) -> Tensor:
         """Return the loss before weighting."""
@@ -56,10 +57,12 @@ def build_losses(terms: Mapping[str, LossTerm], *, dim: int, seed: int = 0) -> d
     """
     if not terms:
         raise InvalidRecipe("the recipe names no loss.")
+    specs = {name: plugins().spec("loss", name) for name in terms}
     return {
         name: Weighted(
             weight=term.weight,
-            loss=build_loss(plugins().spec("loss", name), term.options, dim=dim, seed=seed),
+            loss=build_loss(specs[name], term.options, dim=dim, seed=seed),
+            separable=specs[name].separable,
         )
         for name, term in terms.items()
     }

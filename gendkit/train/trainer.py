@@ -189,6 +189,8 @@ class Trainer:
         """
         parts = torch.split(pixels, self.recipe.micro_batch or len(pixels))
         whole = len(parts) == 1
+        if not whole and self.world.size == 1 and all(t.separable for t in self.losses.values()):
+            return self._step_by_parts(parts, columns, rows)
         own = self._features(pixels) if whole else self._features_without_graph(parts)
         self.ended("forward")
         features = self.world.gather(own)  # a leaf: the loss and the encoder go back each by itself
@@ -204,6 +206,38 @@ class Trainer:
                 self._backward(own if whole else None, self.world.share(features.grad), parts)
         self.ended("backward")
         self.world.sum_gradients(self.optimiser.param_groups[0]["params"])
+        return self._updated(values)
+
+    def _step_by_parts(
+        self,
+        parts: Sequence[Tensor],
+        columns: Mapping[str, NDArray[Any]],
+        rows: NDArray[np.int64],
+    ) -> dict[str, float]:
+        """Take a step on losses that are means over crops: each part by itself, embedded once."""
+        self.optimiser.zero_grad(set_to_none=True)
+        values: dict[str, float] = {}
+        at = np.split(rows, np.cumsum([len(part) for part in parts])[:-1])
+        for part, of_part in zip(parts, at, strict=True):
+            own = self._features(part)
+            self.ended("forward")
+            features = self.world.gather(own)
+            share = len(part) / len(rows)
+            with exact(self.device):
+                total, said = self._loss(features, columns, of_part)
+                values = {name: values.get(name, 0.0) + share * said[name] for name in said}
+                if not np.isfinite(values["loss"]):
+                    return values
+                (share * total).backward()  # type: ignore[no-untyped-call]
+            self.ended("losses")
+            if self.tunes and features.grad is not None:
+                with products(self.recipe.dtype, self.device):
+                    own.backward(features.grad)  # type: ignore[no-untyped-call]
+            self.ended("backward")
+        return self._updated(values)
+
+    def _updated(self, values: dict[str, float]) -> dict[str, float]:
+        """Let the optimiser take its step, unless a gradient is not finite."""
         if not self._gradient_is_finite():
             return {**values, "gradient": float("nan")}
         self.optimiser.step()

@@ -1,0 +1,110 @@
+"""`gendkit plugins check`: the rules of the conformance kit, tried on a plugin or a part."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gendkit.cli.options import assignments
+from gendkit.cli.show import printable, show_json
+
+if TYPE_CHECKING:
+    from gendkit.testing.rules import Check, Outcome
+
+MARKS = {"kept": "ok", "broken": "BROKEN", "left out": "left out"}
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option(
+    "-o", "--option", "options", multiple=True, metavar="NAME=VALUE",
+    help="For the part's build, such as margin=0.1; may be repeated.",
+)  # fmt: skip
+@click.option("--pretrained", is_flag=True, help="Check a backbone with its weights, all blocks.")
+@click.option(
+    "--same-weights", multiple=True, metavar="BACKBONE",
+    help="Another backbone that holds the same weights; may be repeated.",
+)  # fmt: skip
+@click.option("--rules", is_flag=True, help="Only say which rules would be tried.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def check(name: str, *, rules: bool, as_json: bool, **settings: Any) -> int:
+    """Try gendkit's rules on a plugin, a distribution or a part.
+
+    NAME is as `gendkit plugins list` shows it; a member of a family and a dataset's folder follow a
+    colon. Backbones have random weights and two blocks unless --pretrained is given. Options are
+    for NAME alone, which must be one part then. The exit code is 1 if a rule is broken; a rule that
+    cannot be tried is left out with the reason.
+
+    \b
+    Example: gendkit plugins check metric-learning
+             gendkit plugins check timm:vit_tiny_patch16_224
+             gendkit plugins check photos:portraits -o variants=1
+    """
+    from gendkit.cli import FAILED
+
+    checks = _checks(name, **settings)
+    if rules:
+        said = {(c.part, c.rule.name): c.rule.text for c in checks}
+        if as_json:
+            show_json([{"part": p, "rule": r, "text": text} for (p, r), text in said.items()])
+        else:
+            for (part, rule), text in said.items():
+                click.echo(printable(f"{part}  {rule}: {text}"))
+        return 0
+    outcomes = []
+    for each in checks:
+        outcomes.append(each.outcome())
+        if not as_json:
+            _show(outcomes[-1], first=len(outcomes) == 1 or outcomes[-2].part != each.part)
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    if as_json:
+        show_json(
+            {
+                "name": name,
+                "kept": counts["kept"],
+                "broken": counts["broken"],
+                "left_out": counts["left out"],
+                "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes],
+            }
+        )
+    else:
+        click.echo(
+            f"{counts['kept']} rules kept, {counts['broken']} broken, {counts['left out']} left out"
+        )
+    return FAILED if counts["broken"] else 0
+
+
+def _checks(
+    name: str, *, options: tuple[str, ...], pretrained: bool, same_weights: tuple[str, ...]
+) -> tuple[Check, ...]:
+    from gendkit.testing.conformance import checks_of
+    from gendkit.testing.rules import Given
+
+    told = assignments(options)
+    given = Given(options=told, pretrained=pretrained, same_weights=same_weights)
+    checks = checks_of(name, otherwise=given)
+    kinds = {c.rule.kind for c in checks}
+    parts = sorted({c.part for c in checks if c.rule.kind != "plugin"})
+    if told and len(parts) != 1:
+        listed = ", ".join(map(printable, parts))
+        raise click.UsageError(f"options are for one part, and {printable(name)} has {listed}.")
+    if told and kinds & {"backbone", "tracker"}:
+        raise click.UsageError(f"{printable(name)} is built without options.")
+    if (pretrained or same_weights) and "backbone" not in kinds:
+        raise click.UsageError(f"{printable(name)} has no backbone, so that no weights are meant.")
+    return checks
+
+
+def _show(outcome: Outcome, *, first: bool) -> None:
+    if first:
+        click.echo(printable(outcome.part))
+    # What a rule is called is ours; why it is broken may hold a stranger's text.
+    line = f"  {MARKS[outcome.verdict]:<8}  {outcome.text}"
+    click.echo(printable(line))
+    if outcome.reason:
+        click.echo(printable(f"            {outcome.rule}: {outcome.reason}"))
+    sys.stdout.flush()
