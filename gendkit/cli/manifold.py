@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, FOLDER, OVERWRITE
+from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, FOLDER, OVERWRITE, manifest_of
 from gendkit.cli.show import show_json
 from gendkit.cli.stores import ABOUT_STORE, REFERENCE, check_store, tell_store
 
@@ -15,10 +15,9 @@ logger = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("manifest", type=FOLDER)
+@click.argument("manifest", metavar="MANIFEST[:SPLIT]")
 @click.argument("out", type=FOLDER)
 @ADAPTER
-@click.option("--split", help="Only the rows of a split.")
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Crops.")
 @click.option("--resume", is_flag=True,
               help="Go on with a run to OUT that was interrupted; without one, begin.")  # fmt: skip
@@ -31,11 +30,10 @@ logger = logging.getLogger(__name__)
 @OVERWRITE
 @ABOUT_STORE
 def embed(
-    manifest: Path,
+    manifest: str,
     out: Path,
     *,
     adapter: Path,
-    split: str | None,
     batch_size: int,
     resume: bool,
     workers: int | None,
@@ -51,13 +49,9 @@ def embed(
 
     \b
     Example: gendkit embed crops embeddings.zarr --adapter run/adapter.safetensors
-             gendkit embed crops embeddings.zarr --adapter run --workers 4 --resume
+             gendkit embed crops:final embeddings.zarr --adapter run --workers 4 --resume
     """
-    from gendkit.data.manifest import Manifest
-
-    rows = Manifest.read(manifest)
-    if split is not None:
-        rows = rows.in_split(split)
+    rows = manifest_of(manifest)
     import gendkit
 
     detector = gendkit.load(adapter, device=device, dtype=dtype)  # type: ignore[arg-type]

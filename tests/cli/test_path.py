@@ -85,7 +85,7 @@ def test_from_recipe_to_map(gendkit: Run, recipe: Path, crops: Path, tmp_path: P
     assert said.code == 0, said.err
     assert json.loads(said.out)[0]["status"] == "scored"
 
-    said = gendkit("embed", crops, store, "--adapter", run, "--split", "final", "--json")
+    said = gendkit("embed", f"{crops}:final", store, "--adapter", run, "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out)["sizes"]["sample"] == 16
 
@@ -111,7 +111,7 @@ def test_neighbours_can_be_sought_in_another_store(
 ):
     for split in ("train", "final"):
         said = gendkit(
-            "embed", crops, tmp_path / f"{split}.zarr", "--adapter", adapter, "--split", split
+            "embed", f"{crops}:{split}", tmp_path / f"{split}.zarr", "--adapter", adapter
         )
         assert said.code == 0, said.err
         assert said.out.startswith("16 crops in ")
