@@ -128,6 +128,8 @@ class Clip:
         Its id, unique within the dataset; at most letters, digits, `-`, `_`, `.` and `/`.
     media
         A file, or a function that renders the frames (it must be seeded and picklable).
+    dataset
+        The name of the dataset.
     label
         0 real, 1 fake, -1 unknown.
     method, family
@@ -136,8 +138,14 @@ class Clip:
         The id of the target clip, shared by a real clip and all its fakes.
     target_identity, donor_identity
         Who is seen, and whose face was put there.
+    split
+        `train`, `development` or `final`, if the dataset says so; else empty.
     degradation
         What was done to the clip that is no manipulation, such as `jpeg`; empty for nothing.
+    year
+        In which the clip was made, if that is known.
+    licence
+        Of the clip, if it is another than that of the dataset.
     """
 
     video: str
