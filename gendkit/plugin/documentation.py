@@ -156,10 +156,12 @@ def _described(lead: str, kind: type, shown: set[type]) -> Iterator[str]:
     shown.add(kind)
     yield f"{about}: {_first(kind.__doc__ or '')}"
     known = attributes_of(kind)
-    lines = []
+    together: dict[str, list[str]] = {}  # fields that share a text
     for field in dataclasses.fields(kind):
         default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
-        lines.append(f"- `{field.name}: {field.type}{default}` – {known.get(field.name, '')}")
+        names = together.setdefault(known.get(field.name, ""), [])
+        names.append(f"`{field.name}: {field.type}{default}`")
+    lines = [f"- {', '.join(names)} – {text}" for text, names in together.items()]
     lines += [
         f"- `{name}` – {_first(value.__doc__ or '')}"
         for name, value in vars(kind).items()

@@ -86,16 +86,17 @@ def check_plugin(plugin: object) -> None:
     """
     if any(_is_hook(plugin, name) for name in dir(plugin)):
         return
-    kind = "class" if inspect.isclass(plugin) else type(plugin).__name__
-    what = "an" if kind[0] in "aeiouAEIOU" else "a"
-    own = getattr(plugin, "__name__", type(plugin).__name__)
-    name = own if isinstance(own, str) and own.isidentifier() else "it"
-    build = name if inspect.isclass(plugin) else f"lambda: {name}"
+    own = str(getattr(plugin, "__name__", ""))
+    called = own if own.isidentifier() else "it"  # by which the cell can name it
+    what = f"{called} is a class" if inspect.isclass(plugin) else f"{called} is a function"
+    if not inspect.isclass(plugin) and not inspect.isroutine(plugin):
+        what = f"it is an object of type {type(plugin).__name__}"
+    name = _kebab(own if own.isidentifier() else type(plugin).__name__)
+    build = called if inspect.isclass(plugin) else f"lambda: {called}"
     raise InvalidSpec(
-        f"{name} is {what} {kind}, neither a spec nor a plugin with hooks; wrap it in the spec of "
-        f"its kind, such as gk.register(LossSpec(name={_kebab(name)!r}, summary='what it does', "
-        f"build={build})); the others are BackboneSpec, FaceExtractorSpec and DatasetSpec, all of "
-        "gendkit.plugin."
+        f"{what}, neither a spec nor a plugin with hooks; wrap it in the spec of its kind, such as "
+        f"gk.register(LossSpec(name={name!r}, summary='what it does', build={build})); the others "
+        "are BackboneSpec, FaceExtractorSpec and DatasetSpec, all of gendkit.plugin."
     )
 
 

@@ -40,7 +40,7 @@ class Face:
 
 
 class FaceExtractor(Protocol):
-    """Finds faces in an image."""
+    """A function from an RGB image to its faces with five landmarks."""
 
     @property
     def threshold(self) -> float:
@@ -86,7 +86,7 @@ class LossInputs:
 
 
 class Loss(Protocol):
-    """A differentiable number from a batch."""
+    """A function, or a `torch.nn.Module` with weights of its own, from a batch to a number."""
 
     def __call__(self, inputs: LossInputs, /) -> torch.Tensor:
         """Return the loss, a tensor without dimensions."""
@@ -164,7 +164,7 @@ class Clip:
 
 
 class Dataset(Protocol):
-    """A collection of clips, always in the same order."""
+    """An object whose `clips()` gives the clips, always in the same order."""
 
     def clips(self) -> Iterable[Clip]:
         """Return the clips; their media are read or rendered later."""

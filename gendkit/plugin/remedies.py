@@ -95,7 +95,8 @@ def remedy_of(error: ImportError, source: Source) -> str:
         return f"it was registered here and declares nothing: install what gives {module!r}"
     importer = _importer(error)
     declared = _requirements(distribution)
-    names = [r.name for r in declared if importer and _brings(r.name, importer)]
+    brings = [r.name for r in declared if importer and _brings(r.name, importer)]
+    names = [name for name in brings if _version(name) is not None]
     if names:  # not the plugin failed, but something that it uses
         distribution, declared = names[0], _requirements(names[0])
     if _canonical(module.partition(".")[0]) == _canonical(distribution):
@@ -111,8 +112,9 @@ def remedy_of(error: ImportError, source: Source) -> str:
     for extra in _extras(distribution):
         if any(_applies(requirement, extra) for requirement in named):
             return _run(f"{distribution}[{extra}]")
+    who = "it" if distribution == "?" else distribution
     return told(needs_of(distribution)) or (
-        f"{distribution} does not declare what gives {module!r}: tell its author, and install that"
+        f"{who} does not declare what gives {module!r}: tell its author, and install that"
     )
 
 
@@ -153,7 +155,10 @@ def _requirements(distribution: str) -> list[Requirement]:
 
 
 def _extras(distribution: str) -> list[str]:
-    extras = metadata.metadata(distribution).get_all("Provides-Extra") or []
+    try:
+        extras = metadata.metadata(distribution).get_all("Provides-Extra") or []
+    except (metadata.PackageNotFoundError, ValueError):
+        return []
     return [str(extra) for extra in extras]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from gendkit.plugin import plugins
 
 Install = Callable[..., None]
 
@@ -21,13 +23,25 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     monkeypatch.syspath_prepend(site)
     modules: list[str] = []
 
-    def make(name: str, code: str, *, version: str = "1.2", plugin: str | None = None) -> None:
-        module = f"{name.replace('-', '_')}_module"
+    def make(
+        name: str,
+        code: str,
+        *,
+        version: str = "1.2",
+        plugin: str | None = None,
+        requires: Sequence[str] = (),
+        extras: Sequence[str] = (),
+        module: str | None = None,
+    ) -> None:
+        module = module or f"{name.replace('-', '_')}_module"
         modules.append(module)
         (site / f"{module}.py").write_text(textwrap.dedent(code))
         info = site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        lines += [f"Provides-Extra: {extra}" for extra in extras]
+        lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+        (info / "METADATA").write_text("\n".join([*lines, ""]))
         (info / "entry_points.txt").write_text(f"[gendkit]\n{plugin or name} = {module}\n")
 
         importlib.invalidate_caches()
@@ -35,6 +49,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     yield make
     for module in modules:
         sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """The process's plugins are found anew inside the test, and again after it."""
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()
 
 
 LOSS = """
