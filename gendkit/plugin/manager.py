@@ -113,8 +113,9 @@ class Plugins:
         Their parts are listed all the same, because listing imports nothing heavy. gendkit's own
         requirements are `gendkit doctor`'s affair.
         """
-        found = {n: needs_of(s.distribution) for n, s in self._sources.items() if s.installed}
-        return {name: needs for name, needs in found.items() if needs}
+        used = {name: s.distribution for name, s in self._sources.items() if s.installed}
+        found = {distribution: needs_of(distribution) for distribution in set(used.values())}
+        return {name: found[of] for name, of in used.items() if found[of]}
 
     def __repr__(self) -> str:
         aside = f", {len(self._broken)} set aside" if self._broken else ""

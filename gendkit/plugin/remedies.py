@@ -203,9 +203,9 @@ def _lacks(
 
 def _version(distribution: str) -> str | None:
     try:
-        # Of a damaged distribution the version is None, or the key is missing.
-        return metadata.distribution(distribution).metadata.json.get("version") or "?"  # type: ignore[return-value]
-    except metadata.PackageNotFoundError:
+        # Of a damaged distribution it is missing; nobody can compare the question mark.
+        return str((metadata.metadata(distribution).get_all("Version") or ["?"])[0])
+    except (metadata.PackageNotFoundError, ValueError):
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,18 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     yield make
     for module in modules:
         sys.modules.pop(module, None)
+
+
+@pytest.fixture(autouse=True)
+def _log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command line sets up the log of its process; a test that runs it puts that back."""
+    monkeypatch.setenv("HF_HUB_VERBOSITY", "error")
+    loggers = [logging.getLogger(name) for name in (None, "gendkit", "huggingface_hub")]
+    handlers, levels = loggers[0].handlers[:], [logger.level for logger in loggers]
+    yield
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture
