@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from gendkit.plugin import Plugins
 from gendkit.plugin.remedies import needs_of, told
 from gendkit.train.losses import build_losses
 from gendkit.train.recipe import LossTerm
+from gendkit.train.telling import Teller
 
 Install = Callable[..., None]
 ABSENT = "import gendkit_not_there"
@@ -189,6 +192,24 @@ def test_the_command_line_shows_that_line_and_no_traceback(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gendkit: error: dataset 'light' of plugin 'light' (gendkit-light 1.2)")
     assert line.endswith('run: python -m pip install "gendkit-not-there>=1".')
+
+
+def test_a_tracker_that_lacks_something_says_so_in_the_log_and_stops_no_run(
+    light: None, caplog: pytest.LogCaptureFixture
+):
+    (listener,) = [one for one in Plugins().listeners if one.source.plugin == "light"]
+    Teller([listener]).fit_started(run=None)  # type: ignore[arg-type]
+    assert "tracker light (gendkit-light 1.2) failed in gendkit_fit_started" in caplog.text
+    assert 'run: python -m pip install "gendkit-not-there>=1"' in caplog.text
+
+
+def test_of_gendkits_own_plugin_no_metadata_is_read():
+    code = (
+        "import sys; from gendkit.plugin import Plugins; found = Plugins(discover=False);"
+        "found.needs, found._repr_html_(); print('packaging' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_part_of_a_cell_that_lacks_something_says_that_nothing_is_declared(fresh: None):
