@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from gendkit.plugin import plugins
 
 if TYPE_CHECKING:
     from gendkit.model.detector import Detector
@@ -73,13 +76,25 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     monkeypatch.syspath_prepend(site)
     modules: list[str] = []
 
-    def make(name: str, code: str, *, version: str = "1.2", plugin: str | None = None) -> None:
-        module = f"{name.replace('-', '_')}_module"
+    def make(
+        name: str,
+        code: str,
+        *,
+        version: str = "1.2",
+        plugin: str | None = None,
+        requires: Sequence[str] = (),
+        extras: Sequence[str] = (),
+        module: str | None = None,
+    ) -> None:
+        module = module or f"{name.replace('-', '_')}_module"
         modules.append(module)
         (site / f"{module}.py").write_text(textwrap.dedent(code))
         info = site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        lines += [f"Provides-Extra: {extra}" for extra in extras]
+        lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+        (info / "METADATA").write_text("\n".join([*lines, ""]))
         (info / "entry_points.txt").write_text(f"[gendkit]\n{plugin or name} = {module}\n")
 
         importlib.invalidate_caches()
@@ -87,6 +102,26 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     yield make
     for module in modules:
         sys.modules.pop(module, None)
+
+
+@pytest.fixture(autouse=True)
+def _log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command line sets up the log of its process; a test that runs it puts that back."""
+    monkeypatch.setenv("HF_HUB_VERBOSITY", "error")
+    loggers = [logging.getLogger(name) for name in (None, "gendkit", "huggingface_hub")]
+    handlers, levels = loggers[0].handlers[:], [logger.level for logger in loggers]
+    yield
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """The process's plugins are found anew inside the test, and again after it."""
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()
 
 
 LOSS = """

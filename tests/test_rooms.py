@@ -23,7 +23,7 @@ FLOOR = ("device", "errors", "markup", "optional", "output", "progress")
 FREE = ("testing",)  # may use anything
 START = "__main__"  # the command line, as `python -m gendkit`
 LINES = 450
-BY_NAME = {"plugin/manager.py": {"gendkit.builtin"}}  # what a module may load by its name
+BY_NAME = {"plugin/parts.py": {"gendkit.builtin"}}  # what a module may load by its name
 MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 
 
@@ -134,7 +134,7 @@ def test_an_import_against_the_flow_is_seen(path: str, source: str):
             "from gendkit.errors import GendkitError; from gendkit.optional import require",
         ),
         ("data/x.py", "from .media import read_image; import torch"),
-        ("plugin/manager.py", "import_module('gendkit.builtin')"),
+        ("plugin/parts.py", "import_module('gendkit.builtin')"),
         ("optional.py", "from gendkit.errors import MissingDependency"),
         ("cli/x.py", "import gendkit; from gendkit.pages import page"),
     ],

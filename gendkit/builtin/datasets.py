@@ -181,11 +181,11 @@ class Photos:
         self,
     ) -> tuple[dict[str, tuple[Photo, Floats]], dict[str, str]]:
         """Find the face of every photo of the wanted splits, once."""
+        from gendkit.data.extractors import build_extractor
         from gendkit.data.faces import largest_face
         from gendkit.data.media import read_image
-        from gendkit.plugin import plugins
 
-        detect = plugins().spec("face-extractor", "centerface").build()
+        detect = build_extractor("centerface")
         found, excluded = {}, {}
         for path in self._paths:
             if split_of_identity(self.name, path.stem) not in self._splits:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gendkit.errors import InvalidOption
+from gendkit.plugin.building import build
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Dataset
 
@@ -30,10 +31,12 @@ def dataset(name: str, root: str | Path | None = None, **options: Any) -> Datase
         For an option that it does not have, or that cannot be.
     MissingMedia
         If the folder does not hold it.
+    MissingDependency
+        If a package that it needs is not installed.
     """
-    build = plugins().spec("dataset", name).build
+    spec = plugins().spec("dataset", name)
     try:
-        return build(None if root is None else Path(root), **options)
+        return build(spec, None if root is None else Path(root), **options)
     except TypeError as error:
         # Only the call itself: what goes wrong deeper inside is a mistake to be seen in full.
         if "unexpected keyword argument" not in str(error):

@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from gendkit.errors import CorruptAsset, MissingAsset, MissingDependency, PluginError
+from gendkit.plugin.building import build
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.parts import Source
 
@@ -89,7 +90,7 @@ def _built(spec: FaceExtractorSpec, source: Source, options: dict[str, Any]) -> 
     who = f"face-extractor {spec.name!r} of plugin {source.plugin!r}"
     origin = f"{source.distribution} {source.version}".strip()
     try:
-        built = spec.build(**options)
+        built = build(spec, **options)
     except UNBUILT:
         raise
     except Exception as error:  # code of a plugin

@@ -20,6 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from gendkit.data.assets import asset_path
+from gendkit.data.datasets import dataset
 from gendkit.data.extract import extract
 from gendkit.data.manifest import Manifest
 from gendkit.data.splits import seen_families
@@ -34,7 +35,6 @@ from gendkit.manifold.projection import project
 from gendkit.manifold.store import write_embeddings
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Detector, Outputs, load
-from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Clip
 from gendkit.progress import Bars, Progress
 from gendkit.train.engine import ADAPTER, Run, fit, run_over, versions
@@ -202,12 +202,10 @@ def _extract(
     out: Path, *, faces: str | Path | None, size: Size, seed: int, progress: Progress
 ) -> Manifest:
     if faces is None:
-        spec = plugins().spec("dataset", "synthetic")
-        dataset = spec.build(None, identities=size.identities, clips=size.clips, seed=seed)
+        given = dataset("synthetic", identities=size.identities, clips=size.clips, seed=seed)
     else:
-        spec = plugins().spec("dataset", "photos")
-        dataset = spec.build(faces, variants=size.variants, seed=seed)
-    clips = [clip for clip in dataset.clips() if _needed(clip)]
+        given = dataset("photos", faces, variants=size.variants, seed=seed)
+    clips = [clip for clip in given.clips() if _needed(clip)]
     return extract(clips, out, progress=progress).faces()
 
 

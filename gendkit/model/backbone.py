@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gendkit.errors import InvalidSpec, WrongBackbone
 from gendkit.model.tuning import norm_parameters, norm_types
+from gendkit.plugin.building import build
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import BackboneSpec
 
@@ -96,8 +97,8 @@ def build_backbone(
         If no plugin gives that name.
     InvalidSpec
         If an option is given that this backbone's builder does not take.
-    MissingAsset
-        If its weights are not to be had.
+    MissingAsset, MissingDependency
+        If its weights, or packages that it needs, are not to be had.
     """
     spec = plugins().spec("backbone", backbone) if isinstance(backbone, str) else backbone
     options: dict[str, Any] = {"pretrained": pretrained}
@@ -110,7 +111,7 @@ def build_backbone(
         for name in options:
             if name not in taken:
                 raise InvalidSpec(f"the builder of backbone {spec.name!r} takes no {name!r}.")
-    module = cast(nn.Module, spec.build(**options))
+    module = cast(nn.Module, build(spec, **options))
     return module.eval()
 
 

@@ -7,6 +7,9 @@ Hooks that tell are past-tense and return nothing. Every plugin may implement th
 installed is told only if the run names it among its trackers, one that is registered on the spot
 always. Take only the arguments that you need. A plugin that fails is told no more in that run, and
 changes nothing about it.
+
+With the environment variable GENDKIT_TRACE_HOOKS=1 each call is told on stderr: the hook, the
+plugin, what came back and how long it took.
 """
 
 from __future__ import annotations

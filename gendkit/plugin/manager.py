@@ -12,8 +12,8 @@ import functools
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import metadata
 from typing import Any, Literal, overload
 
@@ -22,42 +22,22 @@ import pluggy
 from gendkit.errors import InvalidSpec, RefusedPlugin, UnknownPart
 from gendkit.markup import card, grid
 from gendkit.plugin import hooks
-from gendkit.plugin.parts import KINDS, Broken, Kind, Part, Source
+from gendkit.plugin.calls import HOOKS, TOLD, Listener, calls_of, tracing
+from gendkit.plugin.given import Given, check_plugin, parts_of
+from gendkit.plugin.parts import BUILTIN, HERE, KINDS, Blocked, Broken, Kind, Part, Source
+from gendkit.plugin.remedies import Need, lacking, needs_of, remedy_of, told
 from gendkit.plugin.specs import (
     BackboneFamily,
     BackboneSpec,
     DatasetSpec,
     FaceExtractorSpec,
     LossSpec,
+    ResolvedBackbone,
     Spec,
 )
 
-TOLD = ("gendkit_fit_started", "gendkit_epoch_ended", "gendkit_fit_ended")
 BLOCK = "GENDKIT_BLOCK_PLUGINS"
-BUILTIN = "gendkit.builtin"
-HERE = "registered here"
 REASON = 300
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listener:
-    """A plugin that implements telling hooks.
-
-    Attributes
-    ----------
-    source
-        Where it comes from; its plugin's name is that by which a run asks for it.
-    calls
-        By hook, a function that takes all arguments of the hook by name.
-    """
-
-    source: Source
-    calls: Mapping[str, Callable[..., None]]
-
-    @property
-    def always(self) -> bool:
-        """Whether it is told of every run: gendkit's own, and what was registered on the spot."""
-        return self.source.plugin == BUILTIN or self.source.distribution == HERE
 
 
 def _version() -> str:
@@ -81,16 +61,22 @@ class Plugins:
     ------
     RefusedPlugin
         For a misspelt hook, or if two plugins give one name.
+    InvalidOption
+        If the environment variable GENDKIT_TRACE_HOOKS is neither on nor off.
     """
 
     def __init__(self, *, discover: bool = True, blocked: Iterable[str] = ()) -> None:
+        tracing()  # a wrong value is refused here, and not taken for a plugin that fails
         self._manager = pluggy.PluginManager(hooks.PROJECT)
         self._manager.add_hookspecs(hooks)
         self._sources: dict[str, Source] = {}
         self._parts: dict[tuple[Kind, str], Part] = {}
         self._broken: list[Broken] = []
         named = (name.strip() for name in os.environ.get(BLOCK, "").split(","))
-        self._blocked = {*blocked, *filter(None, named)}
+        self._blocked = {
+            **{name: Blocked(name=name, by="the argument `blocked`") for name in blocked},
+            **{name: Blocked(name=name, by=BLOCK) for name in named if name},
+        }
         source = Source(plugin=BUILTIN, distribution="gendkit", version=_version())
         self._add(importlib.import_module(BUILTIN), source)
         if discover:
@@ -108,29 +94,60 @@ class Plugins:
         """The plugins that were set aside, with their reasons."""
         return tuple(self._broken)
 
+    @property
+    def blocked(self) -> tuple[Blocked, ...]:
+        """The names that were to be left out, and the plugins that were."""
+        return tuple(self._blocked.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the plugins that are in use, set aside or left out."""
+        left_out = (b.name for b in self.blocked if b.source is not None)
+        aside = (b.source.plugin for b in self._broken)
+        return tuple(dict.fromkeys((*self._sources, *aside, *left_out)))
+
+    @property
+    def needs(self) -> Mapping[str, tuple[Need, ...]]:
+        """What the plugins in use declare and do not have, by their names.
+
+        Their parts are listed all the same, because listing imports nothing heavy. gendkit's own
+        requirements are `gendkit doctor`'s affair.
+        """
+        used = {name: s.distribution for name, s in self._sources.items() if s.installed}
+        found = {distribution: needs_of(distribution) for distribution in set(used.values())}
+        return {name: found[of] for name, of in used.items() if found[of]}
+
     def __repr__(self) -> str:
         aside = f", {len(self._broken)} set aside" if self._broken else ""
         return f"Plugins({len(self._parts)} parts; plugins: {len(self._sources)}{aside})"
 
     def _repr_html_(self) -> str:
+        needs = self.needs
         rows = [
             (
-                *(part.kind, part.name, part.spec.summary, getattr(part.spec, "licence", None)),
-                _where(part.source),
+                part.kind,
+                part.name,
+                told(needs.get(part.source.plugin, ())) or part.spec.summary,
+                getattr(part.spec, "licence", None),
+                part.source.origin,
             )
             for part in self.parts
         ]
-        aside = {f"set aside: {b.source.plugin}": b.reason for b in self._broken}
-        return card(repr(self), aside, grid(["kind", "name", "", "licence", "from"], rows))
+        facts = {f"set aside: {b.source.plugin}": b.explained for b in self._broken}
+        facts |= {
+            f"left out: {b.name}": f"by {b.by}" + ("" if b.source else ", but there is none")
+            for b in self.blocked
+        }
+        return card(repr(self), facts, grid(["kind", "name", "", "licence", "from"], rows))
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """The plugins that are told of training runs, in the order in which they were found."""
         found = []
         for name, source in self._sources.items():
-            calls = self._heard(self._manager.get_plugin(name))
-            if calls:
-                found.append(Listener(source=source, calls=calls))
+            calls = calls_of(self._manager, self._manager.get_plugin(name), source)
+            if heard := {hook: call for hook, call in calls.items() if hook in TOLD}:
+                found.append(Listener(source=source, calls=heard))
         return tuple(found)
 
     def register(self, plugin: object, *, name: str | None = None) -> None:
@@ -149,19 +166,20 @@ class Plugins:
         Raises
         ------
         PluginError
-            For a misspelt hook, a part that is no spec, or a name that an installed plugin gives.
-            What was registered before is then still there.
+            For a misspelt hook, a part that is no spec, a name that an installed plugin gives, or
+            one that is to be left out. What was registered before is then still there.
         """
         if isinstance(plugin, Spec):
             plugin = [plugin]
         if isinstance(plugin, list | tuple):
-            plugin = _Given(plugin)
+            plugin = Given(plugin)
             if name is None:
                 source = Source(plugin=plugin.name, distribution=HERE, version="")
-                parts = _parts(plugin.pairs, source)
+                parts = parts_of(plugin.pairs, source)
                 self._check_clashes(parts)
                 self._parts.update(parts)
                 return
+        check_plugin(plugin)
         if inspect.isclass(plugin):
             plugin = plugin()
         name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
@@ -171,6 +189,8 @@ class Plugins:
                 f"{name!r} is the name of an installed plugin ({old.distribution}); "
                 "register yours under another name."
             )
+        if (blocked := self._blocked.get(name)) is not None:
+            raise RefusedPlugin(f"{name!r} is to be left out, says {blocked.by}.")
         replaced = self._manager.unregister(name=name) if old is not None else None
         try:
             self._add(plugin, Source(plugin=name, distribution=HERE, version=""))
@@ -187,7 +207,10 @@ class Plugins:
         Raises
         ------
         UnknownPart
-            If no plugin gives it; the message has the closest names and broken plugins.
+            If no plugin gives it; the message has the closest names, and the plugins that were set
+            aside or left out.
+        MissingDependency
+            If a family's library is not installed.
         """
         found = self._parts.get((kind, name))
         if found is not None and not isinstance(found.spec, BackboneFamily):
@@ -195,12 +218,17 @@ class Plugins:
         family, _, key = name.partition(":")
         found = self._parts.get((kind, family))
         if key and found is not None and isinstance(found.spec, BackboneFamily):
-            return replace(found, spec=found.spec.resolve(key))
+            try:
+                return replace(found, spec=found.spec.resolve(key))
+            except ImportError as error:
+                raise lacking(f"{kind} {name!r}", found.source, error) from error
         names = sorted(p.name for p in self._parts.values() if p.kind == kind)
         close = difflib.get_close_matches(name, names, n=3) or names
         hint = "".join(
-            f" Plugin {b.source.plugin!r} was set aside: {b.reason}" for b in self._broken
+            f" Plugin {b.source.plugin!r} was set aside: {b.explained}." for b in self._broken
         )
+        left_out = (blocked for blocked in self.blocked if blocked.source is not None)
+        hint += "".join(f" Plugin {b.name!r} is left out by {b.by}." for b in left_out)
         raise UnknownPart(f"no {kind} is named {name!r}; there is {', '.join(close)}.{hint}")
 
     @overload
@@ -215,10 +243,19 @@ class Plugins:
         """Return the spec of a part; see `part`."""
         return self.part(kind, name).spec
 
+    def source_of(self, spec: Spec) -> Source | None:
+        """Return where a spec comes from; None if no plugin gives it."""
+        for part in self._parts.values():
+            member = isinstance(spec, ResolvedBackbone) and isinstance(part.spec, BackboneFamily)
+            if part.spec is spec or (member and spec.name.startswith(f"{part.spec.name}:")):
+                return part.source
+        return None
+
     def _load(self, entry: metadata.EntryPoint) -> None:
-        if entry.name in self._blocked:
-            return
         source = _source(entry)
+        if (blocked := self._blocked.get(entry.name)) is not None:
+            self._blocked[entry.name] = replace(blocked, source=source)
+            return
         try:
             plugin = entry.load()
         except (Exception, SystemExit) as error:
@@ -226,7 +263,7 @@ class Plugins:
             return
         if (other := self._sources.get(entry.name)) is not None:
             raise RefusedPlugin(
-                f"two plugins are named {entry.name!r}: {_where(other)} and {_where(source)}; "
+                f"two plugins are named {entry.name!r}: {other.origin} and {source.origin}; "
                 f"uninstall one, or leave both out with {BLOCK}={entry.name}"
             )
         try:
@@ -240,10 +277,12 @@ class Plugins:
         words = f"{type(error).__name__}: {error}".split()
         reason = "".join(c if c.isprintable() else "?" for c in " ".join(words))
         short = reason if len(reason) <= REASON else f"{reason[: REASON - 1]}…"
-        self._broken.append(Broken(source=source, reason=short))
+        remedy = remedy_of(error, source) if isinstance(error, ImportError) else ""
+        self._broken.append(Broken(source=source, reason=short, remedy=remedy))
 
     def _add(self, plugin: Any, source: Source) -> None:
-        if source.plugin in self._blocked:
+        if (blocked := self._blocked.get(source.plugin)) is not None:
+            self._blocked[source.plugin] = replace(blocked, source=source)
             return
         try:
             self._manager.register(plugin, name=source.plugin)
@@ -267,43 +306,32 @@ class Plugins:
         except pluggy.PluginValidationError:
             callers = vars(self._manager.hook)
             wrong = [h for h, c in callers.items() if not c.has_spec() and c.get_hookimpls()]
-            known = [*(hook for hook, _ in KINDS.values()), *TOLD]
-            meant = [m for w in wrong for m in difflib.get_close_matches(w, known, 1, 0.85)]
-            hint = f"was {meant[0]} meant?" if meant else f"the hooks are {', '.join(known)}."
+            meant = [m for w in wrong for m in difflib.get_close_matches(w, HOOKS, 1, 0.85)]
+            hint = f"was {meant[0]} meant?" if meant else f"the hooks are {', '.join(HOOKS)}."
             if source.distribution != HERE:
                 hint += f" To leave the plugin out: {BLOCK}={source.plugin}"
             raise RefusedPlugin(
-                f"plugin {source.plugin!r} ({_where(source)}) implements an unknown hook "
+                f"plugin {source.plugin!r} ({source.origin}) implements an unknown hook "
                 f"{', '.join(wrong)}; {hint}"
             ) from None
 
     def _collect(self, plugin: Any, source: Source) -> dict[tuple[Kind, str], Part]:
         """Call the hooks of one plugin and return its parts."""
-        pairs: list[tuple[Kind, Spec]] = []
-        implemented = bool(self._heard(plugin))
-        for kind, (hook, types) in KINDS.items():
-            # Each plugin is asked by itself, so that every part has its source.
-            caller = getattr(self._manager.hook, hook)
-            for call in [i.function for i in caller.get_hookimpls() if i.plugin is plugin]:
-                implemented = True
-                what = f"{hook} of plugin {source.plugin!r}"
-                pairs += [(kind, spec) for spec in _specs(call(), what, types)]
-        if not implemented:
-            names = ", ".join([*(hook for hook, _ in KINDS.values()), *TOLD])
+        calls = calls_of(self._manager, plugin, source)
+        if not calls:
             raise InvalidSpec(
-                f"plugin {source.plugin!r} implements no hook; mark one of {names} with "
+                f"plugin {source.plugin!r} implements no hook; mark one of {', '.join(HOOKS)} with "
                 "@gendkit.plugin.hookimpl."
             )
-        return _parts(pairs, source)
-
-    def _heard(self, plugin: Any) -> dict[str, Callable[..., None]]:
-        """Return what a plugin implements of the telling hooks."""
-        return {
-            hook: functools.partial(_told, impl.function, impl.argnames)
-            for hook in TOLD
-            for impl in getattr(self._manager.hook, hook).get_hookimpls()
-            if impl.plugin is plugin
-        }
+        return parts_of(
+            [
+                (kind, spec)
+                for kind, (hook, _) in KINDS.items()
+                if hook in calls
+                for spec in calls[hook]()
+            ],
+            source,
+        )
 
     def _check_clashes(self, parts: dict[tuple[Kind, str], Part]) -> None:
         for key, part in parts.items():
@@ -317,77 +345,8 @@ class Plugins:
             first, second = other.source, part.source
             raise RefusedPlugin(
                 f"two plugins give the {part.kind} {part.spec.name!r}: {first.plugin!r} "
-                f"({_where(first)}) and {second.plugin!r} ({_where(second)}); {way}"
+                f"({first.origin}) and {second.plugin!r} ({second.origin}); {way}"
             )
-
-
-class _Given:
-    """A plugin whose hooks return specs that were given one by one."""
-
-    def __init__(self, specs: Iterable[Any]) -> None:
-        known = tuple(t for _, types in KINDS.values() for t in types)
-        self._specs = _specs(list(specs), "the list to register", known)
-        if not self._specs:
-            raise InvalidSpec("there is no spec to register in an empty list.")
-
-    @property
-    def name(self) -> str:
-        """That of the first spec."""
-        return str(self._specs[0].name)
-
-    @property
-    def pairs(self) -> list[tuple[Kind, Spec]]:
-        """Each spec with its kind."""
-        return [(kind, spec) for kind in KINDS for spec in self._of(kind)]
-
-    @hooks.hookimpl
-    def gendkit_backbones(self) -> list[Any]:
-        return self._of("backbone")
-
-    @hooks.hookimpl
-    def gendkit_face_extractors(self) -> list[Any]:
-        return self._of("face-extractor")
-
-    @hooks.hookimpl
-    def gendkit_losses(self) -> list[Any]:
-        return self._of("loss")
-
-    @hooks.hookimpl
-    def gendkit_datasets(self) -> list[Any]:
-        return self._of("dataset")
-
-    def _of(self, kind: Kind) -> list[Any]:
-        return [spec for spec in self._specs if isinstance(spec, KINDS[kind][1])]
-
-
-def _told(function: Callable[..., object], names: Iterable[str], **arguments: object) -> None:
-    function(*(arguments[name] for name in names))
-
-
-def _specs(given: Any, what: str, types: tuple[type, ...]) -> list[Any]:
-    """Return what a hook gave as a list, if it is specs."""
-    if not isinstance(given, Iterable):
-        raise InvalidSpec(
-            f"{what} gave a {type(given).__name__}; it must yield or return a list of specs."
-        )
-    specs = list(given)
-    for spec in specs:
-        if not isinstance(spec, types):
-            raise InvalidSpec(
-                f"{what} gave a {type(spec).__name__}; expected "
-                f"{' or '.join(t.__name__ for t in types)}."
-            )
-    return specs
-
-
-def _parts(pairs: Iterable[tuple[Kind, Spec]], source: Source) -> dict[tuple[Kind, str], Part]:
-    """Return what a plugin gives, if nothing is given twice."""
-    parts: dict[tuple[Kind, str], Part] = {}
-    for kind, spec in pairs:
-        if (kind, spec.name) in parts:
-            raise InvalidSpec(f"plugin {source.plugin!r} gives the {kind} {spec.name!r} twice.")
-        parts[kind, spec.name] = Part(kind=kind, spec=spec, source=source)
-    return parts
 
 
 def _source(entry: metadata.EntryPoint) -> Source:
@@ -399,10 +358,6 @@ def _source(entry: metadata.EntryPoint) -> Source:
         distribution=str(facts.get("name") or "?"),
         version=str(facts.get("version") or "?"),
     )
-
-
-def _where(source: Source) -> str:
-    return f"{source.distribution} {source.version}".strip()
 
 
 @functools.cache

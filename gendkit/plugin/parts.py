@@ -14,6 +14,11 @@ from gendkit.plugin.specs import (
     Spec,
 )
 
+BUILTIN = "gendkit.builtin"
+"""The plugin's name of gendkit's own parts, and the module that gives them."""
+HERE = "registered here"
+"""In place of a distribution, for what was written on the spot."""
+
 Kind = Literal["backbone", "face-extractor", "loss", "dataset"]
 
 KINDS: dict[Kind, tuple[str, tuple[type, ...]]] = {
@@ -32,6 +37,16 @@ class Source:
     distribution: str
     version: str
 
+    @property
+    def origin(self) -> str:
+        """Distribution and version in one text."""
+        return f"{self.distribution} {self.version}".strip()
+
+    @property
+    def installed(self) -> bool:
+        """Whether it is a distribution of somebody else, with metadata of its own."""
+        return self.plugin != BUILTIN and self.distribution not in (HERE, "?")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -49,7 +64,42 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A plugin that was set aside."""
+    """A plugin that was set aside.
+
+    Attributes
+    ----------
+    source
+        Where it comes from.
+    reason
+        What went wrong, in one line.
+    remedy
+        What to do about it; empty if gendkit does not know.
+    """
 
     source: Source
     reason: str
+    remedy: str = ""
+
+    @property
+    def explained(self) -> str:
+        """The reason, and what to do."""
+        return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocked:
+    """A name that the user told to leave out.
+
+    Attributes
+    ----------
+    name
+        Of a plugin.
+    by
+        The variable, or the argument, that says so.
+    source
+        Of the plugin that was left out; None if there is none of that name.
+    """
+
+    name: str
+    by: str
+    source: Source | None = None

@@ -40,7 +40,7 @@ class Face:
 
 
 class FaceExtractor(Protocol):
-    """Finds faces in an image."""
+    """A function from an RGB image to its faces with five landmarks."""
 
     @property
     def threshold(self) -> float:
@@ -86,7 +86,7 @@ class LossInputs:
 
 
 class Loss(Protocol):
-    """A differentiable number from a batch."""
+    """A function, or a `torch.nn.Module` with weights of its own, from a batch to a number."""
 
     def __call__(self, inputs: LossInputs, /) -> torch.Tensor:
         """Return the loss, a tensor without dimensions."""
@@ -128,6 +128,8 @@ class Clip:
         Its id, unique within the dataset; at most letters, digits, `-`, `_`, `.` and `/`.
     media
         A file, or a function that renders the frames (it must be seeded and picklable).
+    dataset
+        The name of the dataset.
     label
         0 real, 1 fake, -1 unknown.
     method, family
@@ -136,8 +138,14 @@ class Clip:
         The id of the target clip, shared by a real clip and all its fakes.
     target_identity, donor_identity
         Who is seen, and whose face was put there.
+    split
+        `train`, `development` or `final`, if the dataset says so; else empty.
     degradation
         What was done to the clip that is no manipulation, such as `jpeg`; empty for nothing.
+    year
+        In which the clip was made, if that is known.
+    licence
+        Of the clip, if it is another than that of the dataset.
     """
 
     video: str
@@ -156,7 +164,7 @@ class Clip:
 
 
 class Dataset(Protocol):
-    """A collection of clips, always in the same order."""
+    """An object whose `clips()` gives the clips, always in the same order."""
 
     def clips(self) -> Iterable[Clip]:
         """Return the clips; their media are read or rendered later."""

@@ -62,6 +62,16 @@ class Preprocessing:
 
 @dataclass(frozen=True, kw_only=True)
 class _Spec:
+    """What every spec has.
+
+    Attributes
+    ----------
+    name
+        By which users ask for the part; kebab-case.
+    summary
+        One line about it.
+    """
+
     name: str
     summary: str
 
@@ -150,6 +160,8 @@ class BackboneFamily(_Spec):
     ----------
     pattern
         How a member is written, such as `timm:NAME`.
+    licence
+        Of the weights; of several, who says it of each.
     resolve
         From KEY to the member's spec; it may import the library. It raises `UnknownPart` for a key
         that does not exist.

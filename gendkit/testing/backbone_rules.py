@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from gendkit.model.backbone import build_backbone, canonical_state, frozen_hash, norms_hash
 from gendkit.model.tuning import norm_layers, norm_parameters, norm_types, tune_layer_norms
-from gendkit.plugin.manager import HERE, Plugins
-from gendkit.plugin.parts import Part
+from gendkit.plugin.manager import Plugins
+from gendkit.plugin.parts import HERE, Part
 from gendkit.plugin.specs import BackboneFamily, BackboneSpec
 from gendkit.testing.elsewhere import on_fake_cuda, without_network
 from gendkit.testing.fresh import in_fresh_process

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from gendkit.errors import UnknownPart
-from gendkit.plugin.manager import Listener, Plugins, plugins
+from gendkit.plugin.calls import Listener
+from gendkit.plugin.manager import Plugins, plugins
 from gendkit.plugin.parts import Part, Source
 from gendkit.plugin.specs import BackboneFamily
 from gendkit.testing.plugin_rules import PluginUnderCheck

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gendkit.plugin.manager import HERE, Plugins
-from gendkit.plugin.parts import Part, Source
+from gendkit.plugin.manager import Plugins
+from gendkit.plugin.parts import HERE, Part, Source
 from gendkit.testing.fresh import in_fresh_process
 from gendkit.testing.rules import LeftOut, demand
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gendkit.errors import GendkitError, InvalidOption, InvalidRecipe, PluginError
+from gendkit.plugin.building import build
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Loss, LossInputs
 from gendkit.plugin.specs import LossSpec
@@ -52,8 +53,8 @@ def build_losses(terms: Mapping[str, LossTerm], *, dim: int, seed: int = 0) -> d
         If no plugin gives one.
     InvalidOption
         If a loss has no such option, or cannot be built with its value.
-    PluginError
-        If one cannot be built as it is.
+    PluginError, MissingDependency
+        If one cannot be built as it is, or without a package that is not installed.
     """
     if not terms:
         raise InvalidRecipe("the recipe names no loss.")
@@ -101,7 +102,7 @@ def build_loss(
             raise InvalidOption(f"loss {spec.name!r} has no option {name!r}; {there}.")
     asked = {name: value for name, value in told.items() if name in taken}
     try:
-        return spec.build(**options, **asked)
+        return build(spec, **options, **asked)
     except GendkitError:
         raise
     except Exception as error:  # code of a plugin

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Iterable
 
 from gendkit.errors import UnknownPart
+from gendkit.plugin.calls import Listener
 from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
-from gendkit.plugin.manager import Listener, plugins
+from gendkit.plugin.manager import plugins
+from gendkit.plugin.remedies import remedy_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +48,11 @@ class Teller:
             except (Exception, SystemExit) as error:
                 self._listeners.remove(listener)
                 source = listener.source
+                remedy = remedy_of(error, source) if isinstance(error, ImportError) else ""
                 logger.warning(
-                    "tracker %s (%s) failed in %s and is told no more of this run: %s: %s",
-                    source.plugin, f"{source.distribution} {source.version}".strip(), hook,
-                    type(error).__name__, " ".join(str(error).split()),
+                    "tracker %s (%s) failed in %s and is told no more of this run: %s: %s%s",
+                    source.plugin, source.origin, hook, type(error).__name__,
+                    " ".join(str(error).split()), f"; {remedy}" if remedy else "",
                 )  # fmt: skip
 
 

@@ -72,6 +72,79 @@ def test_a_plugin_that_was_set_aside_is_listed_with_its_reason(gendkit: Run, bro
     assert record["reason"] == "ImportError: no module x"
 
 
+def test_the_remedy_of_a_plugin_that_was_set_aside_stands_beside_the_reason(gendkit: Run):
+    plugins.cache_clear()
+    source = Source(plugin="bad", distribution="gendkit-bad", version="1")
+    remedy = 'run: python -m pip install "x\x1b[2J"'
+    plugins()._broken.append(Broken(source=source, reason="ImportError: x", remedy=remedy))
+    try:
+        said = gendkit("plugins", "list")
+        (record,) = json.loads(gendkit("plugins", "list", "--json").out)["broken"]
+    finally:
+        plugins.cache_clear()
+    assert said.err == (
+        'set aside: bad (gendkit-bad 1): ImportError: x; run: python -m pip install "x?[2J"\n'
+    )
+    assert record["remedy"] == remedy
+
+
+def test_what_is_left_out_is_listed_and_a_name_that_leaves_nothing_out(
+    gendkit: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GENDKIT_BLOCK_PLUGINS", "gendkit.builtin,gendkit.buildin\x1b[2J")
+    plugins.cache_clear()
+    try:
+        said = gendkit("plugins", "list")
+        found = json.loads(gendkit("plugins", "list", "--json").out)
+    finally:
+        plugins.cache_clear()
+    assert said.code == 0
+    first, second = said.err.splitlines()
+    version = library.__version__
+    assert first == (f"left out: gendkit.builtin (gendkit {version}): by GENDKIT_BLOCK_PLUGINS")
+    assert second.startswith(
+        "left out: nothing by 'gendkit.buildin\\x1b[2J' in GENDKIT_BLOCK_PLUGINS; there is "
+    )
+    assert second.endswith("gendkit.builtin")
+    assert found["blocked"] == [
+        {
+            "plugin": "gendkit.builtin",
+            "by": "GENDKIT_BLOCK_PLUGINS",
+            "distribution": "gendkit",
+            "version": version,
+        },
+        {
+            "plugin": "gendkit.buildin\x1b[2J",
+            "by": "GENDKIT_BLOCK_PLUGINS",
+            "distribution": None,
+            "version": None,
+        },
+    ]
+
+
+def test_a_wrong_value_of_the_trace_ends_the_command_in_one_line(
+    gendkit: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GENDKIT_TRACE_HOOKS", "loud")
+    plugins.cache_clear()
+    said = gendkit("plugins", "list")
+    assert said.code == 1
+    assert said.err.startswith("gendkit: error: GENDKIT_TRACE_HOOKS is 'loud'")
+
+
+def test_the_help_names_both_variables(gendkit: Run):
+    said = gendkit("plugins", "list", "--help").out
+    assert "GENDKIT_BLOCK_PLUGINS" in said
+    assert "GENDKIT_TRACE_HOOKS=1" in said
+
+
+def test_the_hooks_are_printed_as_markdown_and_as_a_table(gendkit: Run):
+    from gendkit.plugin.documentation import reference, table
+
+    assert gendkit("plugins", "hooks").out == reference()
+    assert gendkit("plugins", "hooks", "--table").out == table()
+
+
 def test_a_misspelt_hook_ends_the_command_in_one_line(tmp_path: Path):
     (tmp_path / "typo.py").write_text(
         "from gendkit.plugin import hookimpl\n@hookimpl\ndef gendkit_dataset(): return []\n"

@@ -265,6 +265,44 @@ def test_a_blocked_plugin_is_not_even_imported(install: Callable[..., None]):
     assert found.broken == ()
 
 
+def test_what_is_left_out_is_known_with_what_said_so(
+    install: Callable[..., None], loss_plugin: Code, monkeypatch: pytest.MonkeyPatch
+):
+    install("gendkit-one", loss_plugin("one"))
+    install("gendkit-two", loss_plugin("two"))
+    monkeypatch.setenv("GENDKIT_BLOCK_PLUGINS", "gendkit-one,,gendkit-oen")
+    found = Plugins(blocked=["gendkit-two"])
+    said = {b.name: (b.by, b.source and b.source.origin) for b in found.blocked}
+    assert said == {
+        "gendkit-one": ("GENDKIT_BLOCK_PLUGINS", "gendkit-one 1.2"),
+        "gendkit-two": ("the argument `blocked`", "gendkit-two 1.2"),
+        "gendkit-oen": ("GENDKIT_BLOCK_PLUGINS", None),
+    }
+    assert {"gendkit.builtin", "gendkit-one", "gendkit-two"} <= set(found.names)
+    assert "gendkit-oen" not in found.names
+    shown = found._repr_html_()
+    assert "left out: gendkit-one" in shown
+    assert "by GENDKIT_BLOCK_PLUGINS, but there is none" in shown
+
+
+def test_gendkits_own_plugin_can_be_left_out_too():
+    found = Plugins(discover=False, blocked=["gendkit.builtin"])
+    assert found.parts == found.listeners == ()
+    assert found.blocked[0].source is not None
+
+
+def test_what_is_to_be_left_out_cannot_be_registered():
+    from gendkit.plugin import hookimpl
+
+    class Mine:
+        @hookimpl
+        def gendkit_losses(self):
+            return []
+
+    with pytest.raises(RefusedPlugin, match="'Mine' is to be left out, says the argument"):
+        Plugins(discover=False, blocked=["Mine"]).register(Mine)
+
+
 def test_a_distribution_without_a_name_in_its_metadata_still_loads(
     install: Callable[..., None], loss_plugin: Code, tmp_path
 ):

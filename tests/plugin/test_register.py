@@ -165,6 +165,64 @@ def test_a_hook_that_leaves_does_not_take_the_earlier_plugin_with_it(found: Plug
     assert values(found) == {"a": 3}
 
 
+def _focal() -> None:
+    """A function as one writes it in a cell."""
+
+
+class CosFace:
+    def __init__(self, margin: float) -> None:
+        self.margin = margin
+
+
+WRAPPED = {
+    "a function": (_focal, "_focal is a function", "name='focal', summary=.*build=lambda: _focal"),
+    "a class": (CosFace, "CosFace is a class", "name='cos-face', summary=.*build=CosFace"),
+    "an object": (CosFace(0.1), "it is an object of type CosFace", "name='cos-face', .*lambda: it"),
+    "a number": (7, "it is an object of type int", "name='int'"),
+    "a lambda": (lambda: 3, "it is a function", "name='function', .*lambda: it"),
+    "nothing": (None, "it is an object of type NoneType", "name='none-type'"),
+}
+
+
+@pytest.mark.parametrize("what", WRAPPED)
+def test_what_is_neither_a_spec_nor_a_plugin_is_refused_with_how_to_wrap_it(
+    found: Plugins, what: str
+):
+    plugin, is_a, wrapped = WRAPPED[what]
+    with pytest.raises(InvalidSpec, match=f"{is_a}.*gk.register\\(LossSpec\\({wrapped}"):
+        found.register(plugin)
+
+
+def test_a_hook_without_its_marker_is_told_to_be_marked(found: Plugins):
+    class Mine:
+        def gendkit_losses(self):
+            return []
+
+    with pytest.raises(InvalidSpec, match="mark one of gendkit_backbones"):
+        found.register(Mine)
+
+
+def test_what_an_object_computes_is_not_computed_to_look_for_hooks(found: Plugins):
+    class Costly:
+        @property
+        def weights(self) -> None:
+            raise AssertionError("it was asked")
+
+    with pytest.raises(InvalidSpec, match="of type Costly"):
+        found.register(Costly())
+
+
+def test_a_static_hook_is_found(found: Plugins):
+    class Mine:
+        @staticmethod
+        @hookimpl
+        def gendkit_losses():
+            return [loss("mine", 1)]
+
+    found.register(Mine)
+    assert values(found) == {"mine": 1}
+
+
 def test_a_cell_cannot_take_the_name_of_an_installed_part_or_plugin(found: Plugins):
     with pytest.raises(PluginError, match=r"'cross-entropy'.*give yours another name"):
         found.register(loss("cross-entropy"))

@@ -14,7 +14,8 @@ import torch
 import gendkit as gk
 from gendkit.errors import Diverged, InvalidManifest, UnknownPart, UnwritableOutput
 from gendkit.plugin import EpochEnded, FitEnded, RunInfo, hookimpl
-from gendkit.plugin.manager import Listener, Plugins, plugins
+from gendkit.plugin.calls import Listener
+from gendkit.plugin.manager import Plugins, plugins
 from gendkit.plugin.parts import Source
 from gendkit.train.course import HISTORY, MOVEMENT, log_paths
 from gendkit.train.recipe import Recipe

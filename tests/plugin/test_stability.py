@@ -1,0 +1,257 @@
+"""What CONTRIBUTING.md promises to plugin authors; what is recorded here may only grow.
+
+Whoever removes or renames one of these breaks somebody's plugin or script. A new field of a value
+needs a default, so that it is added to FIELDS and never to REQUIRED.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import gendkit
+from gendkit import plugin, testing
+from gendkit.cli import COMMANDS
+from gendkit.plugin import hooks
+from gendkit.plugin.documentation import hooks_of
+
+ROOT = Path(__file__).resolve().parents[2]
+ARGUMENTS = {
+    "gendkit_backbones": "",
+    "gendkit_face_extractors": "",
+    "gendkit_losses": "",
+    "gendkit_datasets": "",
+    "gendkit_fit_started": "run",
+    "gendkit_epoch_ended": "run epoch",
+    "gendkit_fit_ended": "run end",
+}
+REQUIRED = {
+    "BackboneFamily": "name summary pattern licence resolve",
+    "BackboneSpec": "name summary dim image_size licence build",
+    "Clip": "video media dataset label",
+    "DatasetSpec": "name summary licence build",
+    "EpochEnded": "number history movement chosen",
+    "Face": "box landmarks confidence",
+    "FaceExtractorSpec": "name summary licence build threshold",
+    "FitEnded": "outcome",
+    "Frame": "index image",
+    "LossInputs": "logits embeddings labels",
+    "LossSpec": "name summary build",
+    "Part": "kind spec source",
+    "Preprocessing": "size mean std resize interpolation",
+    "ResolvedBackbone": "name summary dim image_size licence build",
+    "RunInfo": "name recipe out epochs steps resumed_from device ranks compiled data backbone "
+    "versions",
+}
+FIELDS = {
+    "BackboneSpec": "mean std resize interpolation norm_classes canonical",
+    "Clip": "method family pair target_identity donor_identity split degradation year licence",
+    "DatasetSpec": "homepage",
+    "FitEnded": "reason record",
+    "Frame": "time landmarks mask",
+    "LossInputs": "pair target_identity donor_identity",
+    "LossSpec": "reference",
+    "ResolvedBackbone": "mean std resize interpolation norm_classes canonical",
+}
+NAMES = (
+    "Backbone Dataset FaceExtractor Loss Plugins hookimpl plugins register "
+    f"{' '.join(REQUIRED)}"
+)  # fmt: skip
+ERRORS = (
+    "GendkitError PluginError RefusedPlugin InvalidSpec UnknownPart InvalidOption "
+    "MissingDependency MissingAsset CorruptAsset MissingMedia UnreadableMedia NotExamined "
+    "InvalidManifest InvalidRecipe InvalidArgument Diverged RankLost StaleIndex WorkerLost "
+    "CorruptCheckpoint NothingToTune InvalidAdapter InvalidCheckpoint ExportDiffers WrongBackbone "
+    "InvalidImage InvalidLabels InvalidEmbeddings InvalidReport OutputExists UnwritableOutput"
+)
+OPTIONS = {
+    "app": "adapter device draws frames no-browser port",
+    "assets list": "json",
+    "assets fetch": "",
+    "assets path": "",
+    "audit": "by csv json no-images run",
+    "bench": "compile data device json set steps",
+    "combine": "json overwrite",
+    "demo": "device faces json out overwrite quick seed",
+    "doctor": "json",
+    "drift": "adapter batch-size by change device dtype json level overwrite resamples",
+    "embed": "adapter batch-size device dtype json overwrite resume scheduler split workers",
+    "export": "layout overwrite",
+    "extract": "extractor frames json option order overwrite pack scale seed size workers",
+    "geometry": "by csv json",
+    "index": "json kind overwrite",
+    "layers": "adapter batch-size csv device dtype json resamples",
+    "neighbours": "by-class index json overwrite reference",
+    "place": "json overwrite reference",
+    "plugins hooks": "table",
+    "plugins list": "json",
+    "project": "json method overwrite seed",
+    "report make": "adapter device draws dtype frames json known member out overwrite reference "
+    "seed",
+    "report verify": "adapter digits json media reference",
+    "score": "adapter csv device dtype extractor frames json order per-frame",
+    "suspects": "angle json reference",
+    "train": "checkpoint-every compile device json out overwrite resume set tracker train val",
+    "votes": "json likely-method novelty overwrite reference",
+}
+LISTED = {
+    "parts": "kind name summary plugin distribution version needs",
+    "listeners": "plugin distribution version hears always needs",
+    "broken": "plugin distribution version reason remedy",
+    "blocked": "plugin by distribution version",
+}
+VALUES = {name: value for name, value in vars(plugin).items() if dataclasses.is_dataclass(value)}
+
+
+def required(kind: Any) -> set[str]:
+    return {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+
+
+def lost(recorded: str, there: Iterable[str]) -> set[str]:
+    """Return what was recorded and is no more."""
+    return set(recorded.split()) - set(there)
+
+
+def documented(value: object) -> bool:
+    """Tell whether a docstring was written for a value, and not made by `dataclass`."""
+    text = inspect.getdoc(value) or ""
+    return bool(text) and not text.startswith(f"{getattr(value, '__name__', '')}(")
+
+
+@pytest.mark.parametrize("name", [*plugin.__all__, *getattr(testing, "__all__", ())])
+def test_every_name_for_plugin_authors_is_there_and_documented(name: str) -> None:
+    module = plugin if name in plugin.__all__ else testing
+    assert documented(getattr(module, name))
+
+
+@pytest.mark.slow  # each room is loaded
+@pytest.mark.parametrize("name", sorted(gendkit._PUBLIC))
+def test_every_public_name_is_documented(name: str) -> None:
+    assert documented(getattr(gendkit, name))
+
+
+def test_no_name_for_plugin_authors_is_lost() -> None:
+    assert lost(NAMES, plugin.__all__) == set()
+
+
+def test_every_value_that_plugins_make_or_are_given_is_frozen_and_keyword_only() -> None:
+    assert set(VALUES) >= set(REQUIRED)
+    for name, kind in VALUES.items():
+        assert kind.__dataclass_params__.frozen, name
+        assert all(field.kw_only for field in dataclasses.fields(kind)), name
+
+
+@pytest.mark.parametrize("hook", ARGUMENTS)
+def test_no_hook_loses_an_argument(hook: str) -> None:
+    there = {spec.name: spec.arguments for spec in hooks_of()}
+    assert lost(ARGUMENTS[hook], there[hook]) == set()
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_no_value_loses_a_field_and_what_is_added_has_a_default(name: str) -> None:
+    kind = VALUES[name]
+    known = f"{REQUIRED[name]} {FIELDS.get(name, '')}"
+    assert lost(known, (field.name for field in dataclasses.fields(kind))) == set()
+    assert required(kind) <= set(REQUIRED[name].split())
+
+
+def test_no_error_is_lost() -> None:
+    assert lost(ERRORS, vars(gendkit.errors)) == set()
+    assert all(
+        issubclass(getattr(gendkit.errors, n), gendkit.errors.GendkitError) for n in ERRORS.split()
+    )
+
+
+def test_plugins_are_found_in_the_group_and_project_gendkit() -> None:
+    assert hooks.PROJECT == "gendkit"
+
+
+def command(name: str) -> click.Command:
+    first, _, second = name.partition(" ")
+    module, _, attribute = COMMANDS[first].partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if second:
+        assert isinstance(found, click.Group)
+        return found.commands[second]
+    assert isinstance(found, click.Command)
+    return found
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_no_command_loses_an_option(name: str) -> None:
+    options = [o for p in command(name).params for o in (*p.opts, *p.secondary_opts)]
+    assert lost(OPTIONS[name], (option.removeprefix("--") for option in options)) == set()
+
+
+def test_the_list_of_plugins_loses_no_key(
+    install: Callable[..., None],
+    loss_plugin: Callable[[str], str],
+    fresh: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from gendkit.cli import main
+
+    install("gendkit-one", "import gendkit_not_there")
+    install("gendkit-two", loss_plugin("extra"))
+    monkeypatch.setenv("GENDKIT_BLOCK_PLUGINS", "gendkit-two")
+    assert main(["plugins", "list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert lost(" ".join(LISTED), found) == set()
+    for key, names in LISTED.items():
+        assert found[key]
+        for record in found[key]:
+            assert lost(names, record) == set()
+
+
+def test_the_note_names_what_is_tested_here() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (note,) = re.findall(r"^## What stays\n\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    assert 10 <= len(note.strip().splitlines()) <= 15
+    for word in ("gendkit.plugin.__all__", "gendkit.testing.__all__", "gendkit/__init__.py"):
+        assert f"`{word}`" in note
+
+
+# The rules can fail.
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Made by dataclass."""
+
+    old: int
+    new: int
+    later: int = 0
+
+
+@dataclass
+class Bare:
+    old: int
+
+
+def test_what_is_lost_or_newly_required_is_found() -> None:
+    assert lost("old gone", ["old", "new"]) == {"gone"}
+    assert required(Grown) == {"old", "new"}
+    assert documented(Grown)
+    assert not documented(Bare)
+    assert not documented(lambda: None)
+
+
+def test_what_is_recorded_is_written_as_words() -> None:
+    """A list with commas would record nothing that could be lost."""
+    for record in (ARGUMENTS, REQUIRED, FIELDS, OPTIONS, LISTED):
+        assert all(re.fullmatch(r"[\w-]*( [\w-]+)*", words) for words in record.values())
