@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gendkit.errors import UnknownPart, first_line
+from gendkit.markup import visible
 from gendkit.plugin import ResolvedBackbone
 from gendkit_transformers import names
 from gendkit_transformers.places import CONFIG, Place
@@ -122,7 +123,7 @@ def _config(place: Place) -> Any:
             )
     except (StrictDataclassError, OSError, ValueError, TypeError, AttributeError) as error:
         raise UnknownPart(
-            f"{CONFIG} of {place.key} is refused by transformers ({first_line(error)})."
+            f"{CONFIG} of {place.key} is refused by transformers ({visible(first_line(error))})."
         ) from None
 
 

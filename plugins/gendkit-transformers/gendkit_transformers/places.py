@@ -54,7 +54,7 @@ class Place:
             return cls._local(key)
         if Path(key).is_dir():
             raise UnknownPart(
-                f"transformers:{key} names a model of the hub, but there is a folder {key} here; "
+                f"'transformers:{key}' names a model of the hub, but there is such a folder here; "
                 f"for the folder write transformers:.{os.sep}{key}, for the model change to "
                 "another working directory."
             )
@@ -72,11 +72,11 @@ class Place:
         wanted = f"expected {CONFIG} and {WEIGHTS} in it, as save_pretrained writes them"
         if not folder.is_dir():
             raise UnknownPart(
-                f"there is no folder {folder}, sought for transformers:{key}; {wanted}. A model of "
-                "the hub is named OWNER/NAME."
+                f"there is no folder {str(folder)!r}, which transformers:KEY with the key {key!r} "
+                f"means; {wanted}. A model of the hub is named OWNER/NAME."
             )
         if not (folder / CONFIG).is_file():
-            raise UnknownPart(f"the folder {folder} has no {CONFIG}; {wanted}.")
+            raise UnknownPart(f"the folder {str(folder)!r} has no {CONFIG}; {wanted}.")
         return cls(key=str(folder), folder=folder)
 
     def file(self, name: str) -> Path | None:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from gendkit.errors import CorruptAsset, InvalidCheckpoint, InvalidSpec, MissingAsset, first_line
+from gendkit.markup import visible
 
 if TYPE_CHECKING:
     from gendkit_transformers.places import Place
@@ -200,10 +201,9 @@ def build(
 
 def native(config: Any) -> int:
     """Return the side in pixels for which a tower's position embedding was made."""
-    patches = getattr(config, "num_patches", None)
-    if patches is None:
-        return side(config.image_size)
-    return side(config.patch_size) * math.isqrt(patches)
+    if config.model_type == "siglip2_vision_model":
+        return side(config.patch_size) * math.isqrt(config.num_patches)
+    return side(config.image_size)
 
 
 def side(size: Any) -> int:
@@ -272,12 +272,12 @@ def _loaded(kind: Any, config: Any, place: Place, architecture: Architecture) ->
         )
     except SafetensorError as error:
         raise CorruptAsset(
-            f"the weights in {folder} are damaged ({first_line(error)}); fetch them anew."
+            f"the weights in {folder} are damaged ({visible(first_line(error))}); fetch them anew."
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise MissingAsset(
             f"the weights of {place.key} cannot be read ({type(error).__name__}: "
-            f"{first_line(error)})."
+            f"{visible(first_line(error))})."
         ) from error
     missing = architecture.canonical(dict.fromkeys(told["missing_keys"], torch.empty(0)))
     wrong = [name for name, *_ in told["mismatched_keys"]]
@@ -291,4 +291,4 @@ def _loaded(kind: Any, config: Any, place: Place, architecture: Architecture) ->
 
 
 def _more(messages: Any) -> str:
-    return f", and {first_line(ValueError(next(iter(messages))))}" if messages else ""
+    return f", and {visible(first_line(ValueError(next(iter(messages)))))}" if messages else ""

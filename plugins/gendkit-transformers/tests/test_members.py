@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -179,7 +180,7 @@ def test_a_folder_that_is_not_there_is_told_by_its_whole_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnknownPart, match=rf"no folder {tmp_path}/my-clip.*save_pretrained"):
+    with pytest.raises(UnknownPart, match=rf"no folder '{tmp_path}/my-clip'.*save_pretrained"):
         spec("./my-clip")
     with pytest.raises(UnknownPart, match=r"has no config\.json; expected config\.json and"):
         spec(tmp_path)
@@ -252,6 +253,29 @@ def test_an_input_that_cannot_be_asked_for_is_not_taken_as_published(
     cached(cache, saved("clip").tower)
     with pytest.raises(MissingAsset, match=r"preprocessor_config\.json of someone/clip is neither"):
         spec("someone/clip")
+
+
+def test_what_is_fetched_is_of_one_commit(
+    cache: Path, saved: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved("clip").tower.save_pretrained(tmp_path / "hub-itself", max_shard_size="40KB")
+    folder, asked = cache / "snapshots" / COMMIT, []
+
+    def download(repo: str, name: str, *, revision: str | None) -> str:
+        asked.append((name, revision))
+        if not (tmp_path / "hub-itself" / name).exists():
+            response = SimpleNamespace(headers={}, request=None, status_code=404)
+            raise huggingface_hub.errors.RemoteEntryNotFoundError("no", response=response)
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(shutil.copy(tmp_path / "hub-itself" / name, folder))
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    found = spec("someone/clip")
+    assert asked[0] == ("config.json", None)
+    assert not list(folder.glob("*.safetensors"))
+    build_backbone(found)
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    assert {revision for _, revision in asked[1:]} == {COMMIT}
 
 
 def test_a_model_that_is_neither_cached_nor_to_be_had_is_told(cache: Path) -> None:
