@@ -2,7 +2,7 @@
 
 `plugin_checks` makes tests of the rules that `gendkit plugins check` runs. Stand-ins are a small
 backbone, small crops, and results that nobody measured: import their modules themselves, such as
-`gendkit.testing.small`. Nothing here is loaded by gendkit.
+`gendkit.testing.small`. Of gendkit itself, only that command loads anything here.
 """
 
 from gendkit.testing.conformance import checks_of, plugin_checks

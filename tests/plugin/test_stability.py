@@ -85,7 +85,7 @@ OPTIONS = {
     "demo": "device faces json out overwrite quick seed",
     "doctor": "json",
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
-    "embed": "adapter batch-size device dtype json overwrite resume scheduler split workers",
+    "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
     "export": "layout overwrite",
     "extract": "extractor frames json option order overwrite pack scale seed size workers",
     "geometry": "by csv json",
