@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 from gendkit.errors import InvalidOption
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Dataset
+from gendkit.plugin.specs import DatasetSpec
 
 
 def dataset(name: str, root: str | Path | None = None, **options: Any) -> Dataset:
@@ -31,12 +33,22 @@ def dataset(name: str, root: str | Path | None = None, **options: Any) -> Datase
     MissingMedia
         If the folder does not hold it.
     """
-    build = plugins().spec("dataset", name).build
-    try:
-        return build(None if root is None else Path(root), **options)
-    except TypeError as error:
-        # Only the call itself: what goes wrong deeper inside is a mistake to be seen in full.
-        if "unexpected keyword argument" not in str(error):
-            raise
-        what = str(error).partition(") ")[2]
-        raise InvalidOption(f"dataset {name} {what}; see which options it has.") from None
+    return build_dataset(plugins().spec("dataset", name), root, **options)
+
+
+def build_dataset(spec: DatasetSpec, root: str | Path | None = None, **options: Any) -> Dataset:
+    """Open the dataset of a spec; see `dataset`.
+
+    Raises
+    ------
+    InvalidOption, MissingMedia
+        As `dataset`.
+    """
+    first, *taken = inspect.signature(spec.build).parameters.values()
+    known = [p.name for p in taken if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if not any(p.kind is p.VAR_KEYWORD for p in (first, *taken)):
+        for name in options:
+            if name not in known:
+                there = f"there is {', '.join(known)}" if known else "it has none"
+                raise InvalidOption(f"{spec.name} has no option {name!r}; {there}.")
+    return spec.build(None if root is None else Path(root), **options)
