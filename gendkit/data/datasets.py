@@ -50,5 +50,5 @@ def build_dataset(spec: DatasetSpec, root: str | Path | None = None, **options: 
         for name in options:
             if name not in known:
                 there = f"there is {', '.join(known)}" if known else "it has none"
-                raise InvalidOption(f"{spec.name} has no option {name!r}; {there}.")
+                raise InvalidOption(f"dataset {spec.name} has no option {name!r}; {there}.")
     return spec.build(None if root is None else Path(root), **options)

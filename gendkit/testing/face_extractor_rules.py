@@ -300,12 +300,12 @@ def leaves_the_frame(extractor: FaceExtractorUnderCheck) -> None:
 
 def bears_any_size(extractor: FaceExtractorUnderCheck) -> None:
     """Frames of one pixel, one row or column, odd sides and 4K give a list and no error."""
-    drawn = portraits()[0].image
+    drawn, ask = portraits()[0].image.copy(), extractor.extractor
     frames = [np.full((*size, 3), 90, np.uint8) for size in ((1, 1), (1, 301), (301, 1), (37, 53))]
     for frame in (*frames, drawn[:, :-5], drawn[::3, ::2], large_frame()):
         height, width = frame.shape[:2]
         try:
-            faces = extractor.extractor(frame)
+            faces = ask(frame)
         except Exception as error:  # code of a plugin
             why = f"{type(error).__name__}: {error}"
             demand(False, f"on a frame of {width} x {height} px it failed with {why}")

@@ -143,7 +143,7 @@ class Told:
         """Tell how it has ended; of one that ended well, the output is then there."""
         how = how or fit_ended(self.run)
         if how.outcome == "finished" and self.run.out is not None:
-            self.run.out.mkdir()
+            self.run.out.mkdir(exist_ok=True)  # that it was made too early is said elsewhere
             for name in (RECORD, ADAPTER):
                 (self.run.out / name).write_bytes(b"{}")
         self._tell("gendkit_fit_ended", run=self.run, end=how)
