@@ -307,7 +307,7 @@ def makes_a_manifest(dataset: DatasetUnderCheck) -> None:
             made = extract(few, Path(folder) / "crops", frames=1, workers=1)
             made = Manifest.read(made.root)
             wrong = [reason for reason in made.table["reason"] if reason]
-            demand(not wrong, f"a frame that brings landmarks gave no crop: {_first(wrong)}")
+            demand(not wrong, f"frames that bring landmarks gave no crop: {', '.join(wrong[:1])}")
 
 
 def bears_no_folder(dataset: DatasetUnderCheck) -> None:
@@ -396,7 +396,3 @@ def _array(array: Any) -> str:
 
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _first(texts: Sequence[str]) -> str:
-    return texts[0] if texts else ""

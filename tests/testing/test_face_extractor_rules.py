@@ -17,7 +17,8 @@ from gendkit.plugin import Face, FaceExtractorSpec
 from gendkit.plugin.manager import HERE, plugins
 from gendkit.plugin.parts import Part, Source
 from gendkit.testing import face_extractor_rules as rules
-from gendkit.testing.face_extractor_rules import RULES, FaceExtractorUnderCheck, portraits
+from gendkit.testing.face_extractor_rules import RULES, FaceExtractorUnderCheck
+from gendkit.testing.portraits import portraits
 from gendkit.testing.rules import Given
 
 from .trying import RuleFunction, broken, rule_functions, tried

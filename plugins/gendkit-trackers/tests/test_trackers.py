@@ -178,8 +178,10 @@ def test_without_a_login_the_way_out_is_named(
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    wandb.teardown()  # it keeps the mode of the tests before
     with caplog.at_level(logging.WARNING, "gendkit"):
         fit(sets, tmp_path / "run", "wandb", epochs=1)
+    wandb.teardown()
     (said,) = [r.getMessage() for r in caplog.records if r.name.startswith("gendkit")]
     assert "MissingService: Weights & Biases: " in said
     assert "set WANDB_MODE=offline" in said
