@@ -6,11 +6,10 @@ frames. A dataset that reads a folder has to be given one: `gendkit plugins chec
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,12 +20,19 @@ import numpy as np
 from gendkit.data.datasets import build_dataset
 from gendkit.data.extract import check_ids, extract
 from gendkit.data.manifest import SPLITS, Manifest
-from gendkit.data.media import read_frames
-from gendkit.errors import InvalidManifest, InvalidOption, MissingMedia
+from gendkit.errors import (
+    CorruptAsset,
+    InvalidManifest,
+    InvalidOption,
+    MissingAsset,
+    MissingDependency,
+    MissingMedia,
+)
 from gendkit.plugin.manager import HERE, Plugins
 from gendkit.plugin.parts import Part
 from gendkit.plugin.protocols import Clip, Dataset, Frame
 from gendkit.plugin.specs import DatasetSpec
+from gendkit.testing.clips import facts, frames, manifest_of, seen
 from gendkit.testing.fresh import in_fresh_process
 from gendkit.testing.plugin_rules import UNSTATED
 from gendkit.testing.rules import Given, LeftOut, RuleBroken, demand
@@ -36,13 +42,12 @@ if TYPE_CHECKING:
 
 EACH = 2
 """Of how many real clips, and of how many fake ones, media are looked at."""
-FRAMES = 3
 STRANGE = "no_such_option"
 
 _WORKER = """
 import json, pickle, sys
 from pathlib import Path
-from gendkit.testing.dataset_rules import seen
+from gendkit.testing.clips import seen
 clips = pickle.loads(Path(sys.argv[1]).read_bytes())
 print(json.dumps([seen(clip) for clip in clips]))
 """
@@ -80,14 +85,23 @@ class DatasetUnderCheck:
         return self.opened(self.given.root)
 
     def opened(self, root: Path | None, **options: Any) -> Dataset:
-        """Open it with another folder, or with other options besides those given."""
-        return build_dataset(self.spec, root, **{**self.given.options, **options})
+        """Open it with another folder, or with other options besides those given.
+
+        Raises
+        ------
+        LeftOut
+            If packages or weights that it needs are not to be had here.
+        """
+        with _all_there():
+            return build_dataset(self.spec, root, **{**self.given.options, **options})
 
     @cached_property
     def without_folder(self) -> Exception | None:
         """What it raises if it is opened without a folder; None if it opens."""
         try:
             self.opened(None)
+        except LeftOut:
+            raise
         except Exception as error:  # code of a plugin
             return error
         return None
@@ -100,7 +114,8 @@ class DatasetUnderCheck:
     @cached_property
     def clips(self) -> list[Clip]:
         """All of its clips."""
-        return list(self.dataset.clips())
+        with _all_there():
+            return list(self.dataset.clips())
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -115,41 +130,6 @@ class DatasetUnderCheck:
             for label in (0, 1, -1)
             for clip in islice((c for c in self.clips if c.label == label), EACH)
         ]
-
-
-def manifest_of(clips: Sequence[Clip]) -> Manifest:
-    """Return a manifest with one row a clip and no crops."""
-    rows = []
-    for number, clip in enumerate(clips):
-        row = {name: value for name, value in facts(clip).items() if value is not None}
-        rows.append({**row, "sample": f"{number}", "reason": "not extracted"})
-    return Manifest.from_rows(rows, Path())
-
-
-def facts(clip: Clip) -> dict[str, Any]:
-    """Return all that a clip says but its media."""
-    said = asdict(replace(clip, media=Path()))
-    del said["media"]
-    return said
-
-
-def frames(clip: Clip) -> Iterator[Frame]:
-    """Return the first frames of a clip: of a file, those that can be read."""
-    if isinstance(clip.media, Path):
-        yield from read_frames(clip.media, range(FRAMES))
-    else:
-        yield from islice(clip.media(), FRAMES)
-
-
-def seen(clip: Clip) -> list[str]:
-    """Return a digest of each of the first frames: number, time, pixels, landmarks and mask."""
-    digests = []
-    for frame in frames(clip):
-        digest = hashlib.sha256(f"{frame.index} {frame.time} {frame.image.shape}".encode())
-        for array in (frame.image, frame.landmarks, frame.mask):
-            digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
-        digests.append(digest.hexdigest())
-    return digests
 
 
 def gives_clips(dataset: DatasetUnderCheck) -> None:
@@ -369,6 +349,8 @@ def _demand_refused(dataset: DatasetUnderCheck, root: Path, what: str) -> None:
     generated = dataset.without_folder is None
     try:
         list(dataset.opened(root).clips())
+    except LeftOut:
+        raise
     except MissingMedia as error:
         text, home = str(error), dataset.spec.homepage
         demand(str(root) in text, f"the error about {what} does not name it: {text}")
@@ -383,6 +365,14 @@ def _demand_refused(dataset: DatasetUnderCheck, root: Path, what: str) -> None:
         demand(False, f"for {what} it raised {_told(error)}; expected {kind}.")
     else:
         demand(False, f"it took {what} without a word; raise MissingMedia, naming what is sought.")
+
+
+@contextmanager
+def _all_there() -> Iterator[None]:
+    try:
+        yield
+    except (MissingAsset, CorruptAsset, MissingDependency) as error:
+        raise LeftOut(f"it cannot be tried here: {error}") from None
 
 
 def _shown(clip: Clip) -> dict[str, Any]:

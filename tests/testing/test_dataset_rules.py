@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gendkit.errors import InvalidOption, MissingMedia
+from gendkit.errors import InvalidOption, MissingAsset, MissingDependency, MissingMedia
 from gendkit.plugin import Clip, DatasetSpec, Frame
 from gendkit.plugin.manager import HERE, plugins
 from gendkit.plugin.parts import Part, Source
@@ -266,6 +266,27 @@ def test_one_that_needs_a_folder_says_how_to_give_it() -> None:
     }
     reason = "it reads a folder; give one: gendkit plugins check it:FOLDER"
     assert {o.reason for o in found.values() if o.verdict == "left out"} == {reason}
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_without_a_package_nothing_is_kept_but_what_was_seen_and_nothing_broken(lazy: bool) -> None:
+    class Lacking:
+        def clips(self) -> Iterable[Clip]:
+            raise MissingAsset("fetch it")
+
+    def build(root: Path | None) -> Any:
+        if root is not None:
+            raise InvalidOption("it takes no folder.")
+        if lazy:
+            return Lacking()
+        raise MissingDependency("install it")
+
+    found = tried("dataset", checked(build))
+    assert not broken(found)
+    assert {o.reason for o in found.values() if o.verdict == "left out"} == {
+        f"it cannot be tried here: {'fetch it' if lazy else 'install it'}"
+    }
+    assert found["gives_clips"].verdict == "left out"
 
 
 def test_one_that_takes_no_folder_has_to_say_so() -> None:
