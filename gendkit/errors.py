@@ -37,6 +37,10 @@ class MissingAsset(GendkitError):
     """A weight or media file is neither cached nor to be had."""
 
 
+class MissingService(GendkitError):
+    """A service that a tracker writes to is not to be had: no login, or no network."""
+
+
 class CorruptAsset(GendkitError):
     """A downloaded or cached file does not have the expected hash."""
 

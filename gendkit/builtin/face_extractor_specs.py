@@ -29,5 +29,6 @@ def face_extractors() -> Iterable[FaceExtractorSpec]:
         summary="CenterFace, anchor-free, five landmarks; runs on a CPU with OpenCV alone",
         licence="MIT",
         threshold=THRESHOLD,
+        thread_safe=True,
         build=_build,
     )

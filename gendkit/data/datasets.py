@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from gendkit.errors import InvalidOption
 from gendkit.plugin.building import build
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Dataset
+from gendkit.plugin.specs import DatasetSpec
 
 
 def dataset(name: str, root: str | Path | None = None, **options: Any) -> Dataset:
@@ -34,12 +36,22 @@ def dataset(name: str, root: str | Path | None = None, **options: Any) -> Datase
     MissingDependency
         If a package that it needs is not installed.
     """
-    spec = plugins().spec("dataset", name)
-    try:
-        return build(spec, None if root is None else Path(root), **options)
-    except TypeError as error:
-        # Only the call itself: what goes wrong deeper inside is a mistake to be seen in full.
-        if "unexpected keyword argument" not in str(error):
-            raise
-        what = str(error).partition(") ")[2]
-        raise InvalidOption(f"dataset {name} {what}; see which options it has.") from None
+    return build_dataset(plugins().spec("dataset", name), root, **options)
+
+
+def build_dataset(spec: DatasetSpec, root: str | Path | None = None, **options: Any) -> Dataset:
+    """Open the dataset of a spec; see `dataset`.
+
+    Raises
+    ------
+    InvalidOption, MissingMedia, MissingDependency
+        As `dataset`.
+    """
+    first, *taken = inspect.signature(spec.build).parameters.values()
+    known = [p.name for p in taken if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if not any(p.kind is p.VAR_KEYWORD for p in (first, *taken)):
+        for name in options:
+            if name not in known:
+                there = f"there is {', '.join(known)}" if known else "it has none"
+                raise InvalidOption(f"dataset {spec.name} has no option {name!r}; {there}.")
+    return build(spec, None if root is None else Path(root), **options)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor, Image
     from gendkit.progress import Progress
 
-__all__ = ["Crop", "Examined", "clips_of", "examine", "extract"]
+__all__ = ["Crop", "Examined", "check_ids", "clips_of", "examine", "extract"]
 
 MADE_BY = "gendkit extract"
 Rows = list[dict[str, Any]]
@@ -71,8 +71,8 @@ def extract(
     out
         The folder to make.
     extractor
-        The name of a face extractor, of which each worker builds its own, or one that is built and
-        may be called from several threads at once.
+        The name of a face extractor, which is built once if it is thread-safe, else by each worker
+        for itself; or one that is built and may be called from several threads at once.
     frames, order, seed, scale, size
         See `examine`.
     workers
@@ -105,7 +105,7 @@ def extract(
     """
     out = Path(out)
     clips = clips_of(source)
-    _check_ids(clips)
+    check_ids(clips)
     folder = new_folder(out, overwrite=overwrite, marker=FILE)
     _check_replaceable(out, clips)
     detector, made_by = prepared(extractor)
@@ -298,7 +298,14 @@ def _write_png(path: Path, image: Image) -> None:
     path.write_bytes(encode_png(image))
 
 
-def _check_ids(clips: list[Clip]) -> None:
+def check_ids(clips: Iterable[Clip]) -> None:
+    """Refuse clips of which two have one id, or whose dataset, method or id cannot name a file.
+
+    Raises
+    ------
+    InvalidManifest
+        Naming the clip.
+    """
     seen: set[tuple[str, str]] = set()
     for clip in clips:
         for field in ("dataset", "method", "video"):

@@ -7,16 +7,17 @@ as an error that names plugin and part; it never becomes the reason of a frame.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gendkit.errors import CorruptAsset, MissingAsset, MissingDependency, PluginError
 from gendkit.plugin.building import build
 from gendkit.plugin.manager import plugins
-from gendkit.plugin.parts import Source
+from gendkit.plugin.parts import Part
+from gendkit.plugin.specs import FaceExtractorSpec
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import Face, FaceExtractor, Image
-    from gendkit.plugin.specs import FaceExtractorSpec
 
 UNBUILT = (PluginError, MissingAsset, CorruptAsset, MissingDependency)
 """Errors which say that there is no extractor at all, not that it failed on a frame."""
@@ -41,22 +42,21 @@ def build_extractor(name: str, **options: Any) -> FaceExtractor:
     PluginError
         If it cannot be built for another reason.
     """
-    part = plugins().part("face-extractor", name)
-    return _built(plugins().spec("face-extractor", name), part.source, options)
+    return build_from(plugins().part("face-extractor", name), options)
 
 
 def prepared(extractor: str | FaceExtractor) -> tuple[FaceExtractor, dict[str, str]]:
     """Return an extractor that several threads may call, and the record of it for a manifest.
 
-    A name gives one that each thread builds when it is first asked. A built extractor is recorded
-    by its attribute `name` if that is the name of an installed part; otherwise its name is empty,
-    because nothing could build it again.
+    A name gives one that is built when it is first asked: once if its spec says that it is
+    thread-safe, else by each thread for itself. A built extractor is recorded by its attribute
+    `name` if that is the name of an installed part; otherwise its name is empty, because nothing
+    could build it again.
     """
     if isinstance(extractor, str):
-        source = plugins().part("face-extractor", extractor).source
-        spec = plugins().spec("face-extractor", extractor)
-        origin = f"{source.distribution} {source.version}".strip()
-        return _PerThread(spec, source), {"extractor": extractor, "extractor_source": origin}
+        part = plugins().part("face-extractor", extractor)
+        record = {"extractor": extractor, "extractor_source": part.source.origin}
+        return _WhenAsked(part), record
     named = getattr(extractor, "name", "")
     known = {part.name for part in plugins().parts if part.kind == "face-extractor"}
     made = f"{type(extractor).__module__}.{type(extractor).__qualname__}"
@@ -64,15 +64,43 @@ def prepared(extractor: str | FaceExtractor) -> tuple[FaceExtractor, dict[str, s
     return extractor, {**record, "extractor_source": f"built by the caller: {made}"}
 
 
-class _PerThread:
-    """A face extractor that each thread builds for itself when it is first asked.
+def build_from(part: Part, options: Mapping[str, Any]) -> FaceExtractor:
+    """Build the face extractor of a part.
+
+    Raises
+    ------
+    MissingAsset, CorruptAsset, MissingDependency, PluginError
+        As `build_extractor`.
+    """
+    who = f"face-extractor {part.spec.name!r} of plugin {part.source.plugin!r}"
+    who = f"{who} ({part.source.origin})"
+    try:
+        built = build(_spec_of(part), **options)
+    except UNBUILT:
+        raise
+    except Exception as error:  # code of a plugin
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PluginError(
+            f"{who} cannot be built: {why}; mend or update it, or name another one."
+        ) from error
+    if not callable(built):
+        raise PluginError(
+            f"{who} was built as {type(built).__name__}; expected a function from an image to "
+            "faces: mend or update it, or name another one."
+        )
+    return built
+
+
+class _WhenAsked:
+    """A face extractor that is built when it is first asked: once, or once a thread.
 
     Frames that bring landmarks need none, and then no weights are opened or fetched.
     """
 
-    def __init__(self, spec: FaceExtractorSpec, source: Source) -> None:
-        self._spec = spec
-        self._source = source
+    def __init__(self, part: Part) -> None:
+        self._part, self._spec = part, _spec_of(part)
+        self._shared: FaceExtractor | None = None
+        self._building = threading.Lock()
         self._local = threading.local()
 
     @property
@@ -80,27 +108,21 @@ class _PerThread:
         return self._spec.threshold
 
     def __call__(self, image: Image, /) -> list[Face]:
+        return (self._once() if self._spec.thread_safe else self._own())(image)
+
+    def _once(self) -> FaceExtractor:
+        with self._building:
+            if self._shared is None:
+                self._shared = build_from(self._part, {})
+            return self._shared
+
+    def _own(self) -> FaceExtractor:
         if not hasattr(self._local, "built"):
-            self._local.built = _built(self._spec, self._source, {})
-        faces: list[Face] = self._local.built(image)
-        return faces
+            self._local.built = build_from(self._part, {})
+        built: FaceExtractor = self._local.built
+        return built
 
 
-def _built(spec: FaceExtractorSpec, source: Source, options: dict[str, Any]) -> FaceExtractor:
-    who = f"face-extractor {spec.name!r} of plugin {source.plugin!r}"
-    origin = f"{source.distribution} {source.version}".strip()
-    try:
-        built = build(spec, **options)
-    except UNBUILT:
-        raise
-    except Exception as error:  # code of a plugin
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise PluginError(
-            f"{who} ({origin}) cannot be built: {why}; mend or update it, or name another one."
-        ) from error
-    if not callable(built):
-        raise PluginError(
-            f"{who} ({origin}) was built as {type(built).__name__}; expected a function from an "
-            "image to faces: mend or update it, or name another one."
-        )
-    return built
+def _spec_of(part: Part) -> FaceExtractorSpec:
+    assert isinstance(part.spec, FaceExtractorSpec)
+    return part.spec

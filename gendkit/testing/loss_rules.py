@@ -110,7 +110,8 @@ def answer(loss: Callable[[LossInputs], Tensor], inputs: LossInputs, *, what: st
         f"{what}: it has no gradient; it must depend on embeddings or logits through torch, "
         "also where there is nothing to compare: multiply by 0 rather than return a new 0.",
     )
-    value.backward()  # type: ignore[no-untyped-call]
+    with torch.autocast("cpu", enabled=False):  # training too leaves autocast before it goes back
+        value.backward()  # type: ignore[no-untyped-call]
     gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in (z, logits)]
     gradient = torch.cat(gradients, dim=1)
     demand(bool(gradient.isfinite().all()), f"{what}: its gradient is not finite.")

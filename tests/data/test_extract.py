@@ -4,6 +4,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -707,6 +708,29 @@ def test_an_extractor_that_cannot_be_built_stops_with_its_plugin_and_name(
         # Frames that bring landmarks ask nobody.
         manifest = extract(Clips().clips()[2:], tmp_path / "out", extractor="failing")
     assert len(manifest.faces()) == 3
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_one_that_is_thread_safe_is_built_once_and_another_once_a_worker(
+    tmp_path: Path, safe: bool
+) -> None:
+    built: list[int] = []
+    together = threading.Barrier(2, timeout=60)
+
+    class Meets(Finder):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            together.wait()  # so that both workers are asked for a face
+            return super().__call__(image)
+
+    def build(**options: object) -> Meets:
+        built.append(threading.get_ident())
+        return Meets()
+
+    clips = [replace(rendered(1), video=name) for name in ("a", "b")]
+    with registered(replace(failing(build), thread_safe=safe)):
+        extract(clips, tmp_path / "out", extractor="failing", workers=2)
+    assert len(built) == (1 if safe else 2)
+    assert len(set(built)) == len(built)
 
 
 def test_what_is_built_must_be_a_function(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
+from gendkit.errors import MissingService
 from gendkit.plugin import EpochEnded, FitEnded, RunInfo, hookimpl
 
 PROJECT = "gendkit"
@@ -18,8 +20,15 @@ class WeightsAndBiases:
 
     @hookimpl
     def gendkit_fit_started(self, run: RunInfo) -> None:
-        """Begin a run there, with recipe, data and versions as its configuration."""
-        import wandb
+        """Begin a run there, with recipe, data and versions as its configuration.
+
+        Raises
+        ------
+        MissingService
+            If nobody is logged in, or the service does not answer.
+        """
+        with warnings.catch_warnings():  # what it imports sets filters for the whole process
+            import wandb
 
         name = run.out.resolve().name if run.out is not None else run.name
         config = {
@@ -27,14 +36,20 @@ class WeightsAndBiases:
             "versions": dict(run.versions), "device": run.device, "ranks": run.ranks,
             "resumed_from": run.resumed_from,
         }  # fmt: skip
-        self._runs[id(run)] = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            name=name,
-            group=name,
-            dir=str(run.out.resolve().parent) if run.out is not None else None,
-            config=config,
-            reinit="create_new",
-        )
+        try:
+            self._runs[id(run)] = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", PROJECT),
+                name=name,
+                group=name,
+                dir=str(run.out.resolve().parent) if run.out is not None else None,
+                config=config,
+                reinit="create_new",
+            )
+        except (wandb.errors.UsageError, wandb.errors.CommError) as error:
+            raise MissingService(
+                f"Weights & Biases: {' '.join(str(error).split())} To keep the run here instead, "
+                "set WANDB_MODE=offline."
+            ) from None
 
     @hookimpl
     def gendkit_epoch_ended(self, run: RunInfo, epoch: EpochEnded) -> None:

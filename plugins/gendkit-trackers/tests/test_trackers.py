@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import socket
 import struct
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gendkit as gk
@@ -140,11 +142,9 @@ def test_wandb_offline_has_the_history_and_sends_nothing(
     sets: tuple[Manifest, Manifest],
     tmp_path: Path,
     nobody: socket.socket,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
     run = fit(sets, tmp_path / "run", "wandb")
+    wandb.teardown()  # its other process may still be writing
     rows = wandb_history(tmp_path)
     assert [row["_step"] for row in rows] == [0, 1, 2]
     for column in run.history.columns:
@@ -155,11 +155,7 @@ def test_wandb_offline_has_the_history_and_sends_nothing(
         nobody.accept()
 
 
-def test_a_run_that_fails_ends_theirs(
-    sets: tuple[Manifest, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
+def test_a_run_that_fails_ends_theirs(sets: tuple[Manifest, Manifest], tmp_path: Path) -> None:
     broken = LossSpec(
         name="broken", summary="not finite", build=lambda: lambda i: i.logits.sum() * math.nan
     )
@@ -170,3 +166,22 @@ def test_a_run_that_fails_ends_theirs(
     text = events.Tensors("outcome/text_summary")[0].tensor_proto.string_val[0].decode()
     assert text.startswith("failed Diverged: step 0")
     assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def test_without_a_login_the_way_out_is_named(
+    sets: tuple[Manifest, Manifest],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    wandb.teardown()  # it keeps the mode of the tests before
+    with caplog.at_level(logging.WARNING, "gendkit"):
+        fit(sets, tmp_path / "run", "wandb", epochs=1)
+    wandb.teardown()
+    (said,) = [r.getMessage() for r in caplog.records if r.name.startswith("gendkit")]
+    assert "MissingService: Weights & Biases: " in said
+    assert "set WANDB_MODE=offline" in said
