@@ -25,6 +25,7 @@ from gendkit.model.score import FrameScore, Score
 from gendkit.plugin.manager import Plugins
 from gendkit.plugin.parts import Broken, Source
 from gendkit.testing.demo_result import fake_demo_result
+from gendkit.testing.rules import Outcome, Outcomes
 from gendkit.testing.small import small_crops
 from gendkit.train.bench import Bench
 from gendkit.train.recipe import Recipe
@@ -72,6 +73,11 @@ def plugins(*_: object) -> Plugins:
     source = Source(plugin=EVIL, distribution=EVIL, version="1")
     found._broken.append(Broken(source=source, reason=EVIL))
     return found
+
+
+def outcomes(*_: object) -> Outcomes:
+    outcome = Outcome(rule=EVIL, part=EVIL, text=EVIL, verdict="broken", reason=EVIL, seconds=0.0)
+    return Outcomes((outcome,))
 
 
 def bench(*_: object) -> Bench:
@@ -132,6 +138,7 @@ NAMED: dict[str, Callable[[Detector, Path], Any]] = {
     "Examined": examined,
     "Header": lambda detector, _: hostile(detector.adapter).header,
     "Manifest": manifest,
+    "Outcomes": outcomes,
     "Plugins": plugins,
     "Recipe": lambda *_: RECIPE,
     "Run": run,

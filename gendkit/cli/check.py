@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,6 +44,7 @@ def check(name: str, *, rules: bool, as_json: bool, **settings: Any) -> int:
              gendkit plugins check photos:portraits -o variants=1
     """
     from gendkit.cli import FAILED
+    from gendkit.testing.rules import Outcomes
 
     checks = _checks(name, **settings)
     if rules:
@@ -55,27 +55,25 @@ def check(name: str, *, rules: bool, as_json: bool, **settings: Any) -> int:
             for (part, rule), text in said.items():
                 click.echo(printable(f"{part}  {rule}: {text}"))
         return 0
-    outcomes = []
+    done: list[Outcome] = []
     for each in checks:
-        outcomes.append(each.outcome())
+        done.append(each.outcome())
         if not as_json:
-            _show(outcomes[-1], first=len(outcomes) == 1 or outcomes[-2].part != each.part)
-    counts = Counter(outcome.verdict for outcome in outcomes)
+            _show(done[-1], first=len(done) == 1 or done[-2].part != each.part)
+    outcomes = Outcomes(tuple(done))
     if as_json:
         show_json(
             {
                 "name": name,
-                "kept": counts["kept"],
-                "broken": counts["broken"],
-                "left_out": counts["left out"],
-                "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes],
+                "kept": len(outcomes.kept),
+                "broken": len(outcomes.broken),
+                "left_out": len(outcomes.left_out),
+                "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes.all],
             }
         )
     else:
-        click.echo(
-            f"{counts['kept']} rules kept, {counts['broken']} broken, {counts['left out']} left out"
-        )
-    return FAILED if counts["broken"] else 0
+        click.echo(str(outcomes))
+    return FAILED if outcomes.broken else 0
 
 
 def _checks(

@@ -21,7 +21,7 @@ from gendkit.plugin.manager import Plugins, plugins
 from gendkit.plugin.parts import Part, Source
 from gendkit.plugin.specs import BackboneFamily
 from gendkit.testing.plugin_rules import PluginUnderCheck
-from gendkit.testing.rules import Check, Given, LeftOut, Rule
+from gendkit.testing.rules import Check, Given, LeftOut, Outcomes, Rule
 
 Giver = Given | Callable[[Path], Given]
 """What a part needs, or a function that makes it in an empty folder."""
@@ -88,6 +88,27 @@ def checks_of(
         make = _class("tracker")
         checks += _all("tracker", listener.source.plugin, cache(lambda m=make, x=listener: m(x)))
     return tuple(checks)
+
+
+def check(
+    name: str, *, given: Mapping[str, Giver] | None = None, among: Plugins | None = None
+) -> Outcomes:
+    """Try every rule on a plugin or part, and return what came of them.
+
+    For a notebook, where a part was registered on the spot; what is installed can be checked by
+    `gendkit plugins check` and `plugin_checks`.
+
+    Parameters
+    ----------
+    name, given, among
+        See `checks_of`.
+
+    Raises
+    ------
+    UnknownPart
+        As `checks_of`. A rule that is broken is no error.
+    """
+    return Outcomes(tuple(c.outcome() for c in checks_of(name, given=given, among=among)))
 
 
 def plugin_checks(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gendkit.errors import GendkitError
+from gendkit.markup import card, grid
 
 Verdict = Literal["kept", "broken", "left out"]
 
@@ -114,6 +115,46 @@ class Outcome:
     verdict: Verdict
     reason: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What came of all rules that were tried.
+
+    Attributes
+    ----------
+    all
+        In the order in which they were tried.
+    """
+
+    all: tuple[Outcome, ...]
+
+    @property
+    def kept(self) -> tuple[Outcome, ...]:
+        """Rules that are kept."""
+        return tuple(o for o in self.all if o.verdict == "kept")
+
+    @property
+    def broken(self) -> tuple[Outcome, ...]:
+        """Rules that are broken, with their reasons."""
+        return tuple(o for o in self.all if o.verdict == "broken")
+
+    @property
+    def left_out(self) -> tuple[Outcome, ...]:
+        """Rules that could not be tried, with their reasons."""
+        return tuple(o for o in self.all if o.verdict == "left out")
+
+    def __str__(self) -> str:
+        counts = f"{len(self.kept)} rules kept, {len(self.broken)} broken"
+        return f"{counts}, {len(self.left_out)} left out"
+
+    def __repr__(self) -> str:
+        lines = [f"  {o.part}, {o.rule}: {o.reason}" for o in self.broken]
+        return "\n".join([f"Outcomes({self})", *lines])
+
+    def _repr_html_(self) -> str:
+        rows = [(o.verdict, o.part, o.text, o.reason) for o in self.all]
+        return card(f"Outcomes({self})", {}, grid(["", "part", "rule", "why"], rows))
 
 
 @dataclass(frozen=True, kw_only=True)

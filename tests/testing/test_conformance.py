@@ -15,7 +15,7 @@ import pytest
 from gendkit.errors import UnknownPart
 from gendkit.plugin.manager import Plugins
 from gendkit.plugin.specs import LossSpec
-from gendkit.testing import Given, checks_of, plugin_checks
+from gendkit.testing import Given, check, checks_of, plugin_checks
 from gendkit.testing.conformance import CHECKED, rules_of
 from gendkit.testing.rules import Check, LeftOut, Rule, RuleBroken, demand
 from gendkit.testing.small import small_backbone
@@ -243,3 +243,20 @@ def test_the_small_backbone_is_checked_by_its_name_in_a_session():
     found.register(small_backbone("mine"))
     verdicts = {c.outcome().verdict for c in checks_of("mine", among=found)}
     assert verdicts == {"kept", "left out"}
+
+
+def test_what_came_of_a_check_is_counted_and_shown():
+    found = Plugins(discover=False)
+    found.register(LossSpec(name="sum", summary="a loss", build=lambda: _sum, separable=True))
+    made = check("sum", among=found)
+    assert [o.rule for o in made.broken] == ["is_a_mean_over_crops_if_it_says_so"]
+    assert len(made.kept) + len(made.left_out) + 1 == len(made.all)
+    assert str(made) == f"{len(made.kept)} rules kept, 1 broken, {len(made.left_out)} left out"
+    assert "\n  sum, is_a_mean_over_crops_if_it_says_so: the mean over two parts" in repr(made)
+    page = made._repr_html_()
+    assert page.count("<tr") == len(made.all) + 1
+    assert "A batch of one class gives a finite number" in page
+
+
+def _sum(inputs):
+    return inputs.logits.square().sum()
