@@ -8,6 +8,7 @@ decode.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -111,12 +112,34 @@ def read_image(path: str | Path) -> Image:
     UnreadableMedia
         If it is no picture, is cut off, or has samples without a defined range.
     """
+    path = _existing(path)
+    return _decoded(path, path)
+
+
+def decode_image(data: bytes, *, name: str) -> Image:
+    """Read a picture out of the bytes of its file, as `read_image` does.
+
+    Parameters
+    ----------
+    data
+        The file's content.
+    name
+        What the picture is called in an error.
+
+    Raises
+    ------
+    UnreadableMedia
+        As `read_image`.
+    """
+    return _decoded(io.BytesIO(data), name)
+
+
+def _decoded(source: Path | io.BytesIO, name: str | Path) -> Image:
     from PIL import Image as pillow
     from PIL import ImageOps
 
-    path = _existing(path)
     try:
-        with pillow.open(path) as picture:
+        with pillow.open(source) as picture:
             picture.load()
             upright = ImageOps.exif_transpose(picture)
             return _rgb(upright)
@@ -130,7 +153,7 @@ def read_image(path: str | Path) -> Image:
         pillow.DecompressionBombError,
     ) as error:
         raise UnreadableMedia(
-            f"{path} cannot be read as a picture ({_line(error, path)}); expected is a whole "
+            f"{name} cannot be read as a picture ({_line(error, source)}); expected is a whole "
             "picture: copy or export it again."
         ) from None
 
@@ -432,7 +455,7 @@ def _summary(problems: list[str]) -> str:
     return "; ".join(f"{text} ({n} times)" if n > 1 else text for text, n in counts.items())
 
 
-def _line(error: Exception, path: Path) -> str:
+def _line(error: Exception, path: Path | io.BytesIO) -> str:
     """Return an error's text in one line, without the path, which the message has already."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0].replace(repr(str(path)), "").strip(" :")
+    return text.splitlines()[0].replace(repr(str(path)), "").replace(repr(path), "").strip(" :")
