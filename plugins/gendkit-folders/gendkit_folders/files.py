@@ -15,7 +15,8 @@ from gendkit.data.media import is_image, is_video, read_image
 from gendkit.errors import InvalidManifest, MissingMedia
 from gendkit.plugin.protocols import Clip, Frame
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger("gendkit.folders")
+"""Below gendkit's own, whose warnings the command line shows."""
 _ID = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 SHOWN = 5
 
@@ -101,7 +102,7 @@ def media_only(paths: Iterable[Path], *, dataset: str) -> list[Path]:
         (media if known else others).append(path)
     if others:
         kinds = Counter(p.suffix.lower() or "without a suffix" for p in others)
-        _log.warning(
+        log.warning(
             "%s: left out as hidden, or neither picture nor video: %s, such as %s",
             dataset,
             ", ".join(f"{n} x {kind}" for kind, n in sorted(kinds.items())),

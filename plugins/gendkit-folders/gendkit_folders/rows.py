@@ -139,7 +139,7 @@ def clip_of(
         For an id, or a year, that cannot be one.
     """
     label = labels.of(row.get("label"), where=where)
-    how = {name: _text(row, name) for name in ("method", "family")}
+    how = {name: text_of(row, name) for name in ("method", "family")}
     if label == 0:
         for name, text in how.items():
             if word(text) not in NO_METHOD:
@@ -148,7 +148,7 @@ def clip_of(
                 )
         how = dict.fromkeys(how, "")
     method = as_method(how["method"]) or ("fake" if label == 1 else "")
-    given = _text(row, "video")
+    given = text_of(row, "video")
     if given and not is_id(given):
         raise InvalidManifest(
             f"{where} has the video id {given!r}; ids have letters, digits, - _ . and / only."
@@ -162,12 +162,13 @@ def clip_of(
         family=how["family"],
         split=splits.of(row.get("split"), where=where) or split,
         year=_year(row.get("year"), where=where),
-        licence=_text(row, "licence") or licence,
-        **{name: _text(row, name) for name in TEXTS},
+        licence=text_of(row, "licence") or licence,
+        **{name: text_of(row, name) for name in TEXTS},
     )
 
 
-def _text(row: Row, name: str) -> str:
+def text_of(row: Row, name: str) -> str:
+    """Return a value as text; a missing one as empty, a whole number without its fraction."""
     value = row.get(name)
     if value is None or value != value:  # NaN
         return ""

@@ -15,8 +15,8 @@ from typing import Any
 from gendkit.data.media import decode_image
 from gendkit.errors import InvalidOption, MissingMedia, UnreadableMedia, first_line
 from gendkit.plugin.protocols import Clip, Frame
-from gendkit_folders.files import checked, existing, listed, video_id, without_twins
-from gendkit_folders.rows import OURS, Media, clip_of, media_at, renamed
+from gendkit_folders.files import checked, existing, listed, log, video_id, without_twins
+from gendkit_folders.rows import OURS, Media, clip_of, media_at, renamed, text_of
 from gendkit_folders.words import Labels, Splits, as_method
 
 SOUGHT = "a folder that datasets wrote with save_to_disk"
@@ -168,7 +168,8 @@ class Saved:
         features = _json(folder / INFO).get("features") or {}
         names = self._names(features, folder)
         image = names.pop("image", None)
-        classes = features[names["label"]].get("names")
+        label = features[names["label"]]
+        classes = label.get("names") if isinstance(label, Mapping) else None
         total = 0
         for file in _files(folder):
             at = 0
@@ -243,13 +244,16 @@ class Saved:
         if picture is not None:
             return "", picture
         below, media = media_at(
-            str(row.get("path") or ""), media=self._media, where=where, dataset=self.name
+            text_of(row, "path"), media=self._media, where=where, dataset=self.name
         )
         return video_id(PurePosixPath(below)), media
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the Arrow files that the dataset says it has, refusing others and those missing."""
+    """Return the Arrow files that the dataset says it has; others are told in a warning.
+
+    Working with a saved dataset leaves caches beside its files.
+    """
     state = _json(folder / STATE)
     if state.get("_indices_data_files") or state.get("_indices_files"):
         raise UnreadableMedia(
@@ -258,7 +262,9 @@ def _files(folder: Path) -> list[Path]:
         )
     named = [str(file["filename"]) for file in state.get("_data_files", [])]
     there = sorted(p.name for p in folder.glob("*.arrow"))
-    if sorted(named) != there:
+    if others := sorted(set(there) - set(named)):
+        log.warning("hf-datasets: %s is not read, as %s names no such file", listed(others), STATE)
+    if not set(named) <= set(there):
         raise MissingMedia(
             f"{folder / STATE} names {listed(named)}; in the folder: {listed(there)}."
         )

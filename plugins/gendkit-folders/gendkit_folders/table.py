@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from gendkit.errors import InvalidOption, MissingMedia, UnreadableMedia, first_line
 from gendkit.plugin.protocols import Clip
 from gendkit_folders.files import existing, listed, video_id, without_twins
-from gendkit_folders.rows import OURS, clip_of, media_at, renamed
+from gendkit_folders.rows import OURS, clip_of, media_at, renamed, text_of
 from gendkit_folders.words import Labels, Splits, as_method
 
 SUFFIXES = (".csv", ".parquet")
@@ -93,7 +94,7 @@ class Table:
             row = dict(zip(names, values, strict=True))
             where = f"row {number} of {self._file.name}"
             below, content = media_at(
-                str(row["path"] or ""), media=self._media, where=where, dataset=self.name
+                text_of(row, "path"), media=self._media, where=where, dataset=self.name
             )
             clip = clip_of(
                 row,
@@ -128,7 +129,6 @@ def _table_file(path: Path) -> Path:
 
 def _read(file: Path) -> dict[str, list[Any]]:
     """Return the columns of a table; all values of a CSV file are texts."""
-    import pandas as pd
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -136,9 +136,21 @@ def _read(file: Path) -> dict[str, list[Any]]:
         if file.suffix.lower() == ".parquet":
             read = parquet.read_table(file)
             return {name: read.column(name).to_pylist() for name in read.column_names}
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            header, *lines = [line for line in csv.reader(text, strict=True) if line] or [[]]
+    except (pyarrow.ArrowException, csv.Error, OSError, ValueError) as error:
         raise UnreadableMedia(
             f"{file} is no table that can be read: {first_line(error)}; expected is {SOUGHT}."
         ) from None
-    return {str(name): frame[name].tolist() for name in frame.columns}
+    names = [name.strip() for name in header]
+    if not names or len(set(names)) < len(names):
+        raise UnreadableMedia(
+            f"{file} begins with {','.join(header)!r}; expected are names of columns, each once."
+        )
+    for number, line in enumerate(lines, start=1):
+        if len(line) != len(names):
+            raise UnreadableMedia(
+                f"row {number} of {file} has {len(line)} values for {len(names)} columns; "
+                "a value with a comma in it stands in quotes."
+            )
+    return {name: [line[i] for line in lines] for i, name in enumerate(names)}

@@ -6,6 +6,8 @@ import hashlib
 import json
 import logging
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +165,7 @@ def test_what_is_no_media_is_counted_in_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tree(tmp_path, "real/a.png", "real/a.txt", "fake/b.png", "fake/c.TXT", "readme", "fake/.x.png")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="gendkit"):
         assert len(clips(tmp_path)) == 2
     (record,) = caplog.records
     assert "1 x .png, 2 x .txt, 1 x without a suffix" in record.getMessage()
@@ -243,6 +245,13 @@ def test_an_unreadable_picture_is_an_error_of_its_clip(tmp_path: Path) -> None:
     next(frames)
     with pytest.raises(UnreadableMedia, match=r"2\.png"):
         next(frames)
+
+
+def test_the_command_line_shows_what_is_left_out(tmp_path: Path) -> None:
+    tree(tmp_path / "mine", "real/a.png", "real/a.txt")
+    command = [sys.executable, "-m", "gendkit", "extract", f"class-folders:{tmp_path / 'mine'}"]
+    done = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True)
+    assert "gendkit: warning: class-folders: left out as hidden, or neither" in done.stderr
 
 
 def faces(root: Path) -> Path:

@@ -8,6 +8,7 @@ is `real`, else it is `fake` with the method `swap`.
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 import shutil
 from pathlib import Path
@@ -156,13 +157,16 @@ def test_a_split_of_another_name_is_asked_about(tmp_path: Path) -> None:
     assert [c.split for c in found] == ["development"] * 2 + ["train"] * 3
 
 
-def test_files_that_are_missing_or_too_many_are_told(tmp_path: Path) -> None:
+def test_files_that_are_missing_or_too_many_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     root = tmp_path / "one"
     shutil.copytree(SAVED / "one", root)
-    shutil.copy(root / "data-00000-of-00002.arrow", root / "more.arrow")
-    with pytest.raises(MissingMedia, match=r"in the folder: .*more\.arrow"):
-        clips(root)
-    (root / "more.arrow").unlink()
+    shutil.copy(root / "data-00000-of-00002.arrow", root / "cache-1234.arrow")
+    with caplog.at_level(logging.WARNING, logger="gendkit"):
+        assert len(clips(root)) == 2
+    assert "cache-1234.arrow is not read" in caplog.text
+    (root / "cache-1234.arrow").unlink()
     (root / "data-00001-of-00002.arrow").unlink()
     with pytest.raises(MissingMedia, match=r"names .*00001.*in the folder: data-00000-of-00002"):
         clips(root)

@@ -80,6 +80,12 @@ def test_path_and_label_are_enough_and_the_order_is_by_path(root: Path) -> None:
     assert {c.licence for c in found} == {"not stated"}
 
 
+def test_a_table_of_a_spreadsheet_is_read_as_it_is(root: Path) -> None:
+    path = root / "index.csv"
+    path.write_bytes(b'\xef\xbb\xbfpath,label,video\r\n"a.png",0,007\r\n\r\nb.png,1,NA\r\n')
+    assert [(c.video, c.label) for c in clips(path)] == [("007", 0), ("NA", 1)]
+
+
 def test_a_parquet_table_keeps_numbers_and_gaps(root: Path) -> None:
     table = pd.DataFrame(
         {
@@ -205,8 +211,15 @@ def test_a_file_that_is_no_table_is_refused(root: Path, tmp_path: Path) -> None:
     (root / "index.parquet").write_text("no table")
     with pytest.raises(UnreadableMedia, match="is no table that can be read"):
         clips(root / "index.parquet")
-    with pytest.raises(UnreadableMedia, match="is no table that can be read"):
-        clips(write(root, ""))
+    for text, words in (
+        ("", "begins with ''"),
+        ("path,label,path\na.png,0,b.png\n", "each once"),
+        ("path,label\na.png,0,\n", "row 1 of .* has 3 values for 2 columns"),
+        ("path,label\na.png,0\nb.png\n", "row 2 of .* has 1 values for 2 columns"),
+        ('path,label\n"a.png,0\n', "is no table that can be read"),
+    ):
+        with pytest.raises(UnreadableMedia, match=words):
+            clips(write(root, text))
     with pytest.raises(MissingMedia, match=r"neither \.csv nor \.parquet"):
         clips(root / "notes.txt")
     with pytest.raises(MissingMedia, match=r"holds 2 tables.*index\.csv, index\.parquet"):

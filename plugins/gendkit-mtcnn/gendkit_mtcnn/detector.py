@@ -70,7 +70,7 @@ class MTCNN:
     ) -> None:
         if not 0 < threshold < 1:
             raise InvalidArgument(f"a threshold is between 0 and 1, got {threshold}.")
-        if smallest < b.CELL:
+        if not smallest >= b.CELL:
             raise InvalidArgument(
                 f"smallest is {smallest} px; the first network sees {b.CELL}, give that or more."
             )
