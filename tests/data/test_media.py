@@ -13,7 +13,6 @@ from PIL import Image
 
 from gendkit.data.media import (
     count_frames,
-    decode_image,
     find_media,
     frame_order,
     inspect,
@@ -24,6 +23,7 @@ from gendkit.data.media import (
     spread_order,
     walk_frames,
 )
+from gendkit.data.pictures import decode_image
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
 
 FRAMES = 40

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gendkit.data.media import decode_image
+from gendkit.data.pictures import decode_image
 from gendkit.errors import InvalidOption, MissingMedia, UnreadableMedia, first_line
 from gendkit.plugin.protocols import Clip, Frame
 from gendkit_folders.files import checked, existing, listed, log, video_id, without_twins
