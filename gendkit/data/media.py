@@ -8,8 +8,6 @@ decode.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from gendkit.data.pictures import existing_file, line_of
+from gendkit.data.pictures import read_image as read_image
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
 from gendkit.plugin.protocols import Frame
 
@@ -97,44 +97,6 @@ def find_media(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     return list(found)
 
 
-def read_image(path: str | Path) -> Image:
-    """Read a picture as RGB uint8 (H, W, 3).
-
-    It is turned upright by its EXIF orientation. Palettes are resolved; transparent parts are put
-    on black; of 16-bit samples the upper byte is kept; of an animation, the first frame is read.
-    Colour profiles are not applied.
-
-    Raises
-    ------
-    MissingMedia
-        If there is no such file.
-    UnreadableMedia
-        If it is no picture, is cut off, or has samples without a defined range.
-    """
-    from PIL import Image as pillow
-    from PIL import ImageOps
-
-    path = _existing(path)
-    try:
-        with pillow.open(path) as picture:
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
-            return _rgb(upright)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        IndexError,
-        struct.error,
-        zlib.error,
-        pillow.DecompressionBombError,
-    ) as error:
-        raise UnreadableMedia(
-            f"{path} cannot be read as a picture ({_line(error, path)}); expected is a whole "
-            "picture: copy or export it again."
-        ) from None
-
-
 def count_frames(path: str | Path) -> int:
     """Count a video's frames by its packets, without decoding; a picture has one.
 
@@ -156,7 +118,7 @@ def inspect(path: str | Path) -> Facts:
     UnreadableMedia
         If it is no video, or a video without any frame.
     """
-    path = _existing(path)
+    path = existing_file(path)
     if is_image(path):
         return Facts(frames=1)
     shown = packets = 0
@@ -172,7 +134,7 @@ def inspect(path: str | Path) -> Facts:
                             end, float((packet.pts + (packet.duration or 0)) * stream.time_base)
                         )
         except _decoding_error() as error:
-            problem = f"reading stops after {packets} frames: {_line(error, path)}"
+            problem = f"reading stops after {packets} frames: {line_of(error, path)}"
         if stream.frames > packets:
             problem = f"cut off: {packets} of the {stream.frames} announced frames are there"
         elif not stream.frames and container.duration:
@@ -229,7 +191,7 @@ def walk_frames(path: str | Path, wanted: Iterable[int], visit: Callable[[Frame]
     UnreadableMedia
         If it is no video, or if none of its frames decodes.
     """
-    path = _existing(path)
+    path = existing_file(path)
     left = set(wanted)
     if is_image(path):
         if 0 in left:
@@ -347,8 +309,8 @@ class _Opened:
             self._container = av.open(str(self._path), metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:
             raise UnreadableMedia(
-                f"{self._path} cannot be read as a video ({_line(error, self._path)}); expected is "
-                "a whole file that FFmpeg can decode: copy or export it again."
+                f"{self._path} cannot be read as a video ({line_of(error, self._path)}); expected "
+                "is a whole file that FFmpeg can decode: copy or export it again."
             ) from None
         if not self._container.streams.video:
             self._container.close()
@@ -369,7 +331,7 @@ def _pictures(container: Any, stream: Any, path: Path, problems: list[str]) -> I
         try:
             packet = next(packets, None)
         except failed as error:
-            problems.append(_line(error, path))
+            problems.append(line_of(error, path))
             return
         if packet is None:
             return
@@ -394,30 +356,6 @@ def _upright(picture: Any) -> Image:
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
-def _rgb(picture: Any) -> Image:
-    from PIL import Image as pillow
-
-    wide = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG")
-    if wide:
-        grey = (np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if picture.mode in ("I", "F"):
-        raise ValueError(f"samples of mode {picture.mode} have no defined range")
-    if picture.has_transparency_data:
-        clear = picture.convert("RGBA")
-        black = pillow.new("RGBA", clear.size, (0, 0, 0, 255))
-        picture = pillow.alpha_composite(black, clear)
-    return np.array(picture.convert("RGB"))
-
-
-def _existing(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        kind = "a folder, not a file" if path.is_dir() else "no file"
-        raise MissingMedia(f"{path} is {kind}.")
-    return path
-
-
 def _is_media(path: Path, *, under: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(under).parts)
     return not hidden and (is_image(path) or is_video(path)) and path.is_file()
@@ -430,9 +368,3 @@ def _known() -> str:
 def _summary(problems: list[str]) -> str:
     counts = {text: problems.count(text) for text in problems}
     return "; ".join(f"{text} ({n} times)" if n > 1 else text for text, n in counts.items())
-
-
-def _line(error: Exception, path: Path) -> str:
-    """Return an error's text in one line, without the path, which the message has already."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0].replace(repr(str(path)), "").strip(" :")

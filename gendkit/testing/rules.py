@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gendkit.errors import GendkitError
-from gendkit.markup import card, grid
+from gendkit.markup import card, grid, visible
 
 Verdict = Literal["kept", "broken", "left out"]
 
@@ -149,8 +149,8 @@ class Outcomes:
         return f"{counts}, {len(self.left_out)} left out"
 
     def __repr__(self) -> str:
-        lines = [f"  {o.part}, {o.rule}: {o.reason}" for o in self.broken]
-        return "\n".join([f"Outcomes({self})", *lines])
+        named = "; ".join(f"{o.part} breaks {o.rule}" for o in self.broken)
+        return visible(f"Outcomes({self}{': ' * bool(named)}{named})")
 
     def _repr_html_(self) -> str:
         rows = [(o.verdict, o.part, o.text, o.reason) for o in self.all]

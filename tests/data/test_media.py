@@ -23,6 +23,7 @@ from gendkit.data.media import (
     spread_order,
     walk_frames,
 )
+from gendkit.data.pictures import decode_image
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
 
 FRAMES = 40
@@ -98,6 +99,18 @@ def test_a_palette_is_resolved(tmp_path: Path) -> None:
     picture.putpalette([0, 0, 0, 10, 20, 30])
     picture.save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").reshape(-1, 3).tolist() == [[10, 20, 30]] * 12
+
+
+def test_the_bytes_of_a_picture_are_read_as_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    wide = np.array([[0, 255, 256, 65535]], dtype=np.uint16)
+    Image.fromarray(wide).save(path)
+    assert np.array_equal(decode_image(path.read_bytes(), name="a"), read_image(path))
+    with pytest.raises(UnreadableMedia, match=r"^row 7 cannot be read as a picture") as raised:
+        decode_image(path.read_bytes()[:40], name="row 7")
+    assert "BytesIO" not in str(raised.value)
+    with pytest.raises(UnreadableMedia, match=r"\(cannot identify image file\)"):
+        decode_image(b"no picture", name="row 8")
 
 
 def test_of_16_bit_samples_the_upper_byte_is_kept(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_what_came_of_a_check_is_counted_and_shown():
     assert [o.rule for o in made.broken] == ["is_a_mean_over_crops_if_it_says_so"]
     assert len(made.kept) + len(made.left_out) + 1 == len(made.all)
     assert str(made) == f"{len(made.kept)} rules kept, 1 broken, {len(made.left_out)} left out"
-    assert "\n  sum, is_a_mean_over_crops_if_it_says_so: the mean over two parts" in repr(made)
+    assert repr(made) == f"Outcomes({made}: sum breaks is_a_mean_over_crops_if_it_says_so)"
     page = made._repr_html_()
     assert page.count("<tr") == len(made.all) + 1
     assert "A batch of one class gives a finite number" in page
