@@ -12,7 +12,9 @@ from pathlib import Path
 from gendkit.errors import OutputExists, UnwritableOutput
 
 
-def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractContextManager[Path]:
+def new_folder(
+    path: str | Path, *, overwrite: bool = False, marker: str | None = None
+) -> AbstractContextManager[Path]:
     """Check now that a folder may be written, and write it later, at once.
 
     Parameters
@@ -22,7 +24,8 @@ def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractCon
     overwrite
         Replace a folder that holds an earlier output.
     marker
-        A file that every such output has; a folder without it is never replaced.
+        A file that every such output has; a folder without it, or any folder if there is no such
+        file, is never replaced.
 
     Returns
     -------
@@ -42,7 +45,7 @@ def new_folder(path: str | Path, *, overwrite: bool, marker: str) -> AbstractCon
         raise OutputExists(f"{path} is a file; give a folder.")
     _check_parent(path)
     if path.is_dir() and any(path.iterdir()):
-        if not (path / marker).exists():
+        if marker is None or not (path / marker).exists():
             raise OutputExists(
                 f"{path} holds other files and is never replaced; give a new folder."
             )

@@ -24,7 +24,10 @@ FREE = ("testing",)  # may use anything
 START = "__main__"  # the command line, as `python -m gendkit`
 LINES = 450
 BY_NAME = {"plugin/parts.py": {"gendkit.builtin"}}  # what a module may load by its name
-MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
+TEMPLATE = PACKAGE / "plugin" / "template"  # what a plugin's author starts from; no part of ours
+MODULES = sorted(
+    p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py") if not p.is_relative_to(TEMPLATE)
+)
 
 
 def room(module: str) -> str:

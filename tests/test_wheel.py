@@ -54,4 +54,4 @@ def test_the_wheel_declares_the_command_the_extras_and_the_licence(wheel: zipfil
     import gendkit
 
     assert f"Version: {gendkit.__version__}\n" in metadata
-    assert "Permission is hereby granted" in read("LICENSE")
+    assert "Permission is hereby granted" in read("dist-info/licenses/LICENSE")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gendkit.cli.check import check
+from gendkit.cli.new_plugin import new
 from gendkit.cli.show import printable, show_json, show_table
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def plugins() -> None:
 
 
 plugins.add_command(check)
+plugins.add_command(new)
 
 
 @plugins.command("list")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from gendkit.plugin.protocols import Backbone, Dataset, FaceExtractor, Loss
 
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+"""What parts are named by."""
 
 Triple = tuple[float, float, float]
 Resize = Literal["short-side", "squash"]
@@ -76,7 +77,7 @@ class _Spec:
     summary: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not KEBAB.fullmatch(self.name):
             raise InvalidSpec(
                 f"{type(self).__name__} is named {self.name!r}; names are kebab-case, "
                 "such as 'my-part'."

@@ -1,0 +1,1 @@
+"""A tracker of training runs, which is in `tracker`."""
