@@ -56,10 +56,12 @@ def check(name: str, *, rules: bool, as_json: bool, **settings: Any) -> int:
                 click.echo(printable(f"{part}  {rule}: {text}"))
         return 0
     done: list[Outcome] = []
+    lines = _Lines()
     for each in checks:
         done.append(each.outcome())
         if not as_json:
-            _show(done[-1], first=len(done) == 1 or done[-2].part != each.part)
+            lines.add(done[-1])
+    lines.flush()
     outcomes = Outcomes(tuple(done))
     if as_json:
         show_json(
@@ -97,12 +99,37 @@ def _checks(
     return checks
 
 
-def _show(outcome: Outcome, *, first: bool) -> None:
-    if first:
-        click.echo(printable(outcome.part))
-    # What a rule is called is ours; why it is broken may hold a stranger's text.
-    line = f"  {MARKS[outcome.verdict]:<8}  {outcome.text}"
-    click.echo(printable(line))
-    if outcome.reason:
-        click.echo(printable(f"            {outcome.rule}: {outcome.reason}"))
-    sys.stdout.flush()
+class _Lines:
+    """Says what comes of each rule as it comes; rules left out for one reason share a line."""
+
+    def __init__(self) -> None:
+        self._part = ""
+        self._waiting: list[Outcome] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """Say it, unless the next ones may be left out for the same reason."""
+        if outcome.part != self._part:
+            self.flush()
+            self._part = outcome.part
+            click.echo(printable(outcome.part))
+        if outcome.verdict == "left out":
+            if self._waiting and self._waiting[-1].reason != outcome.reason:
+                self.flush()
+            self._waiting.append(outcome)
+            return
+        self.flush()
+        self._say(outcome.verdict, outcome.text, outcome.reason)
+        sys.stdout.flush()
+
+    def flush(self) -> None:
+        """Say what waits."""
+        if self._waiting:
+            first, count = self._waiting[0], len(self._waiting)
+            self._say(first.verdict, first.text if count == 1 else f"{count} rules", first.reason)
+        self._waiting = []
+
+    def _say(self, verdict: str, text: str, reason: str) -> None:
+        # What a rule says is ours; why it is broken may hold a stranger's text.
+        click.echo(printable(f"  {MARKS[verdict]:<8}  {text}"))
+        if reason:
+            click.echo(printable(f"            {reason}"))

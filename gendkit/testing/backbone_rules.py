@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gendkit.device import best_device
 from gendkit.model.backbone import build_backbone, canonical_state, frozen_hash, norms_hash
 from gendkit.model.tuning import norm_layers, norm_parameters, norm_types, tune_layer_norms
 from gendkit.plugin.manager import Plugins
@@ -250,10 +251,11 @@ def runs_on_another_device(backbone: BackboneUnderCheck) -> None:
     """Moved to a GPU it computes there, and no tensor is left behind."""
     where = on_fake_cuda(backbone.copied(), tuple(backbone.pixels().shape))
     demand(where == "cuda", f"on a GPU, features came back on the {where}.")
-    if torch.cuda.is_available():
-        module = backbone.copied().to("cuda")
-        far = _apart(_features(module, backbone.pixels().to("cuda")).cpu(), backbone.features)
-        demand(far <= NARROW, f"on this GPU features differ by {far:.1e} of their size.")
+    device = best_device()
+    if device != "cpu":
+        module = backbone.copied().to(device)
+        far = _apart(_features(module, backbone.pixels().to(device)).cpu(), backbone.features)
+        demand(far <= NARROW, f"on {device} features differ by {far:.1e} of their size.")
 
 
 def needs_no_network_without_weights(backbone: BackboneUnderCheck) -> None:

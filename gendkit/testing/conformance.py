@@ -68,7 +68,8 @@ def checks_of(
     Raises
     ------
     UnknownPart
-        If nothing has that name, or something is given to a part that is not among them.
+        If nothing has that name, a family has no such member, or something is given to a part that
+        is not among them.
     """
     found = among if among is not None else plugins()
     otherwise = otherwise or Given()
@@ -161,6 +162,8 @@ def _named(
     parts = [p for p in found.parts if p.spec.name == head and (not tail or _takes(p))]
     if parts:
         own = {p.spec.name: _given(p, tail, otherwise) for p in parts} if tail else {}
+        if tail and isinstance(parts[0].spec, BackboneFamily):
+            found.part("backbone", name)  # an unknown member is told at once
         return [], parts, [], own
     for broken in found.broken:
         if name in (broken.source.plugin, broken.source.distribution):

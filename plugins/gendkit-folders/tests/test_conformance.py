@@ -1,4 +1,4 @@
-"""The rules of gendkit's conformance kit, each a test, on small collections in the three layouts."""
+"""The rules of gendkit's conformance kit, each a test, on small collections in three layouts."""
 
 from __future__ import annotations
 
