@@ -15,8 +15,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from gendkit.testing.rules import RuleBroken
 
 
-def on_fake_cuda(module: nn.Module, shape: tuple[int, ...]) -> str:
-    """Run a module on fake pixels of a GPU and return the type of the device it answers on.
+def run_on_fake_cuda(module: nn.Module, shape: tuple[int, ...]) -> None:
+    """Run a module on fake pixels of a GPU.
 
     A fake tensor has a shape, a dtype and a device, but no numbers. The module's parameters and
     buffers are moved in place; a tensor that is neither stays where it is, as it would for `to`.
@@ -24,17 +24,20 @@ def on_fake_cuda(module: nn.Module, shape: tuple[int, ...]) -> str:
     Raises
     ------
     RuleBroken
-        If the module mixes devices: then it keeps a tensor that `to` does not move.
+        If the module mixes devices, as it keeps a tensor that `to` does not move, or if it answers
+        on another one.
     """
     with FakeTensorMode():
         onto_cuda(module)
+        pixels = torch.empty(shape, device="cuda")
         try:
             with torch.no_grad():
-                found: Tensor = module(torch.empty(shape, device="cuda"))
+                found: Tensor = module(pixels)
         except (RuntimeError, AssertionError, TypeError) as error:
             # torch words what it refuses in several ways; all of them are about this call.
             raise RuleBroken(f"it does not run on a GPU: {error}") from None
-    return found.device.type
+    if found.device != pixels.device:
+        raise RuleBroken(f"on a GPU, features came back on the {found.device}.")
 
 
 def onto_cuda(module: nn.Module) -> nn.Module:

@@ -204,7 +204,10 @@ WRONG: dict[str, list[tuple[BackboneSpec, str]]] = {
     ],
     "has_finite_gradients_under_bfloat16": [(built_as(NarrowEndless), "is not finite")],
     "computes_in_other_dtypes": [(built_as(Float32Only), "moved to torch.float64 it does not run")],
-    "runs_on_another_device": [(built_as(LeftBehind), "does not run on a GPU")],
+    "runs_on_another_device": [
+        (built_as(LeftBehind), "does not run on a GPU"),
+        (after(lambda features, _: features.cpu()), "came back on the cpu"),
+    ],
     "needs_no_network_without_weights": [
         (built_as(asks_the_network), "asked the network for weights.invalid")
     ],
