@@ -13,6 +13,7 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -113,6 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         complain(f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}.")
         return FAILED
+    except (Exception, SystemExit) as error:  # code of a plugin, or a fault of ours
+        _tell(error)
+        return FAILED
     return result if isinstance(result, int) else 0
 
 
@@ -125,6 +129,24 @@ def complain(text: str) -> None:
     click.echo(f"gendkit: error: {printable(who + text)}", err=True)
 
 
+def _tell(error: BaseException) -> None:
+    """Write a traceback to stderr, in which an error's text is escaped: it may be a stranger's."""
+    from gendkit.markup import visible
+
+    for line in "".join(traceback.format_exception(error)).split("\n"):
+        click.echo(visible(line), err=True)
+
+
+class _Escaped(logging.Formatter):
+    """Writes a message without what a terminal obeys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text, line by line."""
+        from gendkit.markup import visible
+
+        return "\n".join(map(visible, super().format(record).split("\n")))
+
+
 def _quiet(*, verbose: bool) -> None:
     """Send gendkit's own log to stderr, and what other libraries say only if it is asked for.
 
@@ -135,7 +157,7 @@ def _quiet(*, verbose: bool) -> None:
     if not verbose and not sys.warnoptions:
         warnings.simplefilter("ignore")
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("gendkit: %(levelname)s: %(message)s"))
+    handler.setFormatter(_Escaped("gendkit: %(levelname)s: %(message)s"))
     handler.addFilter(_lower)
     root, own = logging.getLogger(), logging.getLogger("gendkit")
     root.handlers[:] = [handler]

@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from gendkit.errors import CorruptAsset, MissingAsset, MissingDependency, PluginError
+from gendkit.markup import visible
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.parts import Source
 
@@ -93,7 +94,7 @@ def _built(spec: FaceExtractorSpec, source: Source, options: dict[str, Any]) -> 
     except UNBUILT:
         raise
     except Exception as error:  # code of a plugin
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        why = visible(" ".join(f"{type(error).__name__}: {error}".split()))
         raise PluginError(
             f"{who} ({origin}) cannot be built: {why}; mend or update it, or name another one."
         ) from error

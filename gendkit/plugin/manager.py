@@ -20,7 +20,7 @@ from typing import Any, Literal, overload
 import pluggy
 
 from gendkit.errors import InvalidSpec, RefusedPlugin, UnknownPart
-from gendkit.markup import card, grid
+from gendkit.markup import card, grid, visible
 from gendkit.plugin import hooks
 from gendkit.plugin.parts import KINDS, Broken, Kind, Part, Source
 from gendkit.plugin.specs import (
@@ -224,7 +224,7 @@ class Plugins:
         except (Exception, SystemExit) as error:
             self._set_aside(source, error)
             return
-        if (other := self._sources.get(entry.name)) is not None:
+        if (other := self._sources.get(source.plugin)) is not None:
             raise RefusedPlugin(
                 f"two plugins are named {entry.name!r}: {_where(other)} and {_where(source)}; "
                 f"uninstall one, or leave both out with {BLOCK}={entry.name}"
@@ -391,13 +391,14 @@ def _parts(pairs: Iterable[tuple[Kind, Spec]], source: Source) -> dict[tuple[Kin
 
 
 def _source(entry: metadata.EntryPoint) -> Source:
+    """Say where a plugin comes from, in words that go into listings, errors and records."""
     if entry.dist is None:
-        return Source(plugin=entry.name, distribution="?", version="?")
+        return Source(plugin=visible(entry.name), distribution="?", version="?")
     facts = dict(entry.dist.metadata.json)  # of a damaged distribution, both may be missing
     return Source(
-        plugin=entry.name,
-        distribution=str(facts.get("name") or "?"),
-        version=str(facts.get("version") or "?"),
+        plugin=visible(entry.name),
+        distribution=visible(facts.get("name") or "?"),
+        version=visible(facts.get("version") or "?"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gendkit.errors import GendkitError, InvalidOption, InvalidRecipe, PluginError
+from gendkit.markup import visible
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Loss, LossInputs
 from gendkit.plugin.specs import LossSpec
@@ -90,7 +91,7 @@ def _built(spec: LossSpec, options: Mapping[str, Any], told: Mapping[str, Any]) 
     except GendkitError:
         raise
     except Exception as error:  # code of a plugin
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        why = visible(" ".join(f"{type(error).__name__}: {error}".split()))
         if not options:
             raise PluginError(
                 f"loss {spec.name!r} cannot be built: {why}; mend or update its plugin."

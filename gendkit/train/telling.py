@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from gendkit.errors import UnknownPart
+from gendkit.markup import visible
 from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
 from gendkit.plugin.manager import Listener, plugins
 
@@ -46,10 +47,11 @@ class Teller:
             except (Exception, SystemExit) as error:
                 self._listeners.remove(listener)
                 source = listener.source
+                reason = visible(" ".join(str(error).split()))
                 logger.warning(
                     "tracker %s (%s) failed in %s and is told no more of this run: %s: %s",
                     source.plugin, f"{source.distribution} {source.version}".strip(), hook,
-                    type(error).__name__, " ".join(str(error).split()),
+                    type(error).__name__, reason,
                 )  # fmt: skip
 
 
