@@ -3,8 +3,9 @@
 Arguments enter; results leave on stdout, progress and messages on stderr. A command's module is
 imported when it is asked for, and what it needs when it runs, so that `--help` is instant.
 
-Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, a file that could not be
-scored, or what `audit` found; 2, wrong usage; 130, interrupted.
+Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, one that nobody foresaw,
+with its traceback, a file that could not be scored, or what `audit` found; 2, wrong usage; 130,
+interrupted.
 """
 
 from __future__ import annotations
@@ -115,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}.")
         return FAILED
     except (Exception, SystemExit) as error:  # code of a plugin, or a fault of ours
+        if isinstance(error, SystemExit) and not isinstance(error.code, str):
+            raise  # without words, such as click's when nobody reads
         _tell(error)
         return FAILED
     return result if isinstance(result, int) else 0
