@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -78,8 +79,10 @@ def put(site: Path, code: str, *, name: str = "hostile", version: str = "1") -> 
 
 
 @pytest.fixture
-def said(capfd: pytest.CaptureFixture[str]) -> Run:
+def said(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """A function that runs a command and returns what it wrote, which holds no orders."""
+    loggers = [logging.getLogger(name) for name in (None, "gendkit", "huggingface_hub")]
+    handlers, levels = loggers[0].handlers[:], [logger.level for logger in loggers]
 
     def run(*arguments: object, code: int = 1) -> str:
         capfd.readouterr()
@@ -89,7 +92,10 @@ def said(capfd: pytest.CaptureFixture[str]) -> Run:
         assert not orders(text), text
         return text
 
-    return run
+    yield run
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 HOOKS = {
