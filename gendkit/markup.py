@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ DASH = "–"
 MINUS = "\N{MINUS SIGN}"
 _VOID = frozenset({"br", "col", "hr", "img", "link", "meta"})
 _SMALL = 5e-4
+_ORDERS = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
+"""Control characters but tab and newline, and what turns the direction of writing."""
 _RULE = "1px solid color-mix(in srgb, currentColor 18%, transparent)"
 _CELL = "padding:.2em .9em .2em 0;text-align:{};vertical-align:top;background:none;border:0;"
 _NAMES = "opacity:.7;white-space:nowrap"
@@ -153,10 +156,14 @@ def _attribute(key: str, value: Attribute) -> str:
     name = key.rstrip("_").replace("_", "-")
     if value is None or value is False:
         return ""
-    return f" {name}" if value is True else f' {name}="{html.escape(str(value))}"'
+    return f" {name}" if value is True else f' {name}="{html.escape(_harmless(value))}"'
 
 
 def _text(node: Node) -> str:
     if node is None:
         return ""
-    return node.text if isinstance(node, Html) else html.escape(str(node), quote=False)
+    return node.text if isinstance(node, Html) else html.escape(_harmless(node), quote=False)
+
+
+def _harmless(text: object) -> str:
+    return _ORDERS.sub(lambda found: visible(found[0]), str(text))

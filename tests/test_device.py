@@ -133,6 +133,8 @@ class Cuda:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.log: list[str] = []
         self.side, self.main = self.stream("side"), self.stream("main")
+        anew = device._side_stream.__wrapped__  # where there is a GPU, a real one is kept
+        monkeypatch.setattr(device, "_side_stream", anew)
         monkeypatch.setattr(torch.cuda, "Stream", lambda *_: self.side)
         monkeypatch.setattr(torch.cuda, "stream", lambda s: nullcontext(self.log.append(s.name)))
         monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: self.main)

@@ -55,3 +55,9 @@ def test_numbers_stand_on_the_right_and_words_on_the_left():
 
 def test_a_table_without_rows_has_its_head():
     assert grid(["a", "b"], []).text.count("<th ") == 2
+
+
+def test_markup_holds_no_orders_and_keeps_its_lines() -> None:
+    assert str(tag("pre", "a\tb\nc")) == "<pre>a\tb\nc</pre>"
+    shown = str(tag("p", "a\x1b[31m\r\x9b\u202eb\u2066", title="\x00\u202e"))
+    assert shown == r'<p title="\x00\u202e">a\x1b[31m\r\x9b\u202eb\u2066</p>'

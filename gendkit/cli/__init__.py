@@ -3,8 +3,9 @@
 Arguments enter; results leave on stdout, progress and messages on stderr. A command's module is
 imported when it is asked for, and what it needs when it runs, so that `--help` is instant.
 
-Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, a file that could not be
-scored, or what `audit` found; 2, wrong usage; 130, interrupted.
+Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, one that nobody foresaw,
+with its traceback, a file that could not be scored, or what `audit` found; 2, wrong usage; 130,
+interrupted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -113,6 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         complain(f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}.")
         return FAILED
+    except (Exception, SystemExit) as error:  # code of a plugin, or a fault of ours
+        if isinstance(error, SystemExit) and not isinstance(error.code, str):
+            raise  # without words, such as click's when nobody reads
+        _tell(error)
+        return FAILED
     return result if isinstance(result, int) else 0
 
 
@@ -125,6 +132,24 @@ def complain(text: str) -> None:
     click.echo(f"gendkit: error: {printable(who + text)}", err=True)
 
 
+def _tell(error: BaseException) -> None:
+    """Write a traceback to stderr, in which an error's text is escaped: it may be a stranger's."""
+    from gendkit.markup import visible
+
+    for line in "".join(traceback.format_exception(error)).split("\n"):
+        click.echo(visible(line), err=True)
+
+
+class _Escaped(logging.Formatter):
+    """Writes a message without what a terminal obeys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text, line by line."""
+        from gendkit.markup import visible
+
+        return "\n".join(map(visible, super().format(record).split("\n")))
+
+
 def _quiet(*, verbose: bool) -> None:
     """Send gendkit's own log to stderr, and what other libraries say only if it is asked for.
 
@@ -135,7 +160,7 @@ def _quiet(*, verbose: bool) -> None:
     if not verbose and not sys.warnoptions:
         warnings.simplefilter("ignore")
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("gendkit: %(levelname)s: %(message)s"))
+    handler.setFormatter(_Escaped("gendkit: %(levelname)s: %(message)s"))
     handler.addFilter(_lower)
     root, own = logging.getLogger(), logging.getLogger("gendkit")
     root.handlers[:] = [handler]

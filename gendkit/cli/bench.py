@@ -92,13 +92,16 @@ def _show(found: Bench) -> None:
 
 
 def _verdict(found: Bench) -> str:
+    from gendkit.data.loader import THREADS
+
     share = f"{found.waiting:.0%} of its time"
     if not found.starved:
         return f"The loader keeps up: a step waits {share} for crops."
     ways = [] if found.packed or found.drawn else ["pack them (gendkit extract --pack)"]
     if found.augmentation == "gend":
         ways.append("--set augmentation=gend-batched, which is not the same")
-    ways.append("more CPU cores")
+    if found.workers < THREADS:
+        ways.append("more CPU cores")
     return f"Crops come too slowly: a step waits {share}.\nTo change it: {', or '.join(ways)}."
 
 

@@ -152,15 +152,16 @@ def _files(paths: tuple[Path, ...]) -> Iterator[Path | _Result]:
 
 def _score(path: Path, score_one: Callable[[Path], Score]) -> _Result:
     from gendkit.errors import GendkitError
+    from gendkit.markup import visible
 
     try:
         return _Result(path=str(path), score=score_one(path))
     except GendkitError as error:
-        return _Result(path=str(path), error=str(error))
+        return _Result(path=str(path), error=visible(error))
     except Exception as error:
         # One file must not take the others with it; the traceback is told all the same.
         _log.warning("%s cannot be scored", path, exc_info=True)
-        return _Result(path=str(path), error=f"{path}: {type(error).__name__}: {error}")
+        return _Result(path=str(path), error=visible(f"{path}: {type(error).__name__}: {error}"))
 
 
 def _show_files(results: list[_Result]) -> None:

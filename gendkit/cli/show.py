@@ -20,11 +20,11 @@ NOTHING = "-"
 def show_json(value: Any) -> None:
     """Write one JSON document (RFC 8259: numbers that are not finite become null).
 
-    Bytes of a file's name that are no text are escaped, such as \\udcff.
+    What a terminal may obey, and bytes of a file's name that are no text, are escaped, such as
+    \\u001b and \\udcff.
     """
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str)
-    # Only lone surrogates cannot be encoded, and their Python escape is that of JSON.
-    click.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def show_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

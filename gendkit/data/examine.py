@@ -22,7 +22,7 @@ from gendkit.data.faces import align_face, by_size, largest_face, overlapping_fa
 from gendkit.data.media import Facts, Order, frame_order, inspect, walk_frames
 from gendkit.data.tracks import link
 from gendkit.errors import InvalidImage, UnreadableMedia, first_line
-from gendkit.markup import card
+from gendkit.markup import card, visible
 from gendkit.plugin.protocols import Clip, Frame
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ def _look(
     except UNBUILT:
         raise
     except Exception as error:  # one frame of a batch, and code of a plugin
-        return (replace(blank, reason=f"the face extractor failed: {first_line(error)}"),)
+        return (replace(blank, reason=f"the face extractor failed: {visible(first_line(error))}"),)
     if not meant:
         return (replace(blank, reason=OFF_MASK) if faces else blank,)
     crops = []

@@ -162,7 +162,8 @@ class Manifest:
             meta = json.loads((table.schema.metadata or {}).get(META, b"{}"))
         except ValueError:
             raise InvalidManifest(f"{file} has damaged metadata; extract it anew.") from None
-        read = cls(table=_typed(table.to_pandas()), root=file.parent, meta=meta).validated()
+        rows = _typed(table.to_pandas(ignore_metadata=True))  # a stranger may have written it
+        read = cls(table=rows, root=file.parent, meta=meta).validated()
         return replace(read, packed=_packed(file.parent))
 
     def write(self, folder: str | Path | None = None) -> Path:

@@ -23,7 +23,7 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from gendkit.data.png import read_crop
-from gendkit.errors import InvalidManifest, UnreadableMedia
+from gendkit.errors import InvalidManifest, UnreadableMedia, first_line
 from gendkit.output import part_of
 
 FILE = "crops.pack"
@@ -179,7 +179,12 @@ def _read_index(path: Path) -> pyarrow.Table:
         index = file.read()
     if hashlib.sha256(index).digest() != digest:
         raise UnreadableMedia(f"{path} is cut off or damaged; remove it and pack the crops anew.")
-    return parquet.read_table(io.BytesIO(index), schema=SCHEMA)
+    try:
+        return parquet.read_table(io.BytesIO(index), schema=SCHEMA)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UnreadableMedia(
+            f"{path} has no index of crops ({first_line(error)}); remove it and pack anew."
+        ) from None
 
 
 def _size(path: Path) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -47,7 +48,10 @@ def open_embeddings(path: str | Path) -> xr.Dataset:
     if not (path / MARKER).is_file():
         raise MissingMedia(f"no embeddings at {path}; `gendkit embed` writes them.")
     try:
-        ds: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
+        # Format 2 has a filter that unpickles; a group may also say so in format 3's own file.
+        if json.loads((path / MARKER).read_bytes())["zarr_format"] != 3:
+            raise ValueError("it is not of format 3")
+        ds: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None, zarr_format=3)
     except Exception as error:  # zarr and its codecs raise many kinds
         raise InvalidEmbeddings(f"{path} is no readable zarr store: {error}") from None
     if "embedding" not in ds:

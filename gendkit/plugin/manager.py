@@ -20,7 +20,7 @@ from typing import Any, Literal, overload
 import pluggy
 
 from gendkit.errors import InvalidSpec, RefusedPlugin, UnknownPart
-from gendkit.markup import card, grid
+from gendkit.markup import card, grid, visible
 from gendkit.plugin import hooks
 from gendkit.plugin.calls import HOOKS, TOLD, Listener, calls_of, tracing
 from gendkit.plugin.given import Given, check_plugin, parts_of
@@ -261,7 +261,7 @@ class Plugins:
         except (Exception, SystemExit) as error:
             self._set_aside(source, error)
             return
-        if (other := self._sources.get(entry.name)) is not None:
+        if (other := self._sources.get(source.plugin)) is not None:
             raise RefusedPlugin(
                 f"two plugins are named {entry.name!r}: {other.origin} and {source.origin}; "
                 f"uninstall one, or leave both out with {BLOCK}={entry.name}"
@@ -350,13 +350,14 @@ class Plugins:
 
 
 def _source(entry: metadata.EntryPoint) -> Source:
+    """Say where a plugin comes from, in words that go into listings, errors and records."""
     if entry.dist is None:
-        return Source(plugin=entry.name, distribution="?", version="?")
+        return Source(plugin=visible(entry.name), distribution="?", version="?")
     facts = dict(entry.dist.metadata.json)  # of a damaged distribution, both may be missing
     return Source(
-        plugin=entry.name,
-        distribution=str(facts.get("name") or "?"),
-        version=str(facts.get("version") or "?"),
+        plugin=visible(entry.name),
+        distribution=visible(facts.get("name") or "?"),
+        version=visible(facts.get("version") or "?"),
     )
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from gendkit.data.drawn import draw_face
-from gendkit.data.loader import AHEAD, Batch, Loader
+from gendkit.data.loader import AHEAD, THREADS, Batch, Loader
 from gendkit.data.manifest import Manifest
 from gendkit.data.png import encode_png
 from gendkit.device import (
@@ -266,7 +266,7 @@ def bench(
         crops=words,
         drawn=data is None,
         packed=packed,
-        workers=cores(),
+        workers=min(cores(), THREADS),
         steps=steps,
         images_per_second=speed,
         loader_images_per_second=steps * size / alone,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from gendkit.errors import UnknownPart
+from gendkit.markup import visible
 from gendkit.plugin.calls import Listener
 from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
 from gendkit.plugin.manager import plugins
@@ -52,7 +53,7 @@ class Teller:
                 logger.warning(
                     "tracker %s (%s) failed in %s and is told no more of this run: %s: %s%s",
                     source.plugin, source.origin, hook, type(error).__name__,
-                    " ".join(str(error).split()), f"; {remedy}" if remedy else "",
+                    visible(" ".join(str(error).split())), f"; {remedy}" if remedy else "",
                 )  # fmt: skip
 
 

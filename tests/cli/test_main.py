@@ -104,10 +104,15 @@ def test_an_error_of_gendkits_is_one_line_and_code_1(gendkit: Run, monkeypatch: 
     assert said.err == "gendkit: error: first second ?[31m\n"
 
 
-def test_an_unforeseen_error_keeps_its_traceback(gendkit: Run, monkeypatch: pytest.MonkeyPatch):
-    fail_with(monkeypatch, ZeroDivisionError("a bug"))
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        gendkit("assets", "path", "carphone")
+@pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit])
+def test_an_unforeseen_error_keeps_its_traceback_without_control_characters(
+    kind: type[BaseException], gendkit: Run, monkeypatch: pytest.MonkeyPatch
+):
+    fail_with(monkeypatch, kind("a bug\x1b[31m\r\u202e"))
+    said = gendkit("assets", "path", "carphone")
+    assert said.code == 1
+    assert said.err.startswith("Traceback (most recent call last):\n")
+    assert f"{kind.__name__}: a bug\\x1b[31m\\r\\u202e\n" in said.err
 
 
 def test_an_interrupt_is_code_130(gendkit: Run, monkeypatch: pytest.MonkeyPatch):

@@ -274,9 +274,11 @@ def test_a_batch_says_how_long_it_was_waited_for(
     assert [batch.waited for batch in batches] == [3.0, 3.0]
 
 
-def test_as_many_threads_read_as_there_are_cores(
+def test_as_many_threads_read_as_there_are_cores_but_not_more_than_four(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "cores", lambda: 5)
-    assert Loader(manifest, PREPROCESSING, batch_size=4).workers == 5
-    assert Loader(manifest, PREPROCESSING, batch_size=4, workers=1).workers == 1
+    monkeypatch.setattr(module, "cores", lambda: 3)
+    assert Loader(manifest, PREPROCESSING, batch_size=4).workers == 3
+    monkeypatch.setattr(module, "cores", lambda: 16)
+    assert Loader(manifest, PREPROCESSING, batch_size=4).workers == 4
+    assert Loader(manifest, PREPROCESSING, batch_size=4, workers=16).workers == 16

@@ -151,6 +151,26 @@ def test_a_value_in_the_record_cannot_end_its_block(made: ClipReport) -> None:
     assert "alert(2)" in page
 
 
+def test_words_of_an_adapter_and_of_plugins_are_text_on_the_page(made: ClipReport) -> None:
+    evil = "</style></script><script>alert(3)</script><img src=x onerror=alert(3)>\x1b[31m\u202e"
+
+    def marked(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: marked(of) for key, of in value.items()}
+        return f"{value}{evil}" if isinstance(value, str) else value
+
+    detector = marked(made.record["detector"])
+    assert evil in str(detector["backbone"])
+    before, page = (
+        replace(made, record={**made.record, "detector": of}).page()
+        for of in (made.record["detector"], detector)
+    )
+    assert sorted(Tags(page).names) == sorted(Tags(before).names)
+    assert "onerror=alert(3)" in Tags(page).text
+    shown, _, _ = page.rpartition("<script")  # the record is data, and as it is
+    assert not set("\x1b\u202e") & set(shown)
+
+
 def test_files_are_written_and_never_over_others(made: ClipReport, tmp_path: Path) -> None:
     page, record = made.write(tmp_path / "new" / "a.html")
     assert page.read_text(encoding="utf-8") == made.page()
