@@ -123,15 +123,18 @@ def test_products_of_a_step_are_counted(recipe: Recipe, sets: Sets) -> None:
     head = 3 * 2 * DIM * 2  # forward, to the embeddings and to its own weights
     forward, backward = (depth * (linear + k * attention) for k in (2, 5))
 
-    def flops(**changes: Any) -> Bench:
-        alone = Recipe.of(recipe, losses={"cross-entropy": 1.0}, **changes)
+    def flops(loss: str = "cross-entropy", **changes: Any) -> Bench:
+        alone = Recipe.of(recipe, losses={loss: 1.0}, **changes)
         return bench(alone, sets.train, device="cpu", steps=1)
 
     assert flops(tuned_norms=0).flops_per_image == patches + forward + head
     tuned = flops()
     assert tuned.flops_per_image == patches + forward + backward + head
     assert tuned.flops == pytest.approx(tuned.flops_per_image * tuned.images_per_second)
-    assert flops(micro_batch=4).flops_per_image - tuned.flops_per_image == patches + forward
+    # A mean over crops is embedded once; where the loss needs the whole batch, twice.
+    assert flops(micro_batch=4).flops_per_image == tuned.flops_per_image
+    whole, cached = (flops("alignment", **changes) for changes in ({}, {"micro_batch": 4}))
+    assert cached.flops_per_image - whole.flops_per_image == pytest.approx(patches + forward)
 
 
 def test_products_are_timed_in_the_compute_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
