@@ -7,7 +7,8 @@ fake, with logits (B, 2).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,13 +17,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gendkit.plugin.manager import Plugins
-from gendkit.plugin.parts import Part
+from gendkit.plugin.manager import Plugins, plugins
+from gendkit.plugin.parts import HERE, Part
 from gendkit.plugin.protocols import LossInputs
 from gendkit.plugin.specs import LossSpec
+from gendkit.testing.fresh import in_fresh_process
 from gendkit.testing.rules import Given, LeftOut, demand
+from gendkit.train.losses import build_loss
 
 COUNT, DIM = 12, 32
+_RANK = """
+import json, sys
+from gendkit.testing.loss_rules import rank_answer
+print(json.dumps(rank_answer(sys.argv[1], json.loads(sys.argv[2]))))
+"""
 CLOSE = 2e-3
 """How far, relative to its size, a loss under bfloat16 autocast may be from that in float64."""
 SAME = 1e-5
@@ -44,12 +52,10 @@ class LossUnderCheck:
 
     def __init__(self, part: Part, found: Plugins, given: Given) -> None:
         assert isinstance(part.spec, LossSpec)
-        self.spec, self.given = part.spec, given
+        self.part, self.spec, self.given = part, part.spec, given
 
     def built(self, *, seed: int = 0) -> Callable[[LossInputs], Tensor]:
         """Build it for embeddings of length 32."""
-        from gendkit.train.losses import build_loss
-
         return build_loss(self.spec, self.given.options, dim=DIM, seed=seed)
 
 
@@ -118,6 +124,13 @@ def answer(loss: Callable[[LossInputs], Tensor], inputs: LossInputs, *, what: st
     return Answer(value=value.detach(), gradient=gradient)
 
 
+def rank_answer(name: str, options: Mapping[str, Any]) -> list[Any]:
+    """Return value and gradient (B, D + 2) of an installed loss, as another process sees them."""
+    spec = plugins().spec("loss", name)
+    made = _on_rank(lambda: build_loss(spec, options, dim=DIM), 1002)
+    return [made.value.tolist(), made.gradient.tolist()]
+
+
 def is_a_finite_number_with_a_gradient(loss: LossUnderCheck) -> None:
     """On an ordinary batch it is one finite number, and its gradient is finite and not all zero."""
     found = answer(loss.built(), batch(), what="12 crops of both classes")
@@ -179,18 +192,16 @@ def agrees_on_ranks(loss: LossUnderCheck) -> None:
 
     Training on several processes rests on it: every rank computes the loss of the joined batch, and
     takes its own rows of the gradient. A loss that draws random numbers has to draw them from its
-    `seed`.
+    `seed`. An installed one is also computed in another process, where sets have another order.
     """
-    found = []
-    for rank in range(2):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1000 + rank)
-            with _numpy_state(1000 + rank):
-                built = loss.built()
-                answer(built, batch(seed=1), what="a first step")
-                found.append(answer(built, batch(), what="a second step"))
-    _demand_same(found[1].value, found[0].value, "the value on another rank")
-    _demand_same(found[1].gradient, found[0].gradient, "the gradient on another rank")
+    found = [_on_rank(loss.built, state) for state in (1000, 1001)]
+    if loss.part.source.distribution != HERE:
+        options = json.dumps(dict(loss.given.options))
+        said = in_fresh_process(_RANK, loss.spec.name, options, PYTHONHASHSEED="1")
+        found.append(Answer(value=torch.tensor(said[0]), gradient=torch.tensor(said[1])))
+    for other in found[1:]:
+        _demand_same(other.value, found[0].value, "the value on another rank")
+        _demand_same(other.gradient, found[0].gradient, "the gradient on another rank")
 
 
 def is_a_mean_over_crops_if_it_says_so(loss: LossUnderCheck) -> None:
@@ -241,6 +252,15 @@ def _demand_same(got: Tensor, expected: Tensor, what: str, *, within: float = SA
     scale = max(float(expected.abs().max()), 1e-3)
     worst = float((got - expected).abs().max()) / scale
     demand(worst <= within, f"{what} differs by {worst:.1e} of its size; at most {within:.0e}.")
+
+
+def _on_rank(build: Callable[[], Callable[[LossInputs], Tensor]], state: int) -> Answer:
+    """Take two steps of a process whose generators have a state of their own."""
+    with torch.random.fork_rng(devices=[]), _numpy_state(state):
+        torch.manual_seed(state)
+        built = build()
+        answer(built, batch(seed=1), what="a first step")
+        return answer(built, batch(), what="a second step")
 
 
 @contextmanager

@@ -181,3 +181,26 @@ def test_a_near_batch_is_near_and_a_spread_one_is_not():
         similar = (z @ z.T)[~torch.eye(len(z), dtype=torch.bool)]
         assert low < float(similar.mean()) < high
         torch.testing.assert_close(inputs.embeddings.norm(dim=1), torch.ones(12))
+
+
+WEIGHED_BY_A_HASH = """
+from gendkit.plugin import LossSpec, hookimpl
+
+@hookimpl
+def gendkit_losses():
+    yield LossSpec(name="weighed", summary="people by their hash", build=lambda: weighed)
+
+def weighed(inputs):
+    weights = [hash(person) % 2**31 / 2**31 for person in inputs.target_identity]
+    return sum(w * z[0] for w, z in zip(weights, inputs.embeddings))
+"""
+
+
+def test_a_loss_that_follows_the_hashes_of_texts_differs_in_another_process(install):
+    install("gendkit-tried", WEIGHED_BY_A_HASH, plugin="tried")
+    (check,) = [
+        c for c in checks_of("weighed", among=Plugins()) if c.rule.name == "agrees_on_ranks"
+    ]
+    made = check.outcome()
+    assert made.verdict == "broken"
+    assert "on another rank differs" in made.reason
