@@ -76,7 +76,9 @@ def plugins(*_: object) -> Plugins:
 
 
 def outcomes(*_: object) -> Outcomes:
-    outcome = Outcome(rule=EVIL, part=EVIL, text=EVIL, verdict="broken", reason=EVIL, seconds=0.0)
+    outcome = Outcome(
+        rule=EVIL, kind=EVIL, part=EVIL, text=EVIL, verdict="broken", reason=EVIL, seconds=0.0
+    )
     return Outcomes((outcome,))
 
 

@@ -108,10 +108,11 @@ class _Lines:
 
     def add(self, outcome: Outcome) -> None:
         """Say it, unless the next ones may be left out for the same reason."""
-        if outcome.part != self._part:
+        part = f"{outcome.kind} {outcome.part}"
+        if part != self._part:
             self.flush()
-            self._part = outcome.part
-            click.echo(printable(outcome.part))
+            self._part = part
+            click.echo(printable(part))
         if outcome.verdict == "left out":
             if self._waiting and self._waiting[-1].reason != outcome.reason:
                 self.flush()

@@ -97,8 +97,8 @@ class Outcome:
 
     Attributes
     ----------
-    rule, part
-        Their names.
+    rule, kind, part
+        Names of the rule and the part, and what the part is.
     text
         The rule in one sentence.
     verdict
@@ -110,6 +110,7 @@ class Outcome:
     """
 
     rule: str
+    kind: str
     part: str
     text: str
     verdict: Verdict
@@ -153,8 +154,12 @@ class Outcomes:
         return visible(f"Outcomes({self}{': ' * bool(named)}{named})")
 
     def _repr_html_(self) -> str:
-        rows = [(o.verdict, o.part, o.text, o.reason) for o in self.all]
-        return card(f"Outcomes({self})", {}, grid(["", "part", "rule", "why"], rows))
+        by_part: dict[str, list[tuple[str, str, str]]] = {}
+        for o in self.all:
+            rows = by_part.setdefault(f"{o.kind} {o.part}", [])
+            rows.append((_unbroken(o.verdict), o.text, o.reason))
+        tables = [grid(["", part, ""], rows) for part, rows in by_part.items()]
+        return card(f"Outcomes({self})", {}, *tables)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +210,7 @@ class Check:
             verdict, reason = "broken", _line(f"{type(error).__name__}: {error}")
         return Outcome(
             rule=self.rule.name,
+            kind=self.rule.kind,
             part=self.part,
             text=self.rule.text,
             verdict=verdict,
@@ -216,3 +222,8 @@ class Check:
 def _line(text: str) -> str:
     words = " ".join(text.split())
     return "".join(c if c.isprintable() else "?" for c in words)
+
+
+def _unbroken(words: str) -> str:
+    """Keep words in one line."""
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
