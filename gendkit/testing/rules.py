@@ -157,7 +157,7 @@ class Outcomes:
         by_part: dict[str, list[tuple[str, str, str]]] = {}
         for o in self.all:
             rows = by_part.setdefault(f"{o.kind} {o.part}", [])
-            rows.append((_unbroken(o.verdict), o.text, o.reason))
+            rows.append((o.verdict, o.text, o.reason))
         tables = [grid(["", part, ""], rows) for part, rows in by_part.items()]
         return card(f"Outcomes({self})", {}, *tables)
 
@@ -222,8 +222,3 @@ class Check:
 def _line(text: str) -> str:
     words = " ".join(text.split())
     return "".join(c if c.isprintable() else "?" for c in words)
-
-
-def _unbroken(words: str) -> str:
-    """Keep words in one line."""
-    return words.replace(" ", "\N{NO-BREAK SPACE}")
