@@ -151,9 +151,10 @@ class _Escaped(logging.Formatter):
 
 
 def _quiet(*, verbose: bool) -> None:
-    """Send gendkit's own log to stderr, and what other libraries say only if it is asked for.
+    """Send gendkit's own log and that of its plugins to stderr, and others' only if it is asked for.
 
-    Their warnings are meant for programmers, and what fails is told by gendkit's own error.
+    Warnings of other libraries are meant for programmers, and what fails is told by gendkit's own
+    error. A plugin is known by its module's name, `gendkit_x`.
     """
     os.environ.setdefault("HF_HUB_VERBOSITY", "info" if verbose else "error")  # at its import
     logging.getLogger("huggingface_hub").setLevel(logging.INFO if verbose else logging.ERROR)
@@ -162,10 +163,16 @@ def _quiet(*, verbose: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Escaped("gendkit: %(levelname)s: %(message)s"))
     handler.addFilter(_lower)
+    if not verbose:
+        handler.addFilter(_ours)
     root, own = logging.getLogger(), logging.getLogger("gendkit")
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING if verbose else logging.CRITICAL)
+    root.setLevel(logging.WARNING)
     own.setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def _ours(record: logging.LogRecord) -> bool:
+    return record.name.startswith("gendkit")
 
 
 def _lower(record: logging.LogRecord) -> bool:

@@ -192,10 +192,12 @@ def test_verbose_tells_what_is_being_done(gendkit: Run):
 def test_a_log_line_goes_to_stderr_with_its_level(gendkit: Run, capfd: pytest.CaptureFixture[str]):
     code = (
         "import logging, warnings; from gendkit.cli import main; main(['assets', 'list']);"
-        "logging.getLogger('gendkit.data').warning('look here'); warnings.warn('not you')"
+        "logging.getLogger('gendkit.data').warning('look here'); warnings.warn('not you');"
+        "logging.getLogger('gendkit_x.part').warning('a plugin'); "
+        "logging.getLogger('urllib3').error('nor you')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr == "gendkit: warning: look here\n"
+    assert done.stderr == "gendkit: warning: look here\ngendkit: warning: a plugin\n"
 
 
 def test_main_leaves_the_warning_filters_of_a_developer_alone(

@@ -15,8 +15,7 @@ from gendkit.data.media import is_image, is_video, read_image
 from gendkit.errors import InvalidManifest, MissingMedia
 from gendkit.plugin.protocols import Clip, Frame
 
-log = logging.getLogger("gendkit.folders")
-"""Below gendkit's own, whose warnings the command line shows."""
+log = logging.getLogger(__name__)
 _ID = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 SHOWN = 5
 
