@@ -151,7 +151,7 @@ class _Escaped(logging.Formatter):
 
 
 def _quiet(*, verbose: bool) -> None:
-    """Send gendkit's own log and that of its plugins to stderr, and others' only if it is asked for.
+    """Send the log of gendkit and its plugins to stderr, and others' only if it is asked for.
 
     Warnings of other libraries are meant for programmers, and what fails is told by gendkit's own
     error. A plugin is known by its module's name, `gendkit_x`.

@@ -41,7 +41,8 @@ def add_factors(
     Raises
     ------
     NothingToTune
-        If there is no attention of a known type.
+        If there is no attention of a known type, or if there is another besides: the factors
+        would then be in a part of the encoder only.
     MissingDependency
         If peft is not installed.
 
@@ -52,11 +53,12 @@ def add_factors(
     from timm.models.eva import EvaAttention
 
     layers, parameters = _targets(backbone)
-    if not layers and not parameters:
+    unknown = _unknown(backbone)
+    if unknown or not (layers or parameters):
         raise NothingToTune(
-            f"{type(backbone).__name__} has no attention of a type that lora knows: torch's "
-            "MultiheadAttention, or timm's of ViT, EVA and DINOv3; take tuning layer-norms, bitfit "
-            "or full."
+            f"{type(backbone).__name__} has {' and '.join(unknown) or 'no attention'}, where lora "
+            "knows torch's MultiheadAttention, and timm's of ViT, EVA and DINOv3; take tuning "
+            "layer-norms, bitfit or full."
         )
     peft = require("peft", extra="lora")
     for module in backbone.modules():
@@ -132,6 +134,21 @@ def _targets(backbone: nn.Module) -> tuple[list[str], list[str]]:
             if isinstance(module, kind):
                 layers += [before + k for k in keys if isinstance(getattr(module, k), nn.Linear)]
     return layers, parameters
+
+
+def _unknown(backbone: nn.Module) -> list[str]:
+    """Return the types of layers that are called attention, project, and are not known."""
+    known: tuple[type[nn.Module], ...] = (nn.MultiheadAttention, *_projections())
+    inside = {id(part) for m in backbone.modules() if isinstance(m, known) for part in m.modules()}
+    return sorted(
+        {
+            type(module).__name__
+            for module in backbone.modules()
+            if type(module).__name__.endswith("Attention")
+            and id(module) not in inside
+            and any(isinstance(child, nn.Linear) for child in module.children())
+        }
+    )
 
 
 def _projections() -> dict[type[nn.Module], tuple[str, ...]]:

@@ -135,6 +135,18 @@ def test_merging_leaves_the_base_s_tensors_and_the_numbers_of_the_factors(rotary
     assert (after - before).abs().max() > 0.01
 
 
+def test_an_encoder_with_attention_of_another_type_besides_is_refused() -> None:
+    class SomeAttention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query = nn.Linear(4, 4)
+
+    both = nn.ModuleDict({"block": SomeAttention(), "pool": nn.MultiheadAttention(4, 1)})
+    with pytest.raises(NothingToTune, match="ModuleDict has SomeAttention, where lora knows"):
+        lora.add_factors(both, rank=2, alpha=2.0)
+    lora.add_factors(nn.ModuleDict({"pool": nn.MultiheadAttention(4, 1)}), rank=2, alpha=2.0)
+
+
 def test_a_backbone_without_bias_terms_has_nothing_for_bitfit() -> None:
     spec = plugins().spec("backbone", "clip-vitl14")
     with pytest.raises(NothingToTune, match="Linear has nothing that bitfit tunes"):

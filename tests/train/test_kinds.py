@@ -309,7 +309,7 @@ def test_canonical_names_that_join_tensors_are_refused(fit: Fit) -> None:
 
 def test_lora_needs_an_attention_that_it_knows(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gendkit.model.lora._projections", dict)
-    with pytest.raises(NothingToTune, match="no attention of a type that lora knows"):
+    with pytest.raises(NothingToTune, match="has Attention, where lora knows"):
         fit(tuning="lora")
 
 
