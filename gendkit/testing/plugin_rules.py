@@ -12,9 +12,10 @@ from gendkit.testing.fresh import in_fresh_process
 from gendkit.testing.rules import LeftOut, demand
 
 HEAVY = (
-    *("torch", "torchvision", "transformers", "timm", "open_clip", "tensorflow", "jax"),
-    *("onnxruntime", "faiss", "numba", "xarray", "pandas", "scipy", "sklearn", "cv2"),
-    *("matplotlib", "datasets", "tensorboard", "wandb"),
+    *("torch", "torchvision", "transformers", "timm", "open_clip", "tensorflow", "keras", "jax"),
+    *("numpy", "scipy", "pandas", "xarray", "pyarrow", "sklearn", "skimage", "numba", "faiss"),
+    *("cv2", "PIL", "av", "kornia", "matplotlib", "onnxruntime", "datasets", "huggingface_hub"),
+    *("lightning", "lightning_fabric", "peft", "pytorch_metric_learning", "tensorboard", "wandb"),
 )
 """Packages that take noticeable time to import, which listing must not."""
 
