@@ -39,7 +39,7 @@ def loss(*, first: str = "", body: str = "", name: str = "'tried'") -> str:
 WRONG: dict[str, list[tuple[str, str]]] = {
     "listing_imports_nothing_heavy": [
         (loss(first="import torch"), "imported torch"),
-        (loss(body="import pandas"), "imported pandas"),
+        (loss(body="import pandas"), ", pandas"),
     ],
     "loading_writes_nothing": [
         (loss(first="open('mark', 'w').close()"), "opened mark for writing"),
