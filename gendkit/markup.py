@@ -70,6 +70,18 @@ def visible(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def words_of(error: BaseException) -> str:
+    """Return kind and text of an error in one line; the kind alone if it fails to say more.
+
+    Whoever shows it makes it `visible`: the text may be a stranger's.
+    """
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit):  # of a plugin, even this is code
+        text = type(error).__name__
+    return " ".join(text.split())
+
+
 def number(value: float | None, *, digits: int = 3, sign: bool = False) -> str:
     """Return a number for reading, with a true minus sign; a dash if it is None or not finite."""
     if value is None or not math.isfinite(value):

@@ -20,7 +20,7 @@ from typing import Any, Literal, overload
 import pluggy
 
 from gendkit.errors import InvalidSpec, RefusedPlugin, UnknownPart
-from gendkit.markup import card, grid, visible
+from gendkit.markup import card, grid, visible, words_of
 from gendkit.plugin import hooks
 from gendkit.plugin.calls import HOOKS, TOLD, Listener, calls_of, tracing
 from gendkit.plugin.given import Given, check_plugin, parts_of
@@ -274,8 +274,7 @@ class Plugins:
             self._set_aside(source, error)
 
     def _set_aside(self, source: Source, error: BaseException) -> None:
-        words = f"{type(error).__name__}: {error}".split()
-        reason = "".join(c if c.isprintable() else "?" for c in " ".join(words))
+        reason = "".join(c if c.isprintable() else "?" for c in words_of(error))
         short = reason if len(reason) <= REASON else f"{reason[: REASON - 1]}…"
         remedy = remedy_of(error, source) if isinstance(error, ImportError) else ""
         self._broken.append(Broken(source=source, reason=short, remedy=remedy))

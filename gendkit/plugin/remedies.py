@@ -89,6 +89,7 @@ def remedy_of(error: ImportError, source: Source) -> str:
         Of the plugin.
     """
     module, distribution = error.name or "", source.distribution
+    module = module if isinstance(module, str) else ""  # a plugin may raise it with anything
     if not module:
         return told(needs_of(distribution))
     if distribution == HERE:

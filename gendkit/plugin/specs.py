@@ -82,11 +82,11 @@ class _Spec:
                 f"{type(self).__name__} is named {self.name!r}; names are kebab-case, "
                 "such as 'my-part'."
             )
-        _check_text(self)
+        _check_fields(self)
 
 
-def _check_text(spec: _Spec) -> None:
-    """Refuse texts that would break a listing, or a terminal: they come from strangers."""
+def _check_fields(spec: _Spec) -> None:
+    """Refuse texts that would break a listing or a terminal, and builders that are none."""
     for field, text in vars(spec).items():
         must = field in ("summary", "licence", "pattern")
         if must and not isinstance(text, str):
@@ -97,6 +97,11 @@ def _check_text(spec: _Spec) -> None:
             raise InvalidSpec(
                 f"{type(spec).__name__} {spec.name!r}: {field} must be one line of printable "
                 f"text, got {text!r}."
+            )
+        if field in ("build", "resolve") and not callable(text):
+            raise InvalidSpec(
+                f"{type(spec).__name__} {spec.name!r}: {field} must be a function, which is called "
+                f"when the part is needed, got a {type(text).__name__}."
             )
 
 
@@ -188,7 +193,7 @@ class ResolvedBackbone(BackboneSpec):
     def __post_init__(self) -> None:
         if ":" not in self.name:
             raise InvalidSpec(f"a family's member is named FAMILY:KEY, got {self.name!r}.")
-        _check_text(self)
+        _check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gendkit.errors import GendkitError
-from gendkit.markup import card, grid, visible
+from gendkit.markup import card, grid, visible, words_of
 
 Verdict = Literal["kept", "broken", "left out"]
 
@@ -207,7 +207,7 @@ class Check:
         except RuleBroken as error:
             verdict, reason = "broken", _line(str(error))
         except (Exception, SystemExit) as error:  # code of a plugin
-            verdict, reason = "broken", _line(f"{type(error).__name__}: {error}")
+            verdict, reason = "broken", _line(words_of(error))
         return Outcome(
             rule=self.rule.name,
             kind=self.rule.kind,

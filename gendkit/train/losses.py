@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gendkit.errors import GendkitError, InvalidOption, InvalidRecipe, PluginError
-from gendkit.markup import visible
+from gendkit.markup import visible, words_of
 from gendkit.plugin.building import build
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Loss, LossInputs
@@ -107,7 +107,7 @@ def build_loss(
     except GendkitError:
         raise
     except Exception as error:  # code of a plugin
-        why = visible(" ".join(f"{type(error).__name__}: {error}".split()))
+        why = visible(words_of(error))
         if not options:
             raise PluginError(
                 f"loss {spec.name!r} cannot be built: {why}; mend or update its plugin."

@@ -126,6 +126,25 @@ BROKEN = {
         """,
         "Argument(s) {'config'} are declared in the hookimpl but can not be found",
     ),
+    "fails to say why": (
+        """
+        class Silent(Exception):
+            def __str__(self):
+                raise ValueError("no words")
+        raise Silent
+        """,
+        "Silent",
+    ),
+    "misses what has no name": ("raise ImportError('not there', name=5)", "ImportError: not there"),
+    "gives a part that is built already": (
+        """
+        from gendkit.plugin import LossSpec, hookimpl
+        @hookimpl
+        def gendkit_losses():
+            yield LossSpec(name="a", summary="b", build=3)
+        """,
+        "build must be a function, which is called when the part is needed, got a int",
+    ),
     "names a part badly": (
         """
         from gendkit.plugin import LossSpec, hookimpl
