@@ -1,35 +1,31 @@
 """Rules about backbones: what is declared is what is built, and layer norms alone are tuned in it.
 
-A backbone is built with random weights from a fixed seed, unless `Given.pretrained` says otherwise,
-and with two blocks where its `build` takes `depth`. It is shown pixels (3, 3, S, S) of a standard
-normal distribution.
+`gendkit.testing.backbone_subject` says how a backbone is built and what it is shown.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from gendkit.device import best_device
+from gendkit.errors import InvalidSpec
 from gendkit.model.backbone import build_backbone, canonical_state, frozen_hash, norms_hash
-from gendkit.model.tuning import norm_layers, norm_parameters, norm_types, tune_layer_norms
-from gendkit.plugin.manager import Plugins
-from gendkit.plugin.parts import HERE, Part
-from gendkit.plugin.specs import BackboneFamily, BackboneSpec
+from gendkit.model.tuning import norm_layers, norm_parameters, tune_layer_norms
+from gendkit.plugin.parts import HERE
+from gendkit.plugin.specs import BackboneSpec
+from gendkit.testing.backbone_subject import COUNT, BackboneUnderCheck, features_of
 from gendkit.testing.elsewhere import run_on_fake_cuda, without_network
 from gendkit.testing.fresh import in_fresh_process
-from gendkit.testing.rules import Given, LeftOut, RuleBroken, demand
+from gendkit.testing.rules import LeftOut, RuleBroken, demand
 
-DEPTH, COUNT = 2, 3
 ROWS = 1e-4
 """How far a crop's feature may depend on the batch it is in, relative to the feature's size."""
 LAYOUTS = 1e-4
@@ -46,82 +42,6 @@ module, pixels = pickle.loads((folder / "module.pickle").read_bytes())
 with torch.no_grad():
     print(json.dumps(module(pixels).tolist()))
 """
-
-
-class BackboneUnderCheck:
-    """A backbone: its spec, and a module that is built once.
-
-    Parameters
-    ----------
-    part
-        The backbone, or a family whose member `given` names.
-    found
-        Where other backbones are looked up by name.
-    given
-        The family's member, whether to load weights, and other layouts of them.
-    """
-
-    def __init__(self, part: Part, found: Plugins, given: Given) -> None:
-        self.part, self.found, self.given = part, found, given
-
-    @property
-    def name(self) -> str:
-        """The name by which users ask for it."""
-        family = isinstance(self.part.spec, BackboneFamily)
-        return f"{self.part.spec.name}:{self.given.key}" if family else self.part.spec.name
-
-    @cached_property
-    def spec(self) -> BackboneSpec:
-        """What is declared of it."""
-        if isinstance(self.part.spec, BackboneFamily) and not self.given.key:
-            raise LeftOut(
-                f"a family is checked by a member, such as: gendkit plugins check "
-                f"{self.part.spec.pattern}"
-            )
-        return self.found.spec("backbone", self.name)
-
-    @cached_property
-    def depth(self) -> int | None:
-        """How many blocks are built; None for all, where its `build` takes no depth."""
-        takes = "depth" in inspect.signature(self.spec.build).parameters
-        return DEPTH if takes and not self.given.pretrained else None
-
-    def built(
-        self, spec: BackboneSpec | None = None, *, image_size: int | None = None
-    ) -> nn.Module:
-        """Build it anew, as a random module that depends on nothing but the code."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return build_backbone(
-                spec or self.spec,
-                pretrained=self.given.pretrained,
-                depth=self.depth,
-                image_size=image_size,
-            )
-
-    @cached_property
-    def module(self) -> nn.Module:
-        """One module for the rules that leave it as it is; the others take `copied`."""
-        return self.built()
-
-    def copied(self) -> nn.Module:
-        """A copy of the module, to be changed."""
-        return copy.deepcopy(self.module)
-
-    @cached_property
-    def norms(self) -> tuple[type[nn.Module], ...]:
-        """The classes of layer norms."""
-        return norm_types(self.spec.norm_classes)
-
-    @cached_property
-    def features(self) -> Tensor:
-        """What the module makes of the pixels, (3, D)."""
-        return _features(self.module, self.pixels())
-
-    def pixels(self, *, side: int | None = None, count: int = COUNT) -> Tensor:
-        """Draw normalised pixels (count, 3, S, S) from a seed."""
-        side = side or self.spec.image_size
-        return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
 def builds_what_it_declares(backbone: BackboneUnderCheck) -> None:
@@ -173,7 +93,12 @@ def takes_the_sizes_that_it_offers(backbone: BackboneUnderCheck) -> None:
     if "image_size" not in inspect.signature(backbone.spec.build).parameters:
         raise LeftOut("its build takes no image_size.")
     side = 2 * backbone.spec.image_size
-    found = _features(backbone.built(image_size=side), backbone.pixels(side=side, count=1))
+    _ = backbone.module  # one that cannot be built at all is not left out
+    try:
+        module = backbone.built(image_size=side)
+    except InvalidSpec as error:
+        raise LeftOut(f"it says that it cannot: {error}") from None
+    found = features_of(module, backbone.pixels(side=side, count=1))
     demand(
         tuple(found.shape) == (1, backbone.spec.dim),
         f"built for {side} px, one crop gave {tuple(found.shape)}; expected "
@@ -183,7 +108,7 @@ def takes_the_sizes_that_it_offers(backbone: BackboneUnderCheck) -> None:
 
 def answers_the_same_twice(backbone: BackboneUnderCheck) -> None:
     """In evaluation mode, the same pixels give the same numbers twice, bit by bit."""
-    again = _features(backbone.module, backbone.pixels())
+    again = features_of(backbone.module, backbone.pixels())
     demand(
         torch.equal(again, backbone.features),
         f"a second call differs by up to {float((again - backbone.features).abs().max()):.1e}; "
@@ -194,7 +119,7 @@ def answers_the_same_twice(backbone: BackboneUnderCheck) -> None:
 def answers_one_crop_as_in_a_batch(backbone: BackboneUnderCheck) -> None:
     """A batch of one gives the row that the crop has in a batch of several."""
     pixels = backbone.pixels()
-    alone = torch.cat([_features(backbone.module, pixels[k : k + 1]) for k in range(COUNT)])
+    alone = torch.cat([features_of(backbone.module, pixels[k : k + 1]) for k in range(COUNT)])
     far = _apart(alone, backbone.features)
     demand(
         far <= ROWS,
@@ -219,7 +144,7 @@ def is_tuned_by_its_norms_alone(backbone: BackboneUnderCheck) -> None:
         "layer norms may.",
     )
     demand(moved, "a step moved no layer norm; their gradient is zero.")
-    far = _apart(_features(module, backbone.pixels()), backbone.features)
+    far = _apart(features_of(module, backbone.pixels()), backbone.features)
     demand(far > 1e-4, f"the tuned norms changed the output by {far:.1e} of its size only.")
 
 
@@ -237,7 +162,7 @@ def computes_in_other_dtypes(backbone: BackboneUnderCheck) -> None:
     """Moved to float64 or bfloat16 it answers in that dtype, with nearly the same numbers."""
     for dtype, most in ((torch.float64, 1e-3), (torch.bfloat16, NARROW)):
         try:
-            found = _features(backbone.copied().to(dtype), backbone.pixels().to(dtype))
+            found = features_of(backbone.copied().to(dtype), backbone.pixels().to(dtype))
         except RuntimeError as error:
             raise RuleBroken(f"moved to {dtype} it does not run: {error}") from None
         demand(found.dtype == dtype, f"moved to {dtype}, it answered in {found.dtype}.")
@@ -252,7 +177,7 @@ def runs_on_another_device(backbone: BackboneUnderCheck) -> None:
     run_on_fake_cuda(backbone.copied(), tuple(backbone.pixels().shape))
     device = best_device()  # a real one, if there is one
     module = backbone.copied().to(device)
-    far = _apart(_features(module, backbone.pixels().to(device)).cpu(), backbone.features)
+    far = _apart(features_of(module, backbone.pixels().to(device)).cpu(), backbone.features)
     demand(far <= NARROW, f"on {device} features differ by {far:.1e} of their size.")
 
 
@@ -269,7 +194,7 @@ def goes_to_a_worker(backbone: BackboneUnderCheck) -> None:
     packed = pickle.dumps((backbone.module, pixels))
     if backbone.part.source.distribution == HERE:
         module, pixels = pickle.loads(packed)  # our own bytes, of this moment
-        found = _features(module, pixels)
+        found = features_of(module, pixels)
     else:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "module.pickle").write_bytes(packed)
@@ -292,7 +217,7 @@ def is_named_by_its_frozen_weights(backbone: BackboneUnderCheck) -> None:
     demand(frozen, "all of its parameters are layer norms; there is nothing frozen.")
     with torch.no_grad():
         for parameter in frozen:
-            parameter.view(-1)[0].add_(1.0)
+            _first(parameter).add_(1.0)
     demand(frozen_hash(module, spec) != first, "the hash stays when frozen weights change.")
 
 
@@ -313,7 +238,7 @@ def names_every_weight_once(backbone: BackboneUnderCheck) -> None:
     with torch.no_grad():
         for name in dropped:
             module.get_parameter(name).add_(1.0)
-    far = _apart(_features(module, backbone.pixels()), backbone.features)
+    far = _apart(features_of(module, backbone.pixels()), backbone.features)
     demand(
         far == 0.0,
         f"canonical drops {', '.join(dropped[:3])}, on which the features depend; two encoders "
@@ -336,7 +261,7 @@ def has_the_same_hash_in_every_layout(backbone: BackboneUnderCheck) -> None:
                 "give both layouts the same names.",
             )
         pixels = backbone.pixels()
-        far = _apart(_features(module, pixels), _features(own, pixels))
+        far = _apart(features_of(module, pixels), features_of(own, pixels))
         demand(far <= LAYOUTS, f"the features differ by {far:.1e} of their size from {name}'s.")
 
 
@@ -361,13 +286,6 @@ RULES = (
 )
 
 
-def _features(module: nn.Module, pixels: Tensor) -> Tensor:
-    with torch.no_grad():
-        found: Tensor = module(pixels)
-    demand(isinstance(found, Tensor), f"it gave a {type(found).__name__}; expected a tensor.")
-    return found
-
-
 def _apart(got: Tensor, expected: Tensor) -> float:
     """Return how far features (B, D) differ at most, relative to their root mean square."""
     demand(
@@ -384,12 +302,17 @@ def _equal(a: Tensor, b: Tensor) -> bool:
     )
 
 
+def _first(weight: Tensor) -> Tensor:
+    """Return its first number to write to, whatever its layout in memory; of none, nothing."""
+    return weight[tuple(slice(0, 1) for _ in weight.shape)]
+
+
 def _changed(module: nn.Module, spec: BackboneSpec, weights: Iterable[Tensor]) -> int:
     """Change one number in each weight; return how many changed under canonical names."""
     before = {name: t.clone() for name, t in canonical_state(module, spec).items()}
     with torch.no_grad():
         for weight in weights:
-            weight.view(-1)[0].add_(1.0)
+            _first(weight).add_(1.0)
     after = canonical_state(module, spec)
     return sum(int((after[name] != t).sum()) for name, t in before.items())
 

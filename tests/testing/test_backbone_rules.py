@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gendkit.errors import InvalidSpec
 from gendkit.model.tuning import norm_layers
 from gendkit.plugin.manager import Plugins
 from gendkit.plugin.specs import BackboneFamily, BackboneSpec, ResolvedBackbone
@@ -344,6 +345,43 @@ def test_a_weight_that_nothing_depends_on_may_be_dropped():
         WithMask, canonical=lambda state: {n: t for n, t in state.items() if n != "mask_token"}
     )
     assert outcome(spec, "names_every_weight_once").reason == ""
+
+
+def refusing(**sizes: Any) -> BackboneSpec:
+    """One whose builder takes sizes, and refuses some, as a family does for some of its members."""
+
+    def build(*, pretrained: bool = True, image_size: int = 32, depth: int = 0) -> Any:
+        if image_size in sizes.values() or depth in sizes.values():
+            raise InvalidSpec(f"it cannot be built with {sizes}.")
+        return RIGHT.build(pretrained=pretrained, depth=depth or 3)
+
+    return replace(RIGHT, build=build)
+
+
+def test_one_that_refuses_a_depth_is_checked_with_all_its_blocks():
+    spec = refusing(depth=2)
+    for rule in ("is_tuned_by_its_norms_alone", "is_named_by_its_frozen_weights"):
+        assert outcome(spec, rule).reason == ""
+    found = Plugins(discover=False)
+    found.register(spec)
+    assert len(list(norm_layers(checks_of("checked", among=found)[-1].subject().module))) == 7
+
+
+def test_one_that_refuses_a_size_is_left_out_with_its_own_words():
+    made = outcome(refusing(image_size=64), "takes_the_sizes_that_it_offers")
+    assert made.verdict == "left out"
+    assert "it says that it cannot: it cannot be built with {'image_size': 64}" in made.reason
+
+
+def test_one_that_refuses_everything_is_broken():
+    made = outcome(refusing(one=2, all=0, side=64), "takes_the_sizes_that_it_offers")
+    assert made.verdict == "broken"
+
+
+def test_how_weights_lie_in_memory_does_not_matter():
+    spec = built_as(lambda module: module.to(memory_format=torch.channels_last))
+    for rule in ("is_named_by_its_frozen_weights", "names_every_weight_once"):
+        assert outcome(spec, rule).reason == ""
 
 
 def test_the_kit_leaves_the_random_state_of_the_process():
