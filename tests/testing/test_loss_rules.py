@@ -170,6 +170,38 @@ def test_a_loss_that_says_it_is_separable_must_be(separable, function, verdict):
     assert made.verdict == verdict, made.reason
 
 
+class Narrowing(torch.nn.Module):
+    """Has weights, and computes in float32 whatever it is given, as training on the sphere does."""
+
+    def __init__(self, *, dim: int, seed: int) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(seed)
+        self.centres = torch.nn.Parameter(torch.randn(2, dim, generator=draw))
+
+    def forward(self, inputs: LossInputs) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return self.value(inputs)
+
+    def value(self, inputs: LossInputs) -> Tensor:
+        return F.cross_entropy(inputs.embeddings.float() @ self.centres.T, inputs.labels)
+
+
+class Rough(Narrowing):
+    def forward(self, inputs: LossInputs) -> Tensor:
+        return self.value(inputs)
+
+
+@pytest.mark.parametrize(("build", "verdict"), [(Narrowing, "kept"), (Rough, "broken")])
+def test_a_loss_with_weights_may_compute_in_float32_but_not_under_autocast(build, verdict: str):
+    found = Plugins(discover=False)
+    found.register(LossSpec(name="tried", summary="a loss", build=build))
+    made = {c.rule.name: c.outcome() for c in checks_of("tried", among=found)}
+    outcome = made.pop("is_close_to_float64_under_bfloat16")
+    assert outcome.verdict == verdict, outcome.reason
+    assert ("under autocast differs" in outcome.reason) == (verdict == "broken")
+    assert [o.rule for o in made.values() if o.verdict == "broken"] == []
+
+
 def test_there_is_a_wrong_loss_for_every_rule():
     assert {*WRONG, "is_a_mean_over_crops_if_it_says_so"} == set(RULES)
 
