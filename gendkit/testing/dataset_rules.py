@@ -112,10 +112,17 @@ class DatasetUnderCheck:
         return self.built()
 
     @cached_property
-    def clips(self) -> list[Clip]:
-        """All of its clips."""
+    def listed(self) -> list[Clip]:
+        """All that it gives."""
         with _all_there():
             return list(self.dataset.clips())
+
+    @property
+    def clips(self) -> list[Clip]:
+        """All of its clips; if there are none, which another rule says, `LeftOut`."""
+        if not self.listed:
+            raise LeftOut("it gives no clip.")
+        return self.listed
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -134,8 +141,8 @@ class DatasetUnderCheck:
 
 def gives_clips(dataset: DatasetUnderCheck) -> None:
     """It gives at least one clip, and nothing else."""
-    demand(dataset.clips, "it gives no clip; check a folder that holds some.")
-    for clip in dataset.clips:
+    demand(dataset.listed, "it gives no clip; check a folder that holds some.")
+    for clip in dataset.listed:
         demand(isinstance(clip, Clip), f"it gives a {type(clip).__name__}; expected a Clip.")
 
 

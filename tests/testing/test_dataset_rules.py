@@ -256,6 +256,16 @@ def test_a_right_one_of_files_keeps_every_rule_but_those_about_what_it_has_not(
     assert left_out == {"renders_the_same_frames_twice", "lets_no_split_leak"}
 
 
+def test_of_one_without_clips_nothing_is_said_about_clips() -> None:
+    found = tried("dataset", of_clips(list))
+    reasons = {o.reason for o in found.values() if o.verdict == "left out"}
+    assert reasons == {"it gives no clip."}
+    assert {name for name, o in found.items() if o.verdict == "kept"} == {
+        "bears_no_folder", "says_what_a_missing_folder_lacks", "says_what_an_empty_folder_lacks",
+        "refuses_an_unknown_option",
+    }  # fmt: skip
+
+
 def test_one_that_needs_a_folder_says_how_to_give_it() -> None:
     found = tried("dataset", checked(pictures))
     assert not broken(found)
