@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gendkit.errors import UnknownPart
+from gendkit.errors import MissingMedia, UnknownPart
 from gendkit.plugin.calls import Listener
 from gendkit.plugin.manager import Plugins, plugins
 from gendkit.plugin.parts import Part, Source
@@ -70,6 +70,8 @@ def checks_of(
     UnknownPart
         If nothing has that name, a family has no such member, or something is given to a part that
         is not among them.
+    MissingMedia
+        If the folder that follows a dataset's colon is not there.
     """
     found = among if among is not None else plugins()
     otherwise = otherwise or Given()
@@ -179,7 +181,13 @@ def _takes(part: Part) -> bool:
 def _given(part: Part, tail: str, otherwise: Given) -> Given:
     if isinstance(part.spec, BackboneFamily):
         return replace(otherwise, key=tail)
-    return replace(otherwise, root=Path(tail))
+    root = Path(tail).expanduser()
+    if not root.exists():
+        raise MissingMedia(
+            f"there is no {tail}, on which {part.spec.name} was to be checked; name a folder that "
+            "holds some of its clips."
+        )
+    return replace(otherwise, root=root)
 
 
 def _shown(part: Part, given: Giver | None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gendkit.errors import UnknownPart
+from gendkit.errors import MissingMedia, UnknownPart
 from gendkit.plugin.manager import Plugins
 from gendkit.plugin.specs import LossSpec
 from gendkit.testing import Given, check, checks_of, plugin_checks
@@ -42,6 +42,12 @@ def test_a_rule_is_a_public_function_with_a_sentence_and_all_of_them_are_tried(k
     for rule in rules:
         assert re.fullmatch(r"[A-Z].{20,}\.", rule.text), rule.name
         assert len(inspect.signature(rule.check).parameters) == 1
+
+
+def test_a_folder_that_is_not_there_is_an_error_and_no_broken_rule(tmp_path: Path):
+    with pytest.raises(MissingMedia, match=r"there is no .*absent, on which photos was to be"):
+        checks_of(f"photos:{tmp_path / 'absent'}", among=Plugins(discover=False))
+    assert checks_of(f"photos:{tmp_path}", among=Plugins(discover=False))
 
 
 def test_no_two_kinds_share_the_text_of_a_rule_by_mistake():
