@@ -29,8 +29,9 @@ found = []
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {
     "os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink", "os.truncate",
-    "os.chmod", "shutil.move", "shutil.rmtree", "socket.connect", "socket.bind",
-    "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec",
+    "os.chmod", "shutil.move", "shutil.rmtree", "sqlite3.connect", "socket.connect", "socket.bind",
+    "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname", "subprocess.Popen", "os.system",
+    "os.posix_spawn", "os.fork", "os.exec",
 }
 
 def watch(event, arguments):
@@ -50,7 +51,10 @@ json.dumps([(part.name, part.spec.summary) for part in plugins.parts])
 plugins.listeners
 seen = list(found)
 broken = [b.reason for b in plugins.broken]
-print(json.dumps({"loaded": sorted(set(sys.modules) - before), "did": seen, "broken": broken}))
+print(json.dumps({
+    "loaded": sorted(set(sys.modules) - before), "did": seen, "broken": broken,
+    "found": name in plugins.names,
+}))
 """
 
 
@@ -79,6 +83,7 @@ class PluginUnderCheck:
 
         seen: dict[str, Any] = in_fresh_process(_LISTING, self.source.plugin, json.dumps(others))
         demand(not seen["broken"], f"it was set aside: {'; '.join(seen['broken'])}")
+        demand(seen["found"], "a fresh process does not find it; install it to try this.")
         return seen
 
 

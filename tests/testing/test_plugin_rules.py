@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,14 @@ WRONG: dict[str, list[tuple[str, str]]] = {
             "called os.",
         ),
         (loss(body="import subprocess; subprocess.run(['true'])"), "called subprocess.Popen"),
+        (
+            loss(
+                first="import os, sys\nif 'pytest' not in sys.modules and not os.fork():\n"
+                "    os._exit(0)"
+            ),
+            "called os.fork",
+        ),
+        (loss(first="import sqlite3; sqlite3.connect('marks').close()"), "called sqlite3.connect"),
         (
             loss(
                 first="import socket\nwith socket.socket(type=2) as s: s.connect(('127.0.0.1', 9))"
@@ -110,6 +119,22 @@ def test_a_wrong_plugin_breaks_the_rule(install: Install, rule: str, number: int
     found = outcome(rule)
     assert found.verdict == "broken"
     assert reason in found.reason, found.reason
+
+
+def test_what_a_fresh_process_does_not_find_is_not_taken_for_kept(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+):
+    install("gendkit-tried", loss())
+    found = Plugins()
+    (check,) = [
+        c
+        for c in checks_of("gendkit-tried", among=found)
+        if c.rule.name == "loading_writes_nothing"
+    ]
+    monkeypatch.setattr("sys.path", sys.path[1:])  # without the folder into which it is installed
+    made = check.outcome()
+    assert made.verdict == "broken"
+    assert "a fresh process does not find it" in made.reason
 
 
 def test_there_is_a_wrong_plugin_for_every_rule():
