@@ -57,22 +57,33 @@ FIELDS = {
     "BackboneSpec": "mean std resize interpolation norm_classes canonical",
     "Clip": "method family pair target_identity donor_identity split degradation year licence",
     "DatasetSpec": "homepage",
+    "FaceExtractorSpec": "thread_safe",
     "FitEnded": "reason record",
     "Frame": "time landmarks mask",
     "LossInputs": "pair target_identity donor_identity",
-    "LossSpec": "reference",
+    "LossSpec": "reference separable",
     "ResolvedBackbone": "mean std resize interpolation norm_classes canonical",
 }
 NAMES = (
     "Backbone Dataset FaceExtractor Loss Plugins hookimpl plugins register "
     f"{' '.join(REQUIRED)}"
 )  # fmt: skip
+KIT = "Given Outcome Outcomes check checks_of plugin_checks"
+PUBLIC = (
+    "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc build_index "
+    "class_angle combine dataset drift drift_table duplicates embed errors explore extract fit "
+    "geometry label_issues layer_effects likely_method load neighbours novelty open_embeddings "
+    "open_index pair_displacement place plot plot_displacement plot_drift plot_layers plugins "
+    "project pull push register report sensitivity show_faces show_scores timeline training verify "
+    "votes"
+)
 ERRORS = (
     "GendkitError PluginError RefusedPlugin InvalidSpec UnknownPart InvalidOption "
-    "MissingDependency MissingAsset CorruptAsset MissingMedia UnreadableMedia NotExamined "
-    "InvalidManifest InvalidRecipe InvalidArgument Diverged RankLost StaleIndex WorkerLost "
-    "CorruptCheckpoint NothingToTune InvalidAdapter InvalidCheckpoint ExportDiffers WrongBackbone "
-    "InvalidImage InvalidLabels InvalidEmbeddings InvalidReport OutputExists UnwritableOutput"
+    "MissingDependency MissingService MissingAsset CorruptAsset MissingMedia UnreadableMedia "
+    "NotExamined InvalidManifest InvalidRecipe InvalidArgument Diverged RankLost StaleIndex "
+    "WorkerLost CorruptCheckpoint NothingToTune InvalidAdapter InvalidCheckpoint ExportDiffers "
+    "WrongBackbone InvalidImage InvalidLabels InvalidEmbeddings InvalidReport OutputExists "
+    "UnwritableOutput"
 )
 OPTIONS = {
     "app": "adapter device draws frames no-browser port",
@@ -93,8 +104,10 @@ OPTIONS = {
     "layers": "adapter batch-size csv device dtype json resamples",
     "neighbours": "by-class index json overwrite reference",
     "place": "json overwrite reference",
+    "plugins check": "json option pretrained rules same-weights",
     "plugins hooks": "table",
     "plugins list": "json",
+    "plugins new": "out",
     "project": "json method overwrite seed",
     "report make": "adapter device draws dtype frames json known member out overwrite reference "
     "seed",
@@ -110,6 +123,13 @@ LISTED = {
     "broken": "plugin distribution version reason remedy",
     "blocked": "plugin by distribution version",
 }
+VARIABLES = "GENDKIT_BLOCK_PLUGINS GENDKIT_CACHE GENDKIT_RANK_TIMEOUT GENDKIT_TRACE_HOOKS"
+CHECKED = {
+    "": "name kept broken left_out outcomes",
+    "outcomes": "rule kind part text verdict reason seconds",
+}
+"""Keys of `plugins check --json`, and fields of the kit's values."""
+GIVEN = "key root options pretrained same_weights"
 VALUES = {name: value for name, value in vars(plugin).items() if dataclasses.is_dataclass(value)}
 
 
@@ -146,6 +166,36 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 def test_no_name_for_plugin_authors_is_lost() -> None:
     assert lost(NAMES, plugin.__all__) == set()
+    assert lost(KIT, testing.__all__) == set()
+    assert lost(PUBLIC, gendkit._PUBLIC) == set()
+
+
+def test_no_value_of_the_kit_loses_a_field_or_needs_one() -> None:
+    assert lost(GIVEN, (field.name for field in dataclasses.fields(testing.Given))) == set()
+    assert required(testing.Given) == set()
+    fields = [field.name for field in dataclasses.fields(testing.Outcome)]
+    assert lost(CHECKED["outcomes"], fields) == set()
+    assert lost("all kept broken left_out", dir(testing.Outcomes(()))) == set()
+
+
+def test_all_that_is_promised_is_recorded() -> None:
+    """What is added goes into the lists too, so that it cannot be lost from then on."""
+    errors = {n for n, v in vars(gendkit.errors).items() if inspect.isclass(v)}
+    for recorded, there in (
+        (NAMES, plugin.__all__),
+        (KIT, testing.__all__),
+        (PUBLIC, gendkit._PUBLIC),
+        (ERRORS, errors),
+        (" ".join(ARGUMENTS), (spec.name for spec in hooks_of())),
+        (GIVEN, (field.name for field in dataclasses.fields(testing.Given))),
+    ):
+        assert set(there) - set(recorded.split()) == set()
+    for name, kind in VALUES.items():
+        fields = {field.name for field in dataclasses.fields(kind)}
+        assert fields == set(f"{REQUIRED[name]} {FIELDS.get(name, '')}".split()), name
+    assert {name: set(OPTIONS.get(name, "").split()) for name in commands()} == {
+        name: options(name) for name in commands()
+    }
 
 
 def test_every_value_that_plugins_make_or_are_given_is_frozen_and_keyword_only() -> None:
@@ -180,7 +230,7 @@ def test_plugins_are_found_in_the_group_and_project_gendkit() -> None:
     assert hooks.PROJECT == "gendkit"
 
 
-def command(name: str) -> click.Command:
+def command(name: str, *, group: bool = False) -> click.Command:
     first, _, second = name.partition(" ")
     module, _, attribute = COMMANDS[first].partition(":")
     found = getattr(importlib.import_module(module), attribute)
@@ -188,13 +238,44 @@ def command(name: str) -> click.Command:
         assert isinstance(found, click.Group)
         return found.commands[second]
     assert isinstance(found, click.Command)
+    assert group or not isinstance(found, click.Group)
     return found
+
+
+def commands() -> set[str]:
+    """All commands, those of a group by both words."""
+    groups = {name: command(name, group=True) for name in COMMANDS}
+    return {
+        f"{name} {inner}".strip()
+        for name, found in groups.items()
+        for inner in (found.commands if isinstance(found, click.Group) else [""])
+    }
+
+
+def options(name: str) -> set[str]:
+    """The long options of a command."""
+    every = [o for p in command(name).params for o in (*p.opts, *p.secondary_opts)]
+    return {option.removeprefix("--") for option in every if option.startswith("--")}
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_no_command_loses_an_option(name: str) -> None:
-    options = [o for p in command(name).params for o in (*p.opts, *p.secondary_opts)]
-    assert lost(OPTIONS[name], (option.removeprefix("--") for option in options)) == set()
+    assert lost(OPTIONS[name], options(name)) == set()
+
+
+def test_the_check_of_a_plugin_loses_no_key(capsys: pytest.CaptureFixture[str]) -> None:
+    from gendkit.cli import main
+
+    assert main(["plugins", "check", "cross-entropy", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert lost(CHECKED[""], found) == set()
+    for outcome in found["outcomes"]:
+        assert lost(CHECKED["outcomes"], outcome) == set()
+
+
+def test_no_variable_is_lost() -> None:
+    code = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "gendkit").rglob("*.py"))
+    assert lost(VARIABLES, re.findall(r'= "(GENDKIT_[A-Z_]+)"', code)) == set()
 
 
 def test_the_list_of_plugins_loses_no_key(
@@ -253,5 +334,5 @@ def test_what_is_lost_or_newly_required_is_found() -> None:
 
 def test_what_is_recorded_is_written_as_words() -> None:
     """A list with commas would record nothing that could be lost."""
-    for record in (ARGUMENTS, REQUIRED, FIELDS, OPTIONS, LISTED):
+    for record in (ARGUMENTS, REQUIRED, FIELDS, OPTIONS, LISTED, CHECKED):
         assert all(re.fullmatch(r"[\w-]*( [\w-]+)*", words) for words in record.values())
