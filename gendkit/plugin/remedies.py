@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\[\],<>=!~*+-]*")
 
+UNDECLARED = "does not declare what gives"
+
 # Of what is not installed nothing says which modules it would bring; these have another name.
 _BRINGS = {
     "cv2": ("opencv-python", "opencv-python-headless", "opencv-contrib-python"),
@@ -115,8 +117,15 @@ def remedy_of(error: ImportError, source: Source) -> str:
             return _run(f"{distribution}[{extra}]")
     who = "it" if distribution == "?" else distribution
     return told(needs_of(distribution)) or (
-        f"{who} does not declare what gives {module!r}: tell its author, and install that"
+        f"{who} {UNDECLARED} {module!r}: tell its author, and install that"
     )
+
+
+def undeclared(error: BaseException | None, source: Source) -> bool:
+    """Tell whether an installed plugin lacks a module that nothing of what it declares brings."""
+    if not isinstance(error, ImportError) or not source.installed:
+        return False
+    return UNDECLARED in remedy_of(error, source)
 
 
 def lacking(what: str, source: Source, error: ImportError) -> MissingDependency:

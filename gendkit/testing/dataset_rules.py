@@ -35,7 +35,7 @@ from gendkit.plugin.specs import DatasetSpec
 from gendkit.testing.clips import facts, frames, manifest_of, seen
 from gendkit.testing.fresh import in_fresh_process
 from gendkit.testing.plugin_rules import UNSTATED
-from gendkit.testing.rules import Given, LeftOut, RuleBroken, demand
+from gendkit.testing.rules import Given, LeftOut, RuleBroken, cannot_be_tried, demand
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ class DatasetUnderCheck:
         LeftOut
             If packages or weights that it needs are not to be had here.
         """
-        with _all_there():
+        with self._all_there():
             return build_dataset(self.spec, root, **{**self.given.options, **options})
 
     @cached_property
@@ -100,7 +100,7 @@ class DatasetUnderCheck:
         """What it raises if it is opened without a folder; None if it opens."""
         try:
             self.opened(None)
-        except LeftOut:
+        except (LeftOut, RuleBroken):
             raise
         except Exception as error:  # code of a plugin
             return error
@@ -114,7 +114,7 @@ class DatasetUnderCheck:
     @cached_property
     def listed(self) -> list[Clip]:
         """All that it gives."""
-        with _all_there():
+        with self._all_there():
             return list(self.dataset.clips())
 
     @property
@@ -128,6 +128,13 @@ class DatasetUnderCheck:
     def table(self) -> pd.DataFrame:
         """One row a clip, as in a manifest without crops."""
         return manifest_of(self.clips).table
+
+    @contextmanager
+    def _all_there(self) -> Iterator[None]:
+        try:
+            yield
+        except (MissingAsset, CorruptAsset, MissingDependency) as error:
+            raise cannot_be_tried(error, self.part.source) from None
 
     @property
     def few(self) -> list[Clip]:
@@ -356,7 +363,7 @@ def _demand_refused(dataset: DatasetUnderCheck, root: Path, what: str) -> None:
     generated = dataset.without_folder is None
     try:
         list(dataset.opened(root).clips())
-    except LeftOut:
+    except (LeftOut, RuleBroken):
         raise
     except MissingMedia as error:
         text, home = str(error), dataset.spec.homepage
@@ -372,14 +379,6 @@ def _demand_refused(dataset: DatasetUnderCheck, root: Path, what: str) -> None:
         demand(False, f"for {what} it raised {_told(error)}; expected {kind}.")
     else:
         demand(False, f"it took {what} without a word; raise MissingMedia, naming what is sought.")
-
-
-@contextmanager
-def _all_there() -> Iterator[None]:
-    try:
-        yield
-    except (MissingAsset, CorruptAsset, MissingDependency) as error:
-        raise LeftOut(f"it cannot be tried here: {error}") from None
 
 
 def _shown(clip: Clip) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from gendkit.plugin.parts import Part
 from gendkit.plugin.protocols import Face, FaceExtractor
 from gendkit.plugin.specs import FaceExtractorSpec
 from gendkit.testing.portraits import PEOPLE, cut_frames, large_frame, portraits
-from gendkit.testing.rules import Given, LeftOut, demand
+from gendkit.testing.rules import Given, LeftOut, RuleBroken, cannot_be_tried, demand
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import Image
@@ -62,8 +62,8 @@ class FaceExtractorUnderCheck:
         LeftOut
             If its weights or packages are not to be had here.
         """
-        if self._lacks:
-            raise LeftOut(self._lacks)
+        if self._lacks is not None:
+            raise self._lacks
         asked = {} if threshold is None else {"threshold": threshold}
         return build_from(self.part, {**self.given.options, **asked})
 
@@ -97,13 +97,13 @@ class FaceExtractorUnderCheck:
         return (extractor or self.extractor)(np.array(image, order="C"))
 
     @cached_property
-    def _lacks(self) -> str:
-        """Why it cannot be built here, though nothing is wrong with it; empty if it can."""
+    def _lacks(self) -> LeftOut | RuleBroken | None:
+        """Why it cannot be built here, asked once, as it may take long; None if it can."""
         try:
             build_from(self.part, self.given.options)
         except (MissingAsset, CorruptAsset, MissingDependency) as error:
-            return f"it cannot be built here: {error}"
-        return ""
+            return cannot_be_tried(error, self.part.source)
+        return None
 
 
 def finds_drawn_faces(extractor: FaceExtractorUnderCheck) -> None:

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from gendkit.errors import GendkitError
 from gendkit.markup import card, grid, visible, words_of
+from gendkit.plugin.parts import Source
+from gendkit.plugin.remedies import undeclared
 
 Verdict = Literal["kept", "broken", "left out"]
 
@@ -26,6 +28,17 @@ class RuleBroken(GendkitError, AssertionError):
 
 class LeftOut(Exception):
     """A rule that says nothing about this part, or cannot be tried here; its text is the reason."""
+
+
+def cannot_be_tried(error: GendkitError, source: Source) -> LeftOut | RuleBroken:
+    """Return what a rule raises where packages or weights are not to be had.
+
+    Only a package that the plugin imports and does not declare is its own fault: whoever installs
+    the plugin lacks it.
+    """
+    if undeclared(error.__cause__, source):
+        return RuleBroken(str(error))
+    return LeftOut(f"it cannot be tried here: {error}")
 
 
 def demand(condition: object, message: str) -> None:

@@ -282,3 +282,43 @@ def test_what_came_of_a_check_is_counted_and_shown():
 
 def _sum(inputs):
     return inputs.logits.square().sum()
+
+
+LAZY = """
+from gendkit.plugin import DatasetSpec, FaceExtractorSpec, hookimpl
+
+@hookimpl
+def gendkit_datasets():
+    yield DatasetSpec(name="lazy", summary="clips", licence="MIT", build=_build)
+
+@hookimpl
+def gendkit_face_extractors():
+    yield FaceExtractorSpec(name="lazy", summary="faces", licence="MIT", threshold=0.5,
+                            thread_safe=True, build=lambda **_: _build(None))
+
+def _build(root):
+    import gendkit_not_there
+"""
+
+
+@pytest.mark.parametrize(
+    ("requires", "extras", "verdict"),
+    [
+        ([], [], "broken"),
+        (["gendkit-not-there"], [], "left out"),
+        (['gendkit-not-there; extra == "more"'], ["more"], "left out"),
+    ],
+)
+def test_a_package_that_a_plugin_uses_and_does_not_declare_is_not_left_out(
+    install: Install, fresh: None, requires: list[str], extras: list[str], verdict: str
+):
+    install("gendkit-lazy", LAZY, plugin="lazy", requires=requires, extras=extras)
+    checks = checks_of("lazy")
+    made = [c.outcome() for c in checks if c.rule.kind != "plugin"]
+    assert {(o.kind, o.verdict) for o in made} == {
+        ("dataset", verdict),
+        ("face-extractor", verdict),
+    }
+    assert {o.reason for o in made if "gendkit_not_there" not in o.reason} == set()
+    said = "gendkit-lazy does not declare what gives 'gendkit_not_there'"
+    assert all((said in o.reason) == (verdict == "broken") for o in made)

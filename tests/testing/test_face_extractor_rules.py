@@ -270,7 +270,7 @@ def test_without_its_weights_nothing_is_kept_and_nothing_broken(error: Exception
 
     found = tried("face-extractor", checked(build, thread_safe=True))
     assert {o.verdict for o in found.values()} == {"left out"}
-    assert {o.reason for o in found.values()} == {f"it cannot be built here: {error}"}
+    assert {o.reason for o in found.values()} == {f"it cannot be tried here: {error}"}
     assert len(asked) == 1, "what takes long to fail is asked once"
 
 
