@@ -198,6 +198,10 @@ WRONG: dict[str, list[tuple[BackboneSpec, str]]] = {
     "is_tuned_by_its_norms_alone": [
         (built_as(Tracked), "a step also moved seen"),
         (after(lambda features, _: features.detach().requires_grad_()), "moved no layer norm"),
+        (
+            after(lambda f, pixels: pixels.flatten(1)[:, : f.shape[1]] + f - f.detach()),
+            "the tuned norms changed the output by",
+        ),
     ],
     "has_finite_gradients": [
         (after(lambda features, _: Endless.apply(features)), "is not finite"),
