@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gendkit.errors import CorruptAsset, MissingAsset, MissingDependency, PluginError
-from gendkit.markup import visible
+from gendkit.markup import visible, words_of
 from gendkit.plugin.building import build
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.parts import Part
@@ -80,7 +80,7 @@ def build_from(part: Part, options: Mapping[str, Any]) -> FaceExtractor:
     except UNBUILT:
         raise
     except Exception as error:  # code of a plugin
-        why = visible(" ".join(f"{type(error).__name__}: {error}".split()))
+        why = visible(words_of(error))
         raise PluginError(
             f"{who} cannot be built: {why}; mend or update it, or name another one."
         ) from error

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from gendkit.errors import UnknownPart
-from gendkit.markup import visible
+from gendkit.markup import visible, words_of
 from gendkit.plugin.calls import Listener
 from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
 from gendkit.plugin.manager import plugins
@@ -51,9 +51,9 @@ class Teller:
                 source = listener.source
                 remedy = remedy_of(error, source) if isinstance(error, ImportError) else ""
                 logger.warning(
-                    "tracker %s (%s) failed in %s and is told no more of this run: %s: %s%s",
-                    source.plugin, source.origin, hook, type(error).__name__,
-                    visible(" ".join(str(error).split())), f"; {remedy}" if remedy else "",
+                    "tracker %s (%s) failed in %s and is told no more of this run: %s%s",
+                    source.plugin, source.origin, hook, visible(words_of(error)),
+                    f"; {remedy}" if remedy else "",
                 )  # fmt: skip
 
 

@@ -69,9 +69,22 @@ def test_a_registered_plugin_is_told_the_run_from_start_to_end(fit: Fit, tmp_pat
     assert [(end.outcome, end.record) for end in notes.ends] == [("finished", run.record)]
 
 
-@pytest.mark.parametrize("error", [ValueError("no room"), SystemExit(3)])
+class Silent(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("no room"), "ValueError: no room"),
+        (SystemExit(3), "SystemExit: 3"),
+        (Silent(), "Silent"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
 def test_a_plugin_that_fails_is_told_no_more_and_changes_no_number(
-    error: BaseException, fit: Fit, caplog: pytest.LogCaptureFixture
+    error: BaseException, words: str, fit: Fit, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = fit().adapter.hash
     calls: list[str] = []
@@ -96,7 +109,7 @@ def test_a_plugin_that_fails_is_told_no_more_and_changes_no_number(
     assert len(notes.epochs) == 2
     (message,) = [r.getMessage() for r in caplog.records if "tracker" in r.getMessage()]
     assert message.startswith("tracker Faulty (registered here) failed in gendkit_fit_started")
-    assert str(error) in message
+    assert message.endswith(f"is told no more of this run: {words}")
 
 
 def test_an_interrupt_in_a_plugin_is_the_user_s(fit: Fit) -> None:
