@@ -99,6 +99,8 @@ def _read(folder: Traversable, at: PurePosixPath) -> Iterator[tuple[PurePosixPat
 
 
 def _check_name(name: str) -> None:
+    import yaml
+
     if name == PREFIX[:-1] or name.startswith(PREFIX):
         raise InvalidSpec(
             f"the distribution of {name!r} would be {PREFIX}{name}; leave {PREFIX!r} away, which "
@@ -111,6 +113,8 @@ def _check_name(name: str) -> None:
         )
     if keyword.iskeyword(name):
         raise InvalidSpec(f"{name!r} is a word of Python's own; give another name.")
+    if not isinstance(yaml.safe_load(name), str):
+        raise InvalidSpec(f"{name!r} is no text in a recipe, which is YAML; give another name.")
 
 
 def _check_free(kind: NewKind, name: str, found: Plugins) -> None:

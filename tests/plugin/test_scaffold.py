@@ -142,6 +142,8 @@ def test_it_is_in_style_whatever_the_length_of_its_name(kind: NewKind, name: str
         ("gendkit-focal", "would be gendkit-gendkit-focal; leave 'gendkit-' away"),
         ("gendkit", "leave 'gendkit-' away"),
         ("class", "'class' is a word of Python's own"),
+        ("on", "'on' is no text in a recipe"),
+        ("007", "'007' is no text in a recipe"),
     ],
 )
 def test_an_impossible_name_is_refused_before_anything_is_written(
