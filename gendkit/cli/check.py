@@ -35,8 +35,8 @@ def check(name: str, *, rules: bool, as_json: bool, **settings: Any) -> int:
 
     NAME is as `gendkit plugins list` shows it; a member of a family and a dataset's folder follow a
     colon. Backbones have random weights and two blocks unless --pretrained is given. Options are
-    for NAME alone, which must be one part then. The exit code is 1 if a rule is broken; a rule that
-    cannot be tried is left out with the reason.
+    for NAME alone, which must be one part then. The exit code is 1 if a rule is broken, or if none
+    could be tried; a rule that cannot be is left out with the reason.
 
     \b
     Example: gendkit plugins check metric-learning
@@ -75,7 +75,7 @@ def check(name: str, *, rules: bool, as_json: bool, **settings: Any) -> int:
         )
     else:
         click.echo(str(outcomes))
-    return FAILED if outcomes.broken else 0
+    return FAILED if outcomes.broken or not outcomes.kept else 0
 
 
 def _checks(

@@ -258,7 +258,9 @@ class Plugins:
             return
         try:
             plugin = entry.load()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a module may raise while it is imported
             self._set_aside(source, error)
             return
         if (other := self._sources.get(source.plugin)) is not None:
@@ -268,9 +270,9 @@ class Plugins:
             )
         try:
             self._add(plugin, source)
-        except RefusedPlugin:
+        except (RefusedPlugin, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # and in its hooks
             self._set_aside(source, error)
 
     def _set_aside(self, source: Source, error: BaseException) -> None:

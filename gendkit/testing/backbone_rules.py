@@ -31,7 +31,7 @@ ROWS = 1e-4
 LAYOUTS = 1e-4
 """How far two layouts of the same weights may differ, relative to the feature's size."""
 NARROW = 0.1
-"""How far a feature in bfloat16 may be from that in float32, relative to its size."""
+"""How far a feature in bfloat16 may be from that in float32, relative to its length."""
 
 _WORKER = """
 import json, pickle, sys
@@ -166,7 +166,7 @@ def computes_in_other_dtypes(backbone: BackboneUnderCheck) -> None:
         except RuntimeError as error:
             raise RuleBroken(f"moved to {dtype} it does not run: {error}") from None
         demand(found.dtype == dtype, f"moved to {dtype}, it answered in {found.dtype}.")
-        far = _apart(found.float(), backbone.features)
+        far = _apart_in_all(found, backbone.features)
         demand(
             far <= most, f"in {dtype} features differ by {far:.1e} of their size; at most {most}."
         )
@@ -177,7 +177,8 @@ def runs_on_another_device(backbone: BackboneUnderCheck) -> None:
     run_on_fake_cuda(backbone.copied(), tuple(backbone.pixels().shape))
     device = best_device()  # a real one, if there is one
     module = backbone.copied().to(device)
-    far = _apart(features_of(module, backbone.pixels().to(device)).cpu(), backbone.features)
+    found = features_of(module, backbone.pixels().to(device)).cpu()
+    far = _apart_in_all(found, backbone.features)
     demand(far <= NARROW, f"on {device} features differ by {far:.1e} of their size.")
 
 
@@ -294,6 +295,12 @@ def _apart(got: Tensor, expected: Tensor) -> float:
     )
     scale = float(expected.double().square().mean().sqrt()) or 1.0
     return float((got.double() - expected.double()).abs().max()) / scale
+
+
+def _apart_in_all(got: Tensor, expected: Tensor) -> float:
+    """Return how far a crop's feature differs at most, relative to its own length."""
+    got, expected = got.double(), expected.double()
+    return float(((got - expected).norm(dim=1) / expected.norm(dim=1).clamp(min=1e-12)).max())
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import tempfile
 import weakref
@@ -21,8 +22,9 @@ from gendkit.plugin.manager import Plugins, plugins
 from gendkit.plugin.parts import Part, Source
 from gendkit.plugin.specs import BackboneFamily
 from gendkit.testing.plugin_rules import PluginUnderCheck
-from gendkit.testing.rules import Check, Given, LeftOut, Outcomes, Rule
+from gendkit.testing.rules import Check, Given, LeftOut, NotHere, Outcomes, Rule
 
+REQUIRE = "GENDKIT_REQUIRE_ASSETS"
 Giver = Given | Callable[[Path], Given]
 """What a part needs, or a function that makes it in an empty folder."""
 
@@ -121,7 +123,8 @@ def plugin_checks(
 
     Write `test_conformance = plugin_checks("my-plugin")` into a test module: pytest then has one
     test a rule, whose failure says what was expected. A rule that cannot be tried is skipped with
-    the reason.
+    the reason; with GENDKIT_REQUIRE_ASSETS=1 it fails, where packages, weights or a service are not
+    to be had.
 
     Parameters
     ----------
@@ -142,6 +145,8 @@ def plugin_checks(
         try:
             check.run()
         except LeftOut as reason:
+            if isinstance(reason, NotHere) and os.environ.get(REQUIRE) == "1":
+                pytest.fail(f"{REQUIRE}=1, but {reason}", pytrace=False)
             pytest.skip(str(reason))
 
     conformance.__doc__ = f"The rules of gendkit's conformance kit, on {name}."

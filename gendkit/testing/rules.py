@@ -30,6 +30,10 @@ class LeftOut(Exception):
     """A rule that says nothing about this part, or cannot be tried here; its text is the reason."""
 
 
+class NotHere(LeftOut):
+    """A rule that cannot be tried as packages, weights or a service are not to be had."""
+
+
 def cannot_be_tried(error: GendkitError, source: Source) -> LeftOut | RuleBroken:
     """Return what a rule raises where packages or weights are not to be had.
 
@@ -38,7 +42,7 @@ def cannot_be_tried(error: GendkitError, source: Source) -> LeftOut | RuleBroken
     """
     if undeclared(error.__cause__, source):
         return RuleBroken(str(error))
-    return LeftOut(f"it cannot be tried here: {error}")
+    return NotHere(f"it cannot be tried here: {error}")
 
 
 def demand(condition: object, message: str) -> None:

@@ -27,7 +27,7 @@ import torch
 from gendkit.errors import MissingDependency, MissingService
 from gendkit.plugin.calls import Listener
 from gendkit.plugin.events import EpochEnded, FitEnded, RunInfo
-from gendkit.testing.rules import LeftOut
+from gendkit.testing.rules import NotHere
 from gendkit.train.course import RECORD
 
 EPOCHS, STEPS = 3, 12
@@ -133,7 +133,7 @@ class Told:
         try:
             self._tell("gendkit_fit_started", run=self.run)
         except (MissingService, MissingDependency) as error:
-            raise LeftOut(f"it cannot be tried here: {error}") from None
+            raise NotHere(f"it cannot be tried here: {error}") from None
 
     def epoch(self, number: int, *, told: EpochEnded | None = None) -> None:
         """Tell that an epoch has ended."""
@@ -197,7 +197,7 @@ def observe(listener: Listener) -> Observed:
                 seen.trees["before the end"] = tree_of(root)
                 tell()
                 seen.told[name] = copies == (told.run, event)
-        except LeftOut:
+        except NotHere:
             raise
         except (Exception, SystemExit) as error:  # code of a plugin
             seen.error = error

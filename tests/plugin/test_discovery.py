@@ -43,6 +43,7 @@ BROKEN = {
     "raises at import": ("import gendkit_not_there", "ModuleNotFoundError: No module named"),
     "leaves at import": ("raise SystemExit(3)", "SystemExit: 3"),
     "has a syntax error": ("def (", "SyntaxError"),
+    "raises what is no Exception": ("raise BaseException('odd')", "BaseException: odd"),
     "raises in its hook": (
         """
         from gendkit.plugin import hookimpl

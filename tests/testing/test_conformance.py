@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -168,7 +169,7 @@ def pytest_says(folder: Path, name: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rfs", "-p", "no:cacheprovider", "test_it.py"],
         cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(p for p in sys.path if p)},
+        env={**os.environ, "PYTHONPATH": ":".join(p for p in sys.path if p)},
         capture_output=True,
         text=True,
     )
@@ -322,3 +323,39 @@ def test_a_package_that_a_plugin_uses_and_does_not_declare_is_not_left_out(
     assert {o.reason for o in made if "gendkit_not_there" not in o.reason} == set()
     said = "gendkit-lazy does not declare what gives 'gendkit_not_there'"
     assert all((said in o.reason) == (verdict == "broken") for o in made)
+
+
+NO_WEIGHTS = """
+from gendkit.errors import MissingAsset
+from gendkit.plugin import FaceExtractorSpec, hookimpl
+
+@hookimpl
+def gendkit_face_extractors():
+    yield FaceExtractorSpec(
+        name="far", summary="without weights", licence="MIT", threshold=0.5, build=_build
+    )
+
+def _build(*, threshold=None):
+    raise MissingAsset("its weights are not in the cache.")
+"""
+
+
+def test_what_is_not_to_be_had_is_skipped_or_fails_where_all_must_be_there(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    install("gendkit-far", NO_WEIGHTS, plugin="far")
+    monkeypatch.delenv("GENDKIT_REQUIRE_ASSETS", raising=False)
+    said = pytest_says(tmp_path, "far")
+    assert "its weights are not in the cache" in said
+    assert " failed" not in said
+    monkeypatch.setenv("GENDKIT_REQUIRE_ASSETS", "1")
+    said = pytest_says(tmp_path, "far")
+    assert "GENDKIT_REQUIRE_ASSETS=1, but it cannot be tried here: its weights" in said
+    assert re.search(r"\d+ failed", said)
+
+
+def test_nothing_that_could_be_tried_is_no_success(capsys):
+    from gendkit.cli import main
+
+    assert main(["plugins", "check", "timm"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("0 rules kept, 0 broken")
