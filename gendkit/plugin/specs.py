@@ -11,7 +11,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from gendkit.errors import InvalidSpec
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 """What parts are named by."""
+NORM_CLASS = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
+"""How a class is named that is not imported yet."""
 
 Triple = tuple[float, float, float]
 Resize = Literal["short-side", "squash"]
@@ -140,11 +143,7 @@ class BackboneSpec(_Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.dim < 1 or self.image_size < 1:
-            raise InvalidSpec(
-                f"backbone {self.name!r}: dim and image_size must be positive, "
-                f"got {self.dim} and {self.image_size}."
-            )
+        _check_backbone(self)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -156,6 +155,32 @@ class BackboneSpec(_Spec):
             resize=self.resize,
             interpolation=self.interpolation,
         )
+
+
+def _check_backbone(spec: BackboneSpec) -> None:
+    """Refuse facts of a backbone that cannot be right, before anybody relies on them."""
+
+    def demand(true: bool, field: str, expected: str) -> None:
+        if not true:
+            got = getattr(spec, field)
+            raise InvalidSpec(f"backbone {spec.name!r}: {field} must be {expected}, got {got!r}.")
+
+    for field in ("dim", "image_size"):
+        value = getattr(spec, field)
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        demand(whole and value > 0, field, "a whole number, and positive")
+    for field in ("mean", "std"):
+        value = getattr(spec, field)
+        three = isinstance(value, tuple | list) and [isinstance(v, Real) for v in value]
+        demand(three == [True] * 3, field, "three numbers, one a channel")
+    demand(min(spec.std) > 0, "std", "above 0")
+    for field, known in (("resize", Resize), ("interpolation", Interpolation)):
+        words = get_args(known)
+        demand(getattr(spec, field) in words, field, " or ".join(map(repr, words)))
+    given = spec.norm_classes
+    named = isinstance(given, tuple | list) and bool(given)
+    named = named and all(isinstance(c, str) and NORM_CLASS.fullmatch(c) for c in given)
+    demand(named, "norm_classes", "a tuple of 'module:Class', such as ('torch.nn:RMSNorm',)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +219,7 @@ class ResolvedBackbone(BackboneSpec):
         if ":" not in self.name:
             raise InvalidSpec(f"a family's member is named FAMILY:KEY, got {self.name!r}.")
         _check_fields(self)
+        _check_backbone(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -61,6 +62,30 @@ def test_what_brings_weights_or_media_must_have_a_licence(spec: type):
 def test_sizes_are_positive(field: str):
     with pytest.raises(InvalidSpec, match="positive"):
         BackboneSpec(**{**BACKBONE, field: 0})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("dim", "96", "whole number"),
+        ("dim", 96.0, "whole number"),
+        ("image_size", (224, 224), "whole number"),
+        ("mean", 0.5, "three numbers"),
+        ("std", (1.0, 1.0), "three numbers"),
+        ("std", (1.0, 1.0, 0.0), "above 0"),
+        ("resize", "crop", "'short-side' or 'squash'"),
+        ("interpolation", "lanczos", "'bicubic' or 'bilinear'"),
+        ("norm_classes", "torch.nn:RMSNorm", "a tuple of 'module:Class'"),
+        ("norm_classes", ("torch.nn.RMSNorm",), "a tuple of 'module:Class'"),
+        ("norm_classes", (), "a tuple of 'module:Class'"),
+    ],
+)
+def test_a_wrong_fact_of_a_backbone_is_told_with_its_field(field: str, value: Any, expected: str):
+    said = rf"backbone '(lib:)?mine': {field} must be .*{expected}.*, got {re.escape(repr(value))}"
+    with pytest.raises(InvalidSpec, match=said):
+        BackboneSpec(**{**BACKBONE, field: value})
+    with pytest.raises(InvalidSpec, match=said):
+        ResolvedBackbone(**{**BACKBONE, "name": "lib:mine", field: value})
 
 
 def test_specs_are_frozen_and_keyword_only():
