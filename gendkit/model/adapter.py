@@ -356,7 +356,7 @@ class Adapter:
             raise WrongBackbone(
                 f"the adapter belongs to {self.header.backbone} "
                 f"({self.header.backbone_hash[:12]}), not to {spec.name} ({found[:12]}); "
-                "load it with the backbone that it was trained on."
+                f"{_what_to_do(self.header.backbone, spec.name)}"
             )
         if self.header.kind != LAYER_NORMS and (
             (norms := norms_hash(backbone, spec)) != self.header.norms_hash
@@ -428,3 +428,13 @@ def movement(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> pd.Da
 
 def _digest(header: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+
+
+def _what_to_do(trained: str, given: str) -> str:
+    """Return the way out where the hash of a backbone is not that of the adapter."""
+    if trained != given:
+        return "load it with the backbone that it was trained on."
+    return (
+        "its frozen weights were others then: they changed, or are drawn at random each time it "
+        f"is built, which `gendkit plugins check {given} --pretrained` tells."
+    )

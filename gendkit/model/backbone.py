@@ -110,9 +110,20 @@ def build_backbone(
     if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
         for name in options:
             if name not in taken:
-                raise InvalidSpec(f"the builder of backbone {spec.name!r} takes no {name!r}.")
+                what = f"the builder of backbone {spec.name!r} takes no {name!r}"
+                raise InvalidSpec(f"{what}{_way_out(spec, name)}.")
     module = cast(nn.Module, build(spec, **options))
     return module.eval()
+
+
+def _way_out(spec: BackboneSpec, option: str) -> str:
+    """Return what to do about an option that a builder does not take."""
+    if option == "image_size":
+        return (
+            f"; it is {spec.image_size} px always: give image_size: null in a recipe, or "
+            "--set image_size=null"
+        )
+    return "; write it as build(*, pretrained=True)" if option == "pretrained" else ""
 
 
 def canonical_state(module: nn.Module, spec: BackboneSpec) -> dict[str, Tensor]:

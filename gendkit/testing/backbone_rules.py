@@ -21,8 +21,9 @@ from gendkit.model.backbone import build_backbone, canonical_state, frozen_hash,
 from gendkit.model.tuning import norm_layers, norm_parameters, tune_layer_norms
 from gendkit.plugin.parts import HERE
 from gendkit.plugin.specs import BackboneSpec
-from gendkit.testing.backbone_subject import COUNT, BackboneUnderCheck, features_of
-from gendkit.testing.elsewhere import run_on_fake_cuda, without_network
+from gendkit.testing.backbone_subject import COUNT, BackboneUnderCheck
+from gendkit.testing.elsewhere import run_on_fake_cuda, stray, without_network
+from gendkit.testing.features import features_of, tunable
 from gendkit.testing.fresh import in_fresh_process
 from gendkit.testing.rules import LeftOut, RuleBroken, demand
 
@@ -83,7 +84,13 @@ def has_the_norms_that_it_declares(backbone: BackboneUnderCheck) -> None:
     """Each declared norm class occurs in the module, and brings weights."""
     for name, kind in zip(backbone.spec.norm_classes, backbone.norms, strict=True):
         layers = list(norm_layers(backbone.module, (kind,)))
-        demand(layers, f"norm class {name} does not occur in {type(backbone.module).__name__}.")
+        there = {type(m) for m in backbone.module.modules() if "norm" in type(m).__name__.lower()}
+        named = ", ".join(sorted(f"{t.__module__}:{t.__qualname__}" for t in there))
+        demand(
+            layers,
+            f"norm class {name} does not occur in {type(backbone.module).__name__}; its norms are "
+            f"{named or 'not to be seen by their names'}. Declare those to tune as norm_classes.",
+        )
         numbers = norm_parameters(backbone.module, (kind,))
         demand(numbers, f"the {len(layers)} layers of norm class {name} have no weights.")
 
@@ -91,7 +98,10 @@ def has_the_norms_that_it_declares(backbone: BackboneUnderCheck) -> None:
 def takes_the_sizes_that_it_offers(backbone: BackboneUnderCheck) -> None:
     """If `build` takes `image_size`, a module of twice the size takes crops of twice the size."""
     if "image_size" not in inspect.signature(backbone.spec.build).parameters:
-        raise LeftOut("its build takes no image_size.")
+        raise LeftOut(
+            "its build takes no image_size; a recipe that sets another one, such as small-data, "
+            "needs image_size: null."
+        )
     side = 2 * backbone.spec.image_size
     _ = backbone.module  # one that cannot be built at all is not left out
     try:
@@ -135,7 +145,8 @@ def is_tuned_by_its_norms_alone(backbone: BackboneUnderCheck) -> None:
     before = {name: t.clone() for name, t in module.state_dict().items()}
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=0.05, weight_decay=0.0)
-    module(backbone.pixels()).square().sum().backward()
+    loss = tunable(module(backbone.pixels())).square().sum()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     moved = {n for n, t in module.state_dict().items() if not _equal(t, before[n])}
     demand(
@@ -164,7 +175,8 @@ def computes_in_other_dtypes(backbone: BackboneUnderCheck) -> None:
         try:
             found = features_of(backbone.copied().to(dtype), backbone.pixels().to(dtype))
         except RuntimeError as error:
-            raise RuleBroken(f"moved to {dtype} it does not run: {error}") from None
+            why = stray(backbone.module) or error
+            raise RuleBroken(f"moved to {dtype} it does not run: {why}") from None
         demand(found.dtype == dtype, f"moved to {dtype}, it answered in {found.dtype}.")
         far = _apart_in_all(found, backbone.features)
         demand(
@@ -192,7 +204,13 @@ def needs_no_network_without_weights(backbone: BackboneUnderCheck) -> None:
 def goes_to_a_worker(backbone: BackboneUnderCheck) -> None:
     """Pickled, and unpickled in another process, it gives the same features."""
     pixels = backbone.pixels()
-    packed = pickle.dumps((backbone.module, pixels))
+    try:
+        packed = pickle.dumps((backbone.module, pixels))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise RuleBroken(
+            f"it cannot be pickled: {error}; write functions and classes that it holds at the top "
+            "of a module, and no lambda."
+        ) from None
     if backbone.part.source.distribution == HERE:
         module, pixels = pickle.loads(packed)  # our own bytes, of this moment
         found = features_of(module, pixels)
@@ -208,7 +226,12 @@ def is_named_by_its_frozen_weights(backbone: BackboneUnderCheck) -> None:
     """Its hash stays when norms are tuned, and is another one when a frozen weight changes."""
     spec, module = backbone.spec, backbone.copied()
     first = frozen_hash(module, spec)
-    demand(frozen_hash(backbone.built(), spec) == first, "two builds have different hashes.")
+    again = backbone.built(seed=int(backbone.given.pretrained))  # what is loaded needs no seed
+    demand(
+        frozen_hash(again, spec) == first,
+        "two builds have different hashes; weights that are loaded are the same every time, and "
+        "drawn ones need a seed of their own: an adapter is refused with any others.",
+    )
     norms = norm_parameters(module, backbone.norms)
     with torch.no_grad():
         for parameter in norms.values():
@@ -328,7 +351,7 @@ def _demand_gradients(backbone: BackboneUnderCheck, *, dtype: torch.dtype | None
     module = backbone.copied()
     tune_layer_norms(module, backbone.norms)
     with _autocast(dtype):
-        found = module(backbone.pixels())
+        found = tunable(module(backbone.pixels()))
     unit = nn.functional.normalize(found.float(), dim=1)
     total = (unit * torch.linspace(-1, 1, unit.shape[1])).sum()
     total.backward()  # type: ignore[no-untyped-call]

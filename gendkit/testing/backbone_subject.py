@@ -20,7 +20,8 @@ from gendkit.model.tuning import norm_types
 from gendkit.plugin.manager import Plugins
 from gendkit.plugin.parts import Part
 from gendkit.plugin.specs import BackboneFamily, BackboneSpec
-from gendkit.testing.rules import Given, LeftOut, demand
+from gendkit.testing.features import features_of
+from gendkit.testing.rules import Given, LeftOut
 
 DEPTH, COUNT = 2, 3
 
@@ -70,12 +71,12 @@ class BackboneUnderCheck:
         return DEPTH
 
     def built(
-        self, spec: BackboneSpec | None = None, *, image_size: int | None = None
+        self, spec: BackboneSpec | None = None, *, image_size: int | None = None, seed: int = 0
     ) -> nn.Module:
-        """Build it anew, as a random module that depends on nothing but the code."""
+        """Build it anew; weights that are not loaded depend on the code and a seed alone."""
         spec, depth = spec or self.spec, self.depth  # before the seed: to find out may draw, too
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
             return build_backbone(
                 spec, pretrained=self.given.pretrained, depth=depth, image_size=image_size
             )
@@ -103,11 +104,3 @@ class BackboneUnderCheck:
         """Draw normalised pixels (count, 3, S, S) from a seed."""
         side = side or self.spec.image_size
         return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))
-
-
-def features_of(module: nn.Module, pixels: Tensor) -> Tensor:
-    """Return what a module makes of pixels, demanding a tensor."""
-    with torch.no_grad():
-        found: Tensor = module(pixels)
-    demand(isinstance(found, Tensor), f"it gave a {type(found).__name__}; expected a tensor.")
-    return found

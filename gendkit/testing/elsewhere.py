@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from gendkit.testing.features import tensor
 from gendkit.testing.rules import RuleBroken
 
 
@@ -32,10 +33,10 @@ def run_on_fake_cuda(module: nn.Module, shape: tuple[int, ...]) -> None:
         pixels = torch.empty(shape, device="cuda")
         try:
             with torch.no_grad():
-                found: Tensor = module(pixels)
+                found = tensor(module(pixels))
         except (RuntimeError, AssertionError, TypeError) as error:
             # torch words what it refuses in several ways; all of them are about this call.
-            raise RuleBroken(f"it does not run on a GPU: {error}") from None
+            raise RuleBroken(f"it does not run on a GPU: {stray(module) or error}") from None
     if found.device != pixels.device:
         raise RuleBroken(f"on a GPU, features came back on the {found.device}.")
 
@@ -52,6 +53,29 @@ def onto_cuda(module: nn.Module) -> nn.Module:
         for name, buffer in part.named_buffers(recurse=False):
             part._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="cuda")
     return module
+
+
+def stray(module: nn.Module) -> str:
+    """Say which tensors of a module are plain attributes, which `to` leaves behind; or nothing."""
+    names = [
+        ".".join(filter(None, (name, key)))
+        for name, part in module.named_modules()
+        for key, value in vars(part).items()
+        if not key.startswith("_") and _holds_tensor(value)
+    ]
+    if not names:
+        return ""
+    tensors = "is a tensor" if len(names) == 1 else "are tensors"
+    return (
+        f"{', '.join(names[:3])} {tensors} that `to` does not move, as nothing registered it: hold "
+        "it by register_buffer, or as an nn.Parameter."
+    )
+
+
+def _holds_tensor(value: Any) -> bool:
+    held = value.values() if isinstance(value, dict) else value
+    many = isinstance(value, dict | list | tuple)
+    return any(isinstance(each, Tensor) for each in (held if many else [value]))
 
 
 @contextmanager

@@ -166,7 +166,10 @@ def test_a_missing_file_is_told_so(tmp_path: Path) -> None:
 
 def test_an_adapter_for_other_weights_is_refused_by_hash(adapter: Adapter) -> None:
     other = small_backbone(seed=1)
-    with pytest.raises(WrongBackbone, match="the adapter belongs to small"):
+    with pytest.raises(WrongBackbone, match=r"the adapter belongs to small.* check small --pretr"):
+        adapter.apply(build_backbone(other), other)
+    other = small_backbone("larger", seed=1)
+    with pytest.raises(WrongBackbone, match="load it with the backbone that it was trained on"):
         adapter.apply(build_backbone(other), other)
 
 

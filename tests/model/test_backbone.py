@@ -51,8 +51,12 @@ def test_an_unknown_name_is_told_so(spec: BackboneSpec) -> None:
 
 def test_an_option_that_the_builder_does_not_take_is_refused(spec: BackboneSpec) -> None:
     rigid = replace(spec, build=lambda *, pretrained=True: nn.Identity())
+    with pytest.raises(InvalidSpec, match=r"takes no 'image_size'; it is 32 px always: .*=null"):
+        build_backbone(rigid, image_size=16)
     with pytest.raises(InvalidSpec, match="takes no 'depth'"):
         build_backbone(rigid, depth=1)
+    with pytest.raises(InvalidSpec, match=r"takes no 'pretrained'; write it as build\("):
+        build_backbone(replace(spec, build=lambda: nn.Identity()))
 
 
 def test_the_declared_image_size_is_not_passed_on(spec: BackboneSpec) -> None:

@@ -100,6 +100,19 @@ class LeftBehind(Wrapped):
         return features + self.offset
 
 
+class ManyLeftBehind(Wrapped):
+    """Holds tensors in a list and in a dict, and a part with one."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__(nn.Sequential(LeftBehind(inner)))
+        self.kept, self.named = [torch.zeros(32)], {"a": torch.zeros(32)}
+
+
+class Multiplied(LeftBehind):
+    def after(self, features: Tensor, pixels: Tensor) -> Tensor:
+        return features @ torch.diag(self.offset + 1)
+
+
 class Float32Only(Wrapped):
     def before(self, pixels: Tensor) -> Tensor:
         return pixels.float()
@@ -173,12 +186,16 @@ WRONG: dict[str, list[tuple[BackboneSpec, str]]] = {
         (replace(RIGHT, dim=31), "features (3, 32); expected (3, 31)"),
         (after(lambda features, _: features / 0), "not finite"),
         (after(lambda features, _: features.double()), "torch.float64"),
-        (replace(RIGHT, std=(0.5, 0.5, 0.0)), "std above 0"),
+        (after(lambda features, _: (features,)), "it gave a tuple; expected a tensor"),
         (built_as(lambda _: nn.Sequential(nn.Identity())), "features (3, 3, 32, 32)"),
     ],
     "looks_at_its_input": [(after(lambda features, _: features * 0 + 1), "the same feature")],
     "has_the_norms_that_it_declares": [
         (replace(RIGHT, norm_classes=("torch.nn:RMSNorm",)), "RMSNorm does not occur"),
+        (
+            replace(RIGHT, norm_classes=("torch.nn:RMSNorm",)),
+            "its norms are timm.layers.norm:LayerNorm",
+        ),
         (replace(RIGHT, norm_classes=("torch.nn:Norm",)), "cannot be imported"),
         (
             built_as(
@@ -202,21 +219,29 @@ WRONG: dict[str, list[tuple[BackboneSpec, str]]] = {
             after(lambda f, pixels: pixels.flatten(1)[:, : f.shape[1]] + f - f.detach()),
             "the tuned norms changed the output by",
         ),
+        (after(lambda features, _: features.detach()), "carry no gradient; leave no_grad"),
+        (after(lambda features, _: (features,)), "it gave a tuple; expected a tensor"),
     ],
     "has_finite_gradients": [
         (after(lambda features, _: Endless.apply(features)), "is not finite"),
         (after(lambda features, _: features.detach().requires_grad_()), "gets a gradient"),
+        (after(lambda features, _: features.detach()), "carry no gradient; leave no_grad"),
     ],
     "has_finite_gradients_under_bfloat16": [(built_as(NarrowEndless), "is not finite")],
-    "computes_in_other_dtypes": [(built_as(Float32Only), "moved to torch.float64 it does not run")],
+    "computes_in_other_dtypes": [
+        (built_as(Float32Only), "moved to torch.float64 it does not run"),
+        (built_as(Multiplied), "does not run: offset is a tensor"),
+    ],
     "runs_on_another_device": [
-        (built_as(LeftBehind), "does not run on a GPU"),
+        (built_as(LeftBehind), "offset is a tensor that `to` does not move"),
+        (built_as(ManyLeftBehind), "kept, named, inner.0.offset are tensors"),
+        (after(lambda features, _: features + features.cpu()), "does not run on a GPU"),
         (after(lambda features, _: features.cpu()), "came back on the cpu"),
     ],
     "needs_no_network_without_weights": [
         (built_as(asks_the_network), "asked the network for weights.invalid")
     ],
-    "goes_to_a_worker": [(built_as(unpicklable), "pickle")],
+    "goes_to_a_worker": [(built_as(unpicklable), "cannot be pickled: ")],
     "is_named_by_its_frozen_weights": [
         (replace(RIGHT, canonical=emptied), "the hash stays when frozen weights change"),
         (replace(RIGHT, canonical=with_norms), "depends on norms"),
@@ -227,6 +252,7 @@ WRONG: dict[str, list[tuple[BackboneSpec, str]]] = {
         (replace(RIGHT, canonical=doubled), "must hold each once"),
     ],
 }
+DRAWN = "is_named_by_its_frozen_weights"
 BY_NAME = {"is_known_by_its_own_name", "has_the_same_hash_in_every_layout"}
 """Rules whose wrong plugin is a family, or needs a second backbone: tests of their own."""
 
@@ -252,6 +278,20 @@ def test_a_wrong_backbone_breaks_the_rule(rule: str, number: int):
 
 def test_there_is_a_wrong_backbone_for_every_rule():
     assert {*WRONG, *BY_NAME} == set(RULES)
+
+
+def test_weights_that_are_drawn_where_they_should_be_loaded_break_a_rule():
+    """Random weights are what is checked without `pretrained`; with it they are a mistake."""
+
+    def drawn(module: nn.Module) -> nn.Module:
+        with torch.no_grad():
+            next(module.parameters()).add_(torch.rand(()))
+        return module
+
+    assert outcome(built_as(drawn), DRAWN).verdict == "kept"
+    assert outcome(RIGHT, DRAWN, pretrained=True).verdict == "kept"
+    found = outcome(built_as(drawn), DRAWN, pretrained=True)
+    assert "two builds have different hashes; weights that are loaded are the same" in found.reason
 
 
 def family(gives: str) -> BackboneFamily:
