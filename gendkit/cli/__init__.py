@@ -100,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         see = f" See: {context.command_path} --help" if context else ""
-        complain(f"{error.format_message()}{see}")
+        message = error.format_message().replace("\n\t", " ")  # click lists choices in lines
+        complain(f"{message}{see}")
         return error.exit_code
     except GendkitError as error:
         complain(str(error))

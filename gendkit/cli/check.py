@@ -100,37 +100,37 @@ def _checks(
 
 
 class _Lines:
-    """Says what comes of each rule as it comes; rules left out for one reason share a line."""
+    """Says what comes of each rule as it comes; one reason of several rules is said once."""
 
     def __init__(self) -> None:
         self._part = ""
         self._waiting: list[Outcome] = []
 
     def add(self, outcome: Outcome) -> None:
-        """Say it, unless the next ones may be left out for the same reason."""
+        """Say it, unless the next ones may have the same reason."""
         part = f"{outcome.kind} {outcome.part}"
         if part != self._part:
             self.flush()
             self._part = part
             click.echo(printable(part))
-        if outcome.verdict == "left out":
-            if self._waiting and self._waiting[-1].reason != outcome.reason:
-                self.flush()
-            self._waiting.append(outcome)
-            return
-        self.flush()
-        self._say(outcome.verdict, outcome.text, outcome.reason)
-        sys.stdout.flush()
+        before = self._waiting[-1] if self._waiting else outcome
+        if (before.verdict, before.reason) != (outcome.verdict, outcome.reason):
+            self.flush()
+        self._waiting.append(outcome)
+        if outcome.verdict == "kept":
+            self.flush()
 
     def flush(self) -> None:
-        """Say what waits."""
-        if self._waiting:
-            first, count = self._waiting[0], len(self._waiting)
-            self._say(first.verdict, first.text if count == 1 else f"{count} rules", first.reason)
-        self._waiting = []
-
-    def _say(self, verdict: str, text: str, reason: str) -> None:
+        """Say what waits: each rule that is broken, and of those left out how many."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        first, texts = waiting[0], [outcome.text for outcome in waiting]
+        if first.verdict == "left out" and len(texts) > 1:
+            texts = [f"{len(texts)} rules"]
         # What a rule says is ours; why it is broken may hold a stranger's text.
-        click.echo(printable(f"  {MARKS[verdict]:<8}  {text}"))
-        if reason:
-            click.echo(printable(f"            {reason}"))
+        for text in texts:
+            click.echo(printable(f"  {MARKS[first.verdict]:<8}  {text}"))
+        if first.reason:
+            click.echo(printable(f"            {first.reason}"))
+        sys.stdout.flush()

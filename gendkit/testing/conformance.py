@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -172,11 +173,20 @@ def _named(
         if tail and isinstance(parts[0].spec, BackboneFamily):
             found.part("backbone", name)  # an unknown member is told at once
         return [], parts, [], own
+    raise UnknownPart(_unknown(found, name, sources))
+
+
+def _unknown(found: Plugins, name: str, used: Iterable[Source]) -> str:
+    """Say that nothing has a name, what may have been meant, and which plugins are not in use."""
     for broken in found.broken:
         if name in (broken.source.plugin, broken.source.distribution):
-            raise UnknownPart(f"plugin {name!r} was set aside: {broken.reason}")
-    there = {s.plugin for s in sources} | {p.name for p in found.parts}
-    raise UnknownPart(f"no plugin or part is named {name!r}; there is {_list(there)}.")
+            return f"plugin {name!r} was set aside: {broken.explained}"
+    there = {s.plugin for s in used} | {p.name for p in found.parts}
+    close = difflib.get_close_matches(name, {*there, *(s.distribution for s in used)}, n=1)
+    meant = f"was {close[0]} meant?" if close else f"there is {_list(there)}."
+    aside = (f" Plugin {b.source.plugin!r} was set aside: {b.explained}." for b in found.broken)
+    left_out = (f" Plugin {b.name!r} is left out by {b.by}." for b in found.blocked if b.source)
+    return f"no plugin or part is named {name!r}; {meant}{''.join(aside)}{''.join(left_out)}"
 
 
 def _takes(part: Part) -> bool:

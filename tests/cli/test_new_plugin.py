@@ -46,6 +46,12 @@ def test_a_name_that_is_taken_is_one_line(gendkit: Run, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_kind_that_is_missing_is_told_with_the_kinds_there_are(gendkit: Run):
+    said = gendkit("plugins", "new")
+    assert said.code == 2
+    assert "Choose from: backbone, face-extractor, loss, dataset, tracker" in said.err
+
+
 def test_a_kind_that_does_not_exist_is_wrong_usage(gendkit: Run):
     said = gendkit("plugins", "new", "optimizer", "adam")
     assert said.code == 2

@@ -75,6 +75,31 @@ def test_an_unknown_name_is_told_what_there_is():
         checks_of("focal", among=Plugins(discover=False))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("cross_entropy", "cross-entropy"), ("dinov2-vit14", "dinov2-vits14"), ("gendkt", "gendkit")],
+)
+def test_a_misspelt_name_is_told_what_may_have_been_meant(wrong: str, meant: str):
+    with pytest.raises(UnknownPart, match=f"is named '{wrong}'; was {meant} meant\\?$"):
+        checks_of(wrong, among=Plugins(discover=False))
+
+
+def test_a_part_of_a_plugin_that_is_not_in_use_is_told_why(install: Install):
+    install("gendkit-bad", "raise ValueError('out of order')")
+    install("gendkit-other", "from gendkit.plugin import hookimpl")
+    with pytest.raises(UnknownPart) as caught:
+        checks_of("focal", among=Plugins(blocked=["gendkit-other"]))
+    said = str(caught.value)
+    assert "'gendkit-bad' was set aside: ValueError: out of order (gendkit_bad_module, " in said
+    assert "Plugin 'gendkit-other' is left out by the argument `blocked`." in said
+
+
+def test_a_plugin_that_was_set_aside_is_told_with_what_to_do(install: Install):
+    install("gendkit-bad", "import nowhere", requires=["nowhere"])
+    with pytest.raises(UnknownPart, match='; run: python -m pip install "nowhere"'):
+        checks_of("gendkit-bad", among=Plugins())
+
+
 def test_a_plugin_that_was_set_aside_is_told_with_its_reason(install: Install):
     install("gendkit-bad", "raise ValueError('out of order')")
     with pytest.raises(UnknownPart, match="was set aside: ValueError: out of order"):
@@ -250,6 +275,16 @@ def test_rules_that_are_left_out_for_one_reason_share_a_line(capsys):
     )
     assert re.fullmatch(r"  left out  \d+ rules", lines[at - 1])
     assert sum("give one:" in line for line in lines) == 2  # rules in between were tried
+
+
+def test_one_reason_of_several_broken_rules_is_said_once(capsys):
+    from gendkit.cli import main
+
+    assert main(["plugins", "check", "cross-entropy", "-o", "nonsense=1"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("  BROKEN    ") for line in lines) > 5
+    (at,) = [n for n, line in enumerate(lines) if "has no option 'nonsense'" in line]
+    assert lines[at - 1].startswith("  BROKEN  ")
 
 
 def test_rules_are_listed_without_being_tried(capsys):
