@@ -25,7 +25,7 @@ from gendkit.plugin import hooks
 from gendkit.plugin.calls import HOOKS, TOLD, Listener, calls_of, tracing
 from gendkit.plugin.given import Given, check_plugin, parts_of
 from gendkit.plugin.parts import BUILTIN, HERE, KINDS, Blocked, Broken, Kind, Part, Source
-from gendkit.plugin.remedies import Need, lacking, needs_of, remedy_of, told
+from gendkit.plugin.remedies import Need, lacking, needs_of, place_of, remedy_of, told
 from gendkit.plugin.specs import (
     BackboneFamily,
     BackboneSpec,
@@ -277,7 +277,10 @@ class Plugins:
 
     def _set_aside(self, source: Source, error: BaseException) -> None:
         reason = "".join(c if c.isprintable() else "?" for c in words_of(error))
-        short = reason if len(reason) <= REASON else f"{reason[: REASON - 1]}…"
+        place = visible(place_of(error))
+        most = REASON - len(place)
+        short = reason.rstrip(".") if len(reason) <= most else f"{reason[: most - 1]}…"
+        short += place
         remedy = remedy_of(error, source) if isinstance(error, ImportError) else ""
         self._broken.append(Broken(source=source, reason=short, remedy=remedy))
 

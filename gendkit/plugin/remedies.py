@@ -19,6 +19,7 @@ from gendkit.plugin.parts import HERE, Source
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+_IMPORTING = ("importlib", "_frozen_importlib", "_frozen_importlib_external")
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\[\],<>=!~*+-]*")
 
 UNDECLARED = "does not declare what gives"
@@ -128,6 +129,20 @@ def undeclared(error: BaseException | None, source: Source) -> bool:
     return UNDECLARED in remedy_of(error, source)
 
 
+def place_of(error: BaseException) -> str:
+    """Return the last line outside gendkit that an error came through, such as ` (mine, line 9)`.
+
+    Nothing for an error of syntax, which tells its line itself, and if only gendkit was at work.
+    """
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] not in ("gendkit", "pluggy", *_IMPORTING):
+            found = f" ({module}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return "" if isinstance(error, SyntaxError) else found
+
+
 def lacking(what: str, source: Source, error: ImportError) -> MissingDependency:
     """Return the error for a part that cannot be had because something is not installed.
 
@@ -224,7 +239,7 @@ def _importer(error: ImportError) -> str:
     name, trace = "", error.__traceback__
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__", ""))
-        if module.partition(".")[0] not in ("importlib", "_frozen_importlib"):
+        if module.partition(".")[0] not in _IMPORTING:
             name = module
         trace = trace.tb_next
     return "" if name.startswith("gendkit.plugin.") else name
