@@ -85,6 +85,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         requires: Sequence[str] = (),
         extras: Sequence[str] = (),
         module: str | None = None,
+        attribute: str = "",
     ) -> None:
         module = module or f"{name.replace('-', '_')}_module"
         modules.append(module)
@@ -95,7 +96,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         lines += [f"Provides-Extra: {extra}" for extra in extras]
         lines += [f"Requires-Dist: {requirement}" for requirement in requires]
         (info / "METADATA").write_text("\n".join([*lines, ""]))
-        (info / "entry_points.txt").write_text(f"[gendkit]\n{plugin or name} = {module}\n")
+        named = f"{module}:{attribute}" if attribute else module
+        (info / "entry_points.txt").write_text(f"[gendkit]\n{plugin or name} = {named}\n")
 
         importlib.invalidate_caches()
 

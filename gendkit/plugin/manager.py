@@ -258,6 +258,7 @@ class Plugins:
             return
         try:
             plugin = entry.load()
+            plugin = plugin() if inspect.isclass(plugin) else plugin  # as `register` takes it
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a module may raise while it is imported
@@ -298,7 +299,10 @@ class Plugins:
                 self._manager.unregister(name=source.plugin)
             if isinstance(error, pluggy.PluginValidationError):  # a hook with other arguments
                 reason = " ".join(str(error).split())
-                raise InvalidSpec(f"plugin {source.plugin!r}: {reason}") from None
+                raise InvalidSpec(
+                    f"plugin {source.plugin!r}: {reason}; take those that the hook has, by their "
+                    "names, which `gendkit plugins hooks` prints."
+                ) from None
             raise
         self._sources[source.plugin] = source
         self._parts.update(parts)

@@ -116,6 +116,11 @@ def remedy_of(error: ImportError, source: Source) -> str:
     for extra in _extras(distribution):
         if any(_applies(requirement, extra) for requirement in named):
             return _run(f"{distribution}[{extra}]")
+    if not importer:  # gendkit itself was asked for it, by the entry point
+        return (
+            f"its entry point names {module!r}, which is no module here: correct "
+            "[project.entry-points.gendkit] in its pyproject.toml, and install it again"
+        )
     who = "it" if distribution == "?" else distribution
     return told(needs_of(distribution)) or (
         f"{who} {UNDECLARED} {module!r}: tell its author, and install that"

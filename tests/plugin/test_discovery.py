@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -171,6 +172,32 @@ def test_a_broken_plugin_is_set_aside_with_its_reason_and_stops_no_other(
     assert found.broken[0].reason.isprintable()
     assert found.part("loss", "good-loss").source.distribution == "gendkit-b-good"
     assert found.part("backbone", "dinov2-vits14")
+
+
+def test_an_entry_point_may_name_a_class(install: Callable[..., None]):
+    install(
+        "gendkit-class",
+        """
+        from gendkit.plugin import LossSpec, hookimpl
+
+        class Mine:
+            @hookimpl
+            def gendkit_losses(self):
+                yield LossSpec(name="of-a-class", summary="a loss", build=print)
+        """,
+        attribute="Mine",
+    )
+    assert Plugins().part("loss", "of-a-class").source.distribution == "gendkit-class"
+
+
+def test_an_entry_point_to_nowhere_is_told_as_such(install: Callable[..., None], tmp_path: Path):
+    install("gendkit-bad", "")
+    points = next(tmp_path.rglob("*.dist-info")) / "entry_points.txt"
+    points.write_text("[gendkit]\nbad = gendkit_nowhere\n")
+    (broken,) = Plugins().broken
+    assert broken.reason == "ModuleNotFoundError: No module named 'gendkit_nowhere'"
+    assert broken.remedy.startswith("its entry point names 'gendkit_nowhere', which is no module")
+    assert "[project.entry-points.gendkit] in its pyproject.toml" in broken.remedy
 
 
 def test_a_long_reason_is_cut(install: Callable[..., None]):
