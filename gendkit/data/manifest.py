@@ -148,9 +148,7 @@ class Manifest:
         path = Path(path)
         file = path / FILE if path.is_dir() else path
         if not file.is_file():
-            raise MissingMedia(
-                f"no manifest at {file}; `gendkit extract IN OUT` writes one into OUT."
-            )
+            raise MissingMedia(f"no manifest at {file}; {_split_of(path)}")
         try:
             table = parquet.read_table(file)
         except (pyarrow.ArrowException, OSError) as error:
@@ -376,3 +374,11 @@ def _schema() -> Any:
         "list": pyarrow.list_(pyarrow.float32()),
     }
     return pyarrow.schema([(c.name, types[c.dtype]) for c in COLUMNS])
+
+
+def _split_of(path: Path) -> str:
+    """Return what to do where no manifest is: the command line has FOLDER:SPLIT, Python has not."""
+    folder, _, split = str(path).rpartition(":")
+    if folder and Path(folder, FILE).is_file():
+        return f"in Python, a split is Manifest.read({folder!r}).in_split({split!r})."
+    return "`gendkit extract IN OUT` writes one into OUT."

@@ -18,6 +18,7 @@ import numpy as np
 from gendkit.data.pictures import existing_file, line_of
 from gendkit.data.pictures import read_image as read_image
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
+from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Frame
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def find_media(paths: str | Path | Iterable[str | Path]) -> list[Path]:
                 raise MissingMedia(f"no picture or video under {path}; known: {_known()}.")
             found.update(dict.fromkeys(inside))
         elif not path.exists():
-            raise MissingMedia(f"there is no file or folder {path}.")
+            raise MissingMedia(f"there is no file or folder {path}{_is_dataset(path)}.")
         elif is_image(path) or is_video(path):
             found[path] = None
         else:
@@ -368,3 +369,15 @@ def _known() -> str:
 def _summary(problems: list[str]) -> str:
     counts = {text: problems.count(text) for text in problems}
     return "; ".join(f"{text} ({n} times)" if n > 1 else text for text, n in counts.items())
+
+
+def _is_dataset(path: Path) -> str:
+    """Return what to do where a path is no path, but the name of a dataset."""
+    name, _, folder = str(path).partition(":")
+    if name not in {part.name for part in plugins().parts if part.kind == "dataset"}:
+        return ""
+    opened = ", ".join(map(repr, filter(None, (name, folder))))
+    return (
+        f"; {name} is a dataset: `gendkit extract {path} OUT`, or "
+        f"gk.extract(gk.dataset({opened}), OUT)"
+    )

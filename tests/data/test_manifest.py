@@ -213,6 +213,14 @@ def test_a_leak_through_a_third_clip_is_found() -> None:
         manifest.check_no_leak()
 
 
+def test_a_split_as_the_command_line_writes_it_is_told_how_python_takes_it(tmp_path: Path) -> None:
+    _manifest(_row("a")).write(tmp_path)
+    with pytest.raises(MissingMedia, match=r"read\('.*'\)\.in_split\('train'\)\.$"):
+        Manifest.read(f"{tmp_path}:train")
+    with pytest.raises(MissingMedia, match="`gendkit extract IN OUT` writes one"):
+        Manifest.read(f"{tmp_path}/other:train")
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
 def test_components_are_those_of_the_obvious_search(people: list[tuple[int, int]]) -> None:
     rows = [

@@ -188,6 +188,8 @@ def test_what_is_not_there_or_no_media_is_refused(tmp_path: Path) -> None:
         find_media(tmp_path)
     with pytest.raises(MissingMedia, match="there is no file or folder"):
         find_media([tmp_path / "a.mp4"])
+    with pytest.raises(MissingMedia, match=r"photos:mine; photos is a dataset: .*, 'mine'\)"):
+        find_media("photos:mine")
     (tmp_path / "a.txt").touch()
     with pytest.raises(UnreadableMedia, match="neither picture nor video"):
         find_media(tmp_path / "a.txt")
