@@ -80,7 +80,7 @@ def build_from(part: Part, options: Mapping[str, Any]) -> FaceExtractor:
     except UNBUILT:
         raise
     except Exception as error:  # code of a plugin
-        why = visible(words_of(error))
+        why = visible(words_of(error)).rstrip(".")
         raise PluginError(
             f"{who} cannot be built: {why}; mend or update it, or name another one."
         ) from error

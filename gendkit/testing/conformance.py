@@ -182,7 +182,9 @@ def _unknown(found: Plugins, name: str, used: Iterable[Source]) -> str:
         if name in (broken.source.plugin, broken.source.distribution):
             return f"plugin {name!r} was set aside: {broken.explained}"
     there = {s.plugin for s in used} | {p.name for p in found.parts}
-    close = difflib.get_close_matches(name, {*there, *(s.distribution for s in used)}, n=1)
+    meant_by = {*there, *(s.distribution for s in used)}
+    close = [f"gendkit-{name}"] if f"gendkit-{name}" in meant_by else []
+    close = close or difflib.get_close_matches(name, sorted(meant_by), n=1)
     meant = f"was {close[0]} meant?" if close else f"there is {_list(there)}."
     aside = (f" Plugin {b.source.plugin!r} was set aside: {b.explained}." for b in found.broken)
     left_out = (f" Plugin {b.name!r} is left out by {b.by}." for b in found.blocked if b.source)

@@ -93,7 +93,8 @@ def listing_imports_nothing_heavy(plugin: PluginUnderCheck) -> None:
     heavy = [name for name in HEAVY if name in loaded]
     demand(
         not heavy,
-        f"listing imported {', '.join(heavy)}; move those imports into the function that builds.",
+        f"listing imported {', '.join(heavy)}; move those imports into the function that "
+        "builds, or into the hook of a tracker.",
     )
 
 

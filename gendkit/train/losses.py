@@ -107,7 +107,7 @@ def build_loss(
     except GendkitError:
         raise
     except Exception as error:  # code of a plugin
-        why = visible(words_of(error))
+        why = visible(words_of(error)).rstrip(".")
         if not options:
             raise PluginError(
                 f"loss {spec.name!r} cannot be built: {why}; mend or update its plugin."

@@ -84,6 +84,12 @@ def test_a_misspelt_name_is_told_what_may_have_been_meant(wrong: str, meant: str
         checks_of(wrong, among=Plugins(discover=False))
 
 
+def test_a_distribution_may_be_meant_without_the_word_before_it(install: Install, loss_plugin):
+    install("gendkit-extra", loss_plugin("extra-loss"), plugin="other")
+    with pytest.raises(UnknownPart, match="no plugin or part is named 'extra'; was gendkit-extra"):
+        checks_of("extra", among=Plugins())
+
+
 def test_a_part_of_a_plugin_that_is_not_in_use_is_told_why(install: Install):
     install("gendkit-bad", "raise ValueError('out of order')")
     install("gendkit-other", "from gendkit.plugin import hookimpl")
