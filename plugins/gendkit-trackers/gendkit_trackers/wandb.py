@@ -44,6 +44,8 @@ class WeightsAndBiases:
                 dir=str(run.out.resolve().parent) if run.out is not None else None,
                 config=config,
                 reinit="create_new",
+                # What the user's cells and terminal show is not the run's, and is not sent.
+                settings=wandb.Settings(console="off"),
             )
         except (wandb.errors.UsageError, wandb.errors.CommError) as error:
             raise MissingService(
