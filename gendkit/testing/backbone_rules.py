@@ -194,6 +194,24 @@ def runs_on_another_device(backbone: BackboneUnderCheck) -> None:
     demand(far <= NARROW, f"on {device} features differ by {far:.1e} of their size.")
 
 
+def seeds_nothing(backbone: BackboneUnderCheck) -> None:
+    """Building and calling it seeds no generator of the process, whose draws are the user's."""
+    depth, states = backbone.depth, []
+    for seed in (1, 2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = build_backbone(
+                backbone.spec, pretrained=backbone.given.pretrained, depth=depth
+            )
+            features_of(module, backbone.pixels(count=1))
+            states.append(torch.get_rng_state())
+    demand(
+        not torch.equal(*states),
+        "after it was built, torch draws the same whatever was seeded before; draw weights inside "
+        "`with torch.random.fork_rng():`, or from a generator of their own.",
+    )
+
+
 def needs_no_network_without_weights(backbone: BackboneUnderCheck) -> None:
     """With `pretrained=False` it is built without asking the network for anything."""
     with without_network() as asked:
@@ -302,6 +320,7 @@ RULES = (
     has_finite_gradients_under_bfloat16,
     computes_in_other_dtypes,
     runs_on_another_device,
+    seeds_nothing,
     needs_no_network_without_weights,
     goes_to_a_worker,
     is_named_by_its_frozen_weights,

@@ -70,11 +70,9 @@ class BackboneUnderCheck:
             return None
         return DEPTH
 
-    def built(
-        self, spec: BackboneSpec | None = None, *, image_size: int | None = None, seed: int = 0
-    ) -> nn.Module:
+    def built(self, *, image_size: int | None = None, seed: int = 0) -> nn.Module:
         """Build it anew; weights that are not loaded depend on the code and a seed alone."""
-        spec, depth = spec or self.spec, self.depth  # before the seed: to find out may draw, too
+        spec, depth = self.spec, self.depth  # before the seed: to find out may draw, too
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return build_backbone(

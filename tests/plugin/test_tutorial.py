@@ -116,7 +116,7 @@ def test_the_tutorial_goes_from_two_files_to_the_explorer(newcomer: Newcomer, as
             said["look"] = newcomer.does("python look.py")
     listed = said["gendkit plugins list"]
     assert re.search(r"^backbone +dinov2-early +Apache-2.0 +gendkit-early 0.1.0", listed, re.M)
-    assert "20 rules kept, 0 broken, 1 left out" in said["gendkit plugins check early"]
+    assert "21 rules kept, 0 broken, 1 left out" in said["gendkit plugins check early"]
     assert re.search(
         r"real/0/0/real/000000.png +0\.\d+ +1 ", said["gendkit score crops/synthetic/real/0"]
     )

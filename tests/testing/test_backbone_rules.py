@@ -149,6 +149,11 @@ def asks_the_network(module: nn.Module) -> nn.Module:
     return module
 
 
+def seeding(module: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    return module
+
+
 def seeded_by_itself(module: nn.Module) -> nn.Module:
     """Weights that no seed of the process determines."""
     own = torch.Generator()
@@ -238,6 +243,7 @@ WRONG: dict[str, list[tuple[BackboneSpec, str]]] = {
         (after(lambda features, _: features + features.cpu()), "does not run on a GPU"),
         (after(lambda features, _: features.cpu()), "came back on the cpu"),
     ],
+    "seeds_nothing": [(built_as(seeding), "torch draws the same whatever was seeded before")],
     "needs_no_network_without_weights": [
         (built_as(asks_the_network), "asked the network for weights.invalid")
     ],
