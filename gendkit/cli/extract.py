@@ -45,6 +45,10 @@ def _finite(ctx: click.Context, parameter: click.Parameter, value: float) -> flo
 @click.option(
     "--size", type=click.IntRange(1, SIDE), help="Side of the crops in pixels [default: native]."
 )
+@click.option(
+    "--which", default="largest", show_default=True, type=click.Choice(["largest", "all"]),
+    help="Faces of a frame; where all are taken, tracks tell people apart.",
+)  # fmt: skip
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads.")
 @click.option("--pack", is_flag=True,
               help="Also keep all crops in one file, which is read faster.")  # fmt: skip

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gendkit.data.examine import Crop, Examined, examine
+from gendkit.data.examine import Crop, Examined, Which, examine
 from gendkit.data.extractors import prepared
 from gendkit.data.manifest import FILE, Manifest
 from gendkit.data.media import Order, find_media
@@ -54,6 +54,7 @@ def extract(
     seed: int = 0,
     scale: float = 1.3,
     size: int | None = None,
+    which: Which = "largest",
     workers: int = 2,
     pack: bool = False,
     overwrite: bool = False,
@@ -73,8 +74,9 @@ def extract(
     extractor
         The name of a face extractor, which is built once if it is thread-safe, else by each worker
         for itself; or one that is built and may be called from several threads at once.
-    frames, order, seed, scale, size
-        See `examine`.
+    frames, order, seed, scale, size, which
+        See `examine`. Where all faces are taken, a frame has a row each, and `track` tells the
+        people of a clip apart.
     workers
         Number of threads.
     pack
@@ -115,6 +117,7 @@ def extract(
         "seed": seed,
         "scale": scale,
         "size": size,
+        "which": which,
     }
 
     def work(clip: Clip, folder: Path) -> _Done:
@@ -254,9 +257,11 @@ def _extract_clip(
     for crop in examined.crops:
         path = ""
         if crop.image is not None:
-            path = f"{below}/{crop.frame:06d}.png"
+            person = f"-{crop.track}" if crop.track else ""
+            path = f"{below}/{crop.frame:06d}{person}.png"
             _write_png(folder / path, crop.image)
-        rows.append({**known, **_facts(crop), "sample": _sample(clip, crop.frame), "path": path})
+        sample = _sample(clip, crop.frame, crop.track)
+        rows.append({**known, **_facts(crop), "sample": sample, "path": path})
     return _Done(name=name, rows=rows, damage=examined.problem)
 
 
@@ -267,7 +272,7 @@ def _known(clip: Clip) -> dict[str, Any]:
 
 
 def _facts(crop: Crop) -> dict[str, Any]:
-    facts: dict[str, Any] = {"frame": crop.frame, "reason": crop.reason}
+    facts: dict[str, Any] = {"frame": crop.frame, "track": crop.track, "reason": crop.reason}
     if crop.time is not None:
         facts["time"] = crop.time
     if crop.box is not None:
@@ -285,8 +290,8 @@ def _reason(error: Exception, clip: Clip) -> str:
     return text.replace(str(clip.media), "the file") if isinstance(clip.media, Path) else text
 
 
-def _sample(clip: Clip, frame: int) -> str:
-    return f"{clip.dataset}/{clip.video}/{frame}/0"
+def _sample(clip: Clip, frame: int, track: int = 0) -> str:
+    return f"{clip.dataset}/{clip.video}/{frame}/{track}"
 
 
 def _method_folder(clip: Clip) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gendkit.data.examine import examine
+from gendkit.data.extract import extract
 from gendkit.data.tracks import Box, link, matched
 from gendkit.plugin.protocols import Clip, Face, Frame
 
@@ -84,6 +85,23 @@ def test_all_faces_of_a_clip_are_cropped_with_their_track(frames: int) -> None:
     assert [crop.track for crop in largest.crops] == [0] * frames
     for one, other in zip(largest.crops, found.crops[::2], strict=True):
         np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_the_manifest_tells_people_apart_and_says_which_faces_were_taken(tmp_path: Path) -> None:
+    made = extract([_clip(3)], tmp_path / "all", extractor=TwoPeople(), frames=3, which="all")
+    assert made.meta["which"] == "all"
+    assert list(made.table["track"]) == [0, 1] * 3
+    assert list(made.table["sample"])[:2] == ["d/v/0/0", "d/v/0/1"]
+    assert list(made.table["path"])[:2] == [
+        "d/unlabelled/v/000000.png",
+        "d/unlabelled/v/000000-1.png",
+    ]
+    assert made.crop(0).shape[0] > made.crop(1).shape[0]
+    one = extract([_clip(3)], tmp_path / "one", extractor=TwoPeople(), frames=3)
+    assert one.meta["which"] == "largest"
+    of_first = made.where(made.table["track"] == 0)
+    for row in range(3):
+        np.testing.assert_array_equal(one.crop(row), of_first.crop(row))
 
 
 def test_faces_found_in_a_long_search_are_all_cropped_in_the_end() -> None:
