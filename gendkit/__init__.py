@@ -20,6 +20,7 @@ _PUBLIC: dict[str, str] = {
     "asset_path": "gendkit.data.assets",
     "audit": "gendkit.data.audit",
     "auroc": "gendkit.measure.metrics",
+    "build_backbone": "gendkit.model.backbone",
     "build_index": "gendkit.manifold.index",
     "class_angle": "gendkit.manifold.geometry",
     "combine": "gendkit.manifold.combine",
@@ -58,6 +59,7 @@ _PUBLIC: dict[str, str] = {
     "show_scores": "gendkit.notebook.pictures",
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
+    "tune_layer_norms": "gendkit.model.tuning",
     "verify": "gendkit.pages.clip_verify",
     "votes": "gendkit.manifold.votes",
 }
@@ -109,12 +111,14 @@ if TYPE_CHECKING:
     from gendkit.manifold.votes import votes as votes
     from gendkit.measure.metrics import auroc as auroc
     from gendkit.model.adapter import Adapter as Adapter
+    from gendkit.model.backbone import build_backbone as build_backbone
     from gendkit.model.detector import Detector as Detector
     from gendkit.model.detector import load as load
     from gendkit.model.ensemble import Ensemble as Ensemble
     from gendkit.model.hub import pull as pull
     from gendkit.model.hub import push as push
     from gendkit.model.shared import SharedBackbone as SharedBackbone
+    from gendkit.model.tuning import tune_layer_norms as tune_layer_norms
     from gendkit.notebook.curves import plot_displacement as plot_displacement
     from gendkit.notebook.curves import plot_drift as plot_drift
     from gendkit.notebook.curves import plot_layers as plot_layers

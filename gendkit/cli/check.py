@@ -10,6 +10,7 @@ import click
 
 from gendkit.cli.options import assignments
 from gendkit.cli.show import printable, show_json
+from gendkit.errors import InvalidOption
 
 if TYPE_CHECKING:
     from gendkit.testing.rules import Check, Outcome
@@ -81,6 +82,7 @@ def check(name: str, *, rules: bool, as_json: bool, **settings: Any) -> int:
 def _checks(
     name: str, *, options: tuple[str, ...], pretrained: bool, same_weights: tuple[str, ...]
 ) -> tuple[Check, ...]:
+    from gendkit.plugin import plugins
     from gendkit.testing.conformance import checks_of
     from gendkit.testing.rules import Given
 
@@ -96,7 +98,21 @@ def _checks(
         raise click.UsageError(f"{printable(name)} is built without options.")
     if (pretrained or same_weights) and "backbone" not in kinds:
         raise click.UsageError(f"{printable(name)} has no backbone, so that no weights are meant.")
+    for other in same_weights:
+        plugins().spec("backbone", other)
+    if told:
+        _try_options(checks[-1])
     return checks
+
+
+def _try_options(check: Check) -> None:
+    """Tell at once of an option that the part does not have: it is the user's, not the part's."""
+    try:
+        check.subject().built()
+    except InvalidOption:
+        raise
+    except Exception:  # code of a plugin; the rules tell what is wrong with it
+        return
 
 
 class _Lines:

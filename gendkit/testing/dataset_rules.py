@@ -77,7 +77,11 @@ class DatasetUnderCheck:
         ------
         LeftOut
             If it reads a folder and none is given.
+        InvalidOption
+            If it does not have an option that is given.
         """
+        if self.given.options and isinstance(self.without_folder, InvalidOption):
+            raise self.without_folder
         if self.given.root is None and self.without_folder is not None:
             raise LeftOut(
                 f"it reads a folder; give one: gendkit plugins check {self.spec.name}:FOLDER"

@@ -172,9 +172,12 @@ class Outcomes:
 
     def _repr_html_(self) -> str:
         by_part: dict[str, list[tuple[str, str, str]]] = {}
+        last = ""
         for o in self.all:
             rows = by_part.setdefault(f"{o.kind} {o.part}", [])
-            rows.append((o.verdict, o.text, o.reason))
+            again = bool(rows) and o.reason != "" and o.reason == last
+            rows.append((o.verdict, o.text, "as above" if again else o.reason))
+            last = o.reason
         tables = [grid(["", part, ""], rows) for part, rows in by_part.items()]
         return card(f"Outcomes({self})", {}, *tables)
 

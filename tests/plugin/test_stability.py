@@ -70,12 +70,12 @@ NAMES = (
 )  # fmt: skip
 KIT = "Given Outcome Outcomes check checks_of plugin_checks"
 PUBLIC = (
-    "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc build_index "
-    "class_angle combine dataset drift drift_table duplicates embed errors explore extract fit "
-    "geometry label_issues layer_effects likely_method load neighbours novelty open_embeddings "
-    "open_index pair_displacement place plot plot_displacement plot_drift plot_layers plugins "
-    "project pull push register report sensitivity show_faces show_scores timeline training verify "
-    "votes"
+    "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc "
+    "build_backbone build_index class_angle combine dataset drift drift_table duplicates "
+    "embed errors explore extract fit geometry label_issues layer_effects likely_method load "
+    "neighbours novelty open_embeddings open_index pair_displacement place plot "
+    "plot_displacement plot_drift plot_layers plugins project pull push register report "
+    "sensitivity show_faces show_scores timeline training tune_layer_norms verify votes"
 )
 ERRORS = (
     "GendkitError PluginError RefusedPlugin InvalidSpec UnknownPart InvalidOption "

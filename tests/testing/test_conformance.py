@@ -258,6 +258,9 @@ def test_a_test_of_the_kit_carries_the_rule_as_its_name():
         (["gendkit.builtin", "-o", "a=1"], "options are for one part"),
         (["dinov2-vits14", "-o", "a=1"], "is built without options"),
         (["uniformity", "--pretrained"], "has no backbone"),
+        (["uniformity", "-o", "wrong=1"], "loss 'uniformity' has no option 'wrong'"),
+        (["synthetic", "-o", "wrong=1"], "no option 'wrong'"),
+        (["dinov2-vits14", "--same-weights", "nix"], "no backbone is named 'nix'"),
         (["uniformity", "-o", "nonsense"], "expected NAME=VALUE"),
         ([], "Missing argument 'NAME'"),
     ],
@@ -283,14 +286,24 @@ def test_rules_that_are_left_out_for_one_reason_share_a_line(capsys):
     assert sum("give one:" in line for line in lines) == 2  # rules in between were tried
 
 
-def test_one_reason_of_several_broken_rules_is_said_once(capsys):
+def test_one_reason_of_several_broken_rules_is_said_once(install: Install, fresh: None, capsys):
     from gendkit.cli import main
 
-    assert main(["plugins", "check", "cross-entropy", "-o", "nonsense=1"]) == 1
+    code = """
+    from gendkit.plugin import LossSpec, hookimpl
+    @hookimpl
+    def gendkit_losses():
+        yield LossSpec(name="tried", summary="a loss", build=lambda: 1 / 0)
+    """
+    install("gendkit-tried", code, plugin="tried")
+    assert main(["plugins", "check", "tried"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("  BROKEN    ") for line in lines) > 5
-    (at,) = [n for n, line in enumerate(lines) if "has no option 'nonsense'" in line]
-    assert lines[at - 1].startswith("  BROKEN  ")
+    broken = [n for n, line in enumerate(lines) if line.startswith("  BROKEN    ")]
+    said = [n for n, line in enumerate(lines) if "ZeroDivisionError" in line]
+    assert len(broken) > 5
+    # Once for those before the rule that is left out, and once for those behind it.
+    assert len(said) == 2
+    assert {n - 1 for n in said} <= set(broken)
 
 
 def test_rules_are_listed_without_being_tried(capsys):

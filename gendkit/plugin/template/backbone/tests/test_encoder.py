@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from gendkit import build_backbone
 from gendkit.errors import InvalidOption
-from gendkit.model.backbone import build_backbone
 from torch import nn
 
 from gendkit_my_part.encoder import HEADS, Block
