@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from gendkit.data.pictures import existing_file, line_of
+from gendkit.data.pictures import count_pictures, existing_file, line_of, read_animation
 from gendkit.data.pictures import read_image as read_image
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
 from gendkit.plugin.manager import plugins
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from gendkit.plugin.protocols import Image
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg"}
+    | {".png", ".tif", ".tiff", ".webp"}
+)
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4"}
     | {".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
@@ -99,7 +102,7 @@ def find_media(paths: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def count_frames(path: str | Path) -> int:
-    """Count a video's frames by its packets, without decoding; a picture has one.
+    """Count a video's frames by its packets, without decoding; a picture has one, or is animated.
 
     Raises
     ------
@@ -121,7 +124,7 @@ def inspect(path: str | Path) -> Facts:
     """
     path = existing_file(path)
     if is_image(path):
-        return Facts(frames=1)
+        return Facts(frames=count_pictures(path))
     shown = packets = 0
     problem, end = "", 0.0
     with _Opened(path) as (container, stream):
@@ -152,7 +155,7 @@ def inspect(path: str | Path) -> Facts:
 
 
 def read_frames(path: str | Path, wanted: Iterable[int]) -> list[Frame]:
-    """Read the wanted frames of a video in one sequential pass; a picture is its frame 0.
+    """Read the wanted frames of a video or animation in one pass; a picture is its frame 0.
 
     Parameters
     ----------
@@ -195,9 +198,7 @@ def walk_frames(path: str | Path, wanted: Iterable[int], visit: Callable[[Frame]
     path = existing_file(path)
     left = set(wanted)
     if is_image(path):
-        if 0 in left:
-            visit(Frame(index=0, image=read_image(path)))
-        return Facts(frames=1)
+        return _walk_pictures(path, left, visit)
     problems: list[str] = []
     number = 0
     with _Opened(path) as (container, stream):
@@ -295,6 +296,28 @@ def spread_order(n: int) -> NDArray[np.int64]:
     rest = np.ones(n, dtype=bool)
     rest[chosen] = False
     return np.concatenate([chosen, np.flatnonzero(rest)])
+
+
+def _walk_pictures(path: Path, left: set[int], visit: Callable[[Frame], object]) -> Facts:
+    """Visit the only frame of a picture, which has no time, or the wanted ones of an animation."""
+    if count_pictures(path) == 1:
+        if 0 in left:
+            visit(Frame(index=0, image=read_image(path)))
+        return Facts(frames=1)
+    number, problem = 0, ""
+    try:
+        for time, image in read_animation(path):
+            if not left:
+                return Facts(frames=None)
+            if number in left:
+                left.remove(number)
+                visit(Frame(index=number, time=time, image=image))
+            number += 1
+    except UnreadableMedia as error:
+        if not number:
+            raise
+        problem = f"{line_of(error, path)} after {number} frames"
+    return Facts(frames=number, problem=problem)
 
 
 class _Opened:

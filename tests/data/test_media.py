@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import struct
+import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,6 +28,7 @@ from gendkit.data.media import (
 )
 from gendkit.data.pictures import decode_image
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
+from gendkit.plugin.protocols import Frame
 
 FRAMES = 40
 
@@ -134,7 +138,79 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path: Path) -> None:
     pictures = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:])
     assert read_image(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
-    assert count_frames(tmp_path / "a.gif") == 1
+
+
+COLOURS = ((255, 0, 0), (0, 0, 255), (0, 255, 0))
+
+
+def animation(path: Path, *, durations: Sequence[int]) -> Path:
+    first, *rest = (Image.new("RGB", (32, 24), colour) for colour in COLOURS)
+    options: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
+    first.save(path, save_all=True, append_images=rest, duration=list(durations), loop=0, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".avif"])
+def test_an_animation_has_frames_with_their_times(tmp_path: Path, suffix: str) -> None:
+    path = animation(tmp_path / f"a{suffix}", durations=(200, 500, 300))
+    assert count_frames(path) == 3
+    frames = read_frames(path, [2, 0, 1])
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    assert [frame.time for frame in frames] == pytest.approx([0.0, 0.2, 0.7])
+    for frame, colour in zip(frames, COLOURS, strict=True):
+        assert np.abs(frame.image.astype(int) - colour).max() <= (6 if suffix == ".avif" else 0)
+    (last,) = read_frames(path, [2])
+    np.testing.assert_array_equal(last.image, frames[2].image)
+    assert walk_frames(path, [0], lambda frame: None).frames is None  # it stopped early
+    assert walk_frames(path, range(9), lambda frame: None).frames == 3
+
+
+def test_what_a_frame_of_an_animation_leaves_out_is_seen_from_before(tmp_path: Path) -> None:
+    whole = Image.new("RGB", (32, 32), "red")
+    changed = whole.copy()
+    changed.paste((0, 0, 255), (0, 0, 16, 16))
+    whole.save(tmp_path / "a.gif", save_all=True, append_images=[changed], duration=100)
+    second = read_frames(tmp_path / "a.gif", [1])[0].image
+    assert second[2, 2].tolist() == [0, 0, 255]
+    assert second[30, 30].tolist() == [255, 0, 0]
+
+
+def test_a_frame_without_a_duration_is_a_tenth_of_a_second(tmp_path: Path) -> None:
+    path = animation(tmp_path / "a.gif", durations=(0, 0, 0))
+    assert [f.time for f in read_frames(path, range(3))] == pytest.approx([0.0, 0.1, 0.2])
+
+
+def test_an_animation_that_is_cut_off_gives_the_frames_before_and_says_so(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = [Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(4)]
+    path = tmp_path / "a.gif"
+    noise[0].save(path, save_all=True, append_images=noise[1:], duration=100)
+    path.write_bytes(path.read_bytes()[:-3000])
+    seen: list[Frame] = []
+    facts = walk_frames(path, range(9), seen.append)
+    assert 1 <= len(seen) < 4
+    assert facts.frames == len(seen)
+    assert "stops being readable" in facts.problem
+
+
+def test_a_single_picture_has_no_time(tmp_path: Path) -> None:
+    for suffix in (".gif", ".png", ".webp"):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"a{suffix}")
+        (frame,) = read_frames(tmp_path / f"a{suffix}", [0, 1])
+        assert frame.time is None
+
+
+def test_heic_is_read_by_pillow_heif_and_its_absence_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.heic"
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 40, 90))).save(path, quality=95)
+    assert np.abs(read_image(path).astype(int) - (200, 40, 90)).max() <= 4
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "b.heic").write_bytes(b"no picture")
+    with pytest.raises(UnreadableMedia, match="pip install pillow-heif"):
+        read_image(tmp_path / "b.heic")
 
 
 def test_a_missing_picture_and_a_folder_are_missing_media(tmp_path: Path) -> None:
