@@ -24,6 +24,20 @@ def _finite(ctx: click.Context, parameter: click.Parameter, value: float) -> flo
     return value
 
 
+def _order(ctx: click.Context, parameter: click.Parameter, value: str) -> str | list[int]:
+    """Read the name of an order, or numbers of frames."""
+    from gendkit.data.media import ORDERS
+
+    if value in ORDERS:
+        return value
+    try:
+        return [int(number) for number in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is neither {', '.join(ORDERS)}, nor numbers of frames such as 0,24,48."
+        ) from None
+
+
 @click.command()
 @click.argument("source", metavar="IN")
 @click.argument("out", type=click.Path(path_type=Path))
@@ -33,9 +47,11 @@ def _finite(ctx: click.Context, parameter: click.Parameter, value: float) -> flo
 )  # fmt: skip
 @click.option("--frames", default=32, show_default=True, type=click.IntRange(1),
               help="Faces sought in a video.")  # fmt: skip
-@click.option("--order", default="spread", show_default=True,
-              type=click.Choice(["spread", "uniform", "stride", "random"]),
-              help="Which frames of a video are looked at first.")  # fmt: skip
+@click.option(
+    "--order", default="spread", show_default=True, callback=_order, metavar="ORDER",
+    help="Which frames of a video are looked at first: spread, uniform, stride or random; or just "
+    "those of some numbers, such as 0,24,48.",
+)  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
               help="Of the random order.")  # fmt: skip
 @click.option("--extractor", default="centerface", show_default=True, help="Face extractor.")

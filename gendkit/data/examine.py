@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from gendkit.data.extractors import UNBUILT
 from gendkit.data.faces import align_face, by_size, largest_face, overlapping_face
-from gendkit.data.media import Facts, Order, frame_order, inspect, walk_frames
+from gendkit.data.media import ORDERS, Facts, Order, frame_order
+from gendkit.data.sources import HELD, Source, source_of
 from gendkit.data.tracks import link
-from gendkit.errors import InvalidImage, UnreadableMedia, first_line
+from gendkit.errors import InvalidArgument, InvalidImage, first_line
 from gendkit.markup import card, visible
 from gendkit.plugin.protocols import Clip, Frame
 
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 
     from gendkit.plugin.protocols import Face, FaceExtractor, Image
 
-HELD = 64
 LEAST = 16
 NO_FACE = "no face found"
 EMPTY_MASK = "the manipulation mask is empty"
 OFF_MASK = "no face overlaps the manipulation mask"
 DAMAGED = "the frame does not decode"
+NO_FRAME = "the clip has no such frame"
 
 Box = tuple[float, float, float, float]
 Which = Literal["largest", "all"]
@@ -122,7 +123,7 @@ def examine(
     *,
     extractor: FaceExtractor,
     frames: int = 32,
-    order: Order = "spread",
+    order: Order | Sequence[int] = "spread",
     seed: int = 0,
     scale: float = 1.3,
     size: int | None = None,
@@ -140,7 +141,9 @@ def examine(
     frames
         How many frames with a usable face are wanted.
     order, seed
-        In which order frames are looked at; see `frame_order`.
+        In which order frames are looked at; see `frame_order`. Numbers of frames mean just these:
+        each is among the crops, with its reason if the clip has no such frame, and `frames` is not
+        regarded.
     scale, size
         Of the crop; see `align_face`.
     which
@@ -149,6 +152,8 @@ def examine(
 
     Raises
     ------
+    InvalidArgument
+        For numbers of frames that are negative, or given twice.
     MissingMedia
         If there is no such file.
     UnreadableMedia
@@ -158,12 +163,22 @@ def examine(
         From an extractor that is built when it is first asked. Any other error of an extractor
         becomes the reason of that frame.
     """
-    source = _source(media)
+    source = source_of(media)
     look = functools.partial(_look, extractor=extractor, scale=scale, size=size, which=which)
     found: dict[int, Crops] = {}
     facts = source.inspect()
     total, problems = facts.frames or 0, [facts.problem]
-    sequence = source.numbers(frame_order(total, order, count=frames, seed=seed))
+    asked = [] if isinstance(order, str) else _explicit(order)
+    kind: Order = order if isinstance(order, str) else "spread"
+    frames = len(asked) or frames
+
+    def sequence_of(total: int) -> list[int]:
+        if not asked:
+            return source.numbers(frame_order(total, kind, count=frames, seed=seed))
+        there = set(source.numbers(np.arange(total)))
+        return [number for number in asked if number in there]
+
+    sequence = sequence_of(total)
     done = 0
     while done < len(sequence) and (missing := frames - _faces(found, sequence[:done])) > 0:
         # A long stretch without a face is searched in passes that grow and hold no frame: an hour
@@ -176,10 +191,12 @@ def examine(
         done += len(turn)
         if seen.frames is not None and seen.frames != total:
             total, done = seen.frames, 0
-            sequence = source.numbers(frame_order(total, order, count=frames, seed=seed))
+            sequence = sequence_of(total)
     chosen = _chosen(found, sequence[:done], frames)
     _crop_again(source, found, chosen, scale=scale, size=size)
-    frames_of = [found[number] for number in sorted(chosen)]
+    absent = set(asked) - set(sequence)
+    found |= {n: (Crop(frame=n, time=None, reason=NO_FRAME),) for n in absent}
+    frames_of = [found[number] for number in sorted({*chosen, *absent})]
     return Examined(
         crops=_tracked(frames_of) if which == "all" else tuple(crop for crop, *_ in frames_of),
         frames_total=total,
@@ -188,81 +205,19 @@ def examine(
     )
 
 
-class _Source(Protocol):
-    """Where frames come from; they are asked for by number, in passes in order of display."""
-
-    def inspect(self) -> Facts: ...
-
-    def numbers(self, places: NDArray[np.int64]) -> list[int]: ...
-
-    def walk(self, wanted: Iterable[int], visit: Callable[[Frame], object]) -> Facts: ...
-
-
-class _File:
-    """The frames of a video or picture."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def inspect(self) -> Facts:
-        return inspect(self._path)
-
-    def numbers(self, places: NDArray[np.int64]) -> list[int]:
-        return [int(place) for place in places]
-
-    def walk(self, wanted: Iterable[int], visit: Callable[[Frame], object]) -> Facts:
-        return walk_frames(self._path, wanted, visit)
-
-
-class _Rendered:
-    """The frames that a function renders: kept if they are few, else rendered for each pass."""
-
-    def __init__(self, render: Callable[[], Iterable[Frame]], *, name: str) -> None:
-        self._render = render
-        self._name = name
-        self._numbers: list[int] = []
-        self._kept: list[Frame] = []
-
-    def inspect(self) -> Facts:
-        for frame in self._render():
-            if self._numbers and frame.index <= self._numbers[-1]:
-                raise UnreadableMedia(
-                    f"clip {self._name!r} renders frame {frame.index} after frame "
-                    f"{self._numbers[-1]}; frames come in order of display."
-                )
-            self._numbers.append(frame.index)
-            if len(self._numbers) <= HELD:
-                self._kept.append(frame)
-        if not self._numbers:
-            raise UnreadableMedia(f"clip {self._name!r} renders no frame.")
-        if len(self._numbers) > HELD:
-            self._kept.clear()
-        return Facts(frames=len(self._numbers))
-
-    def numbers(self, places: NDArray[np.int64]) -> list[int]:
-        return [self._numbers[place] for place in places]
-
-    def walk(self, wanted: Iterable[int], visit: Callable[[Frame], object]) -> Facts:
-        left = set(wanted)
-        for frame in self._kept or self._render():
-            if frame.index in left:
-                left.remove(frame.index)
-                visit(frame)
-            if not left:
-                break
-        return Facts(frames=None)
-
-
-def _source(media: str | Path | Clip) -> _Source:
-    if not isinstance(media, Clip):
-        return _File(Path(media))
-    if isinstance(media.media, str | Path):
-        return _File(Path(media.media))
-    return _Rendered(media.media, name=media.video)
+def _explicit(order: Sequence[int]) -> list[int]:
+    """Return numbers of frames that were asked for, if they can be."""
+    asked = [int(number) for number in order]
+    if not asked or min(asked) < 0 or len(set(asked)) < len(asked):
+        raise InvalidArgument(
+            f"frames {asked[:8]} cannot be looked at; give numbers from 0, each once, or an order "
+            f"such as {ORDERS[0]}."
+        )
+    return asked
 
 
 def _search(
-    source: _Source,
+    source: Source,
     turn: list[int],
     look: Callable[[Frame], Crops],
     *,
@@ -386,7 +341,7 @@ def _chosen(found: dict[int, Crops], sequence: list[int], wanted: int) -> list[i
 
 
 def _crop_again(
-    source: _Source, found: dict[int, Crops], chosen: list[int], *, scale: float, size: int | None
+    source: Source, found: dict[int, Crops], chosen: list[int], *, scale: float, size: int | None
 ) -> None:
     """Cut out the faces that were found in a pass that held no frames."""
 

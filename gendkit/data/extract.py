@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ def extract(
     *,
     extractor: str | FaceExtractor = "centerface",
     frames: int = 32,
-    order: Order = "spread",
+    order: Order | Sequence[int] = "spread",
     seed: int = 0,
     scale: float = 1.3,
     size: int | None = None,
@@ -98,6 +98,8 @@ def extract(
         If `out` holds something, and without `overwrite`, or if it was not made by this function.
     MissingMedia
         If there is no clip.
+    InvalidArgument
+        For numbers of frames that cannot be.
     InvalidManifest
         If two clips have one id, or an id cannot be the name of a file.
     UnknownPart, PluginError, MissingAsset, CorruptAsset, MissingDependency
@@ -113,7 +115,7 @@ def extract(
     detector, made_by = prepared(extractor)
     settings: dict[str, Any] = {
         "frames": frames,
-        "order": order,
+        "order": order if isinstance(order, str) else [int(number) for number in order],
         "seed": seed,
         "scale": scale,
         "size": size,

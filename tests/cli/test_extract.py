@@ -150,7 +150,8 @@ def test_a_dataset_of_files_is_given_its_folder(gendkit: Run, tmp_path: Path):
             2,
             "options are for datasets (photos, synthetic)",
         ),
-        (("nowhere", "out", "--order", "backwards"), 2, "'backwards' is not one of"),
+        (("nowhere", "out", "--order", "backwards"), 2, "'backwards' is neither spread"),
+        (("nowhere", "out", "--order", "1,two"), 2, "nor numbers of frames such as 0,24,48"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_output(

@@ -12,13 +12,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gendkit.data import examine as examine_module
-from gendkit.data.examine import DAMAGED, EMPTY_MASK, HELD, NO_FACE, OFF_MASK, Crop, examine
+from gendkit.data import sources as sources_module
+from gendkit.data.examine import (
+    DAMAGED,
+    EMPTY_MASK,
+    HELD,
+    NO_FACE,
+    NO_FRAME,
+    OFF_MASK,
+    Crop,
+    examine,
+)
 from gendkit.data.extract import clips_of, extract
 from gendkit.data.faces import TEMPLATE, align_face
 from gendkit.data.manifest import Manifest
 from gendkit.data.media import frame_order, read_image
 from gendkit.errors import (
+    InvalidArgument,
     InvalidManifest,
     MissingAsset,
     MissingDependency,
@@ -345,9 +355,9 @@ def test_the_order_is_that_of_the_frames_that_decode(
     """A file whose packets promise more frames than decode is examined as one that is shorter."""
     path = write_video(tmp_path / "a.mp4")
     expected = examine(path, extractor=Always(), frames=8)
-    count = examine_module.inspect
+    count = sources_module.inspect
     monkeypatch.setattr(
-        examine_module, "inspect", lambda p: type(count(p))(frames=(count(p).frames or 0) + 7)
+        sources_module, "inspect", lambda p: type(count(p))(frames=(count(p).frames or 0) + 7)
     )
     found = examine(path, extractor=Always(), frames=8)
     assert [crop.frame for crop in found.crops] == [crop.frame for crop in expected.crops]
@@ -357,9 +367,9 @@ def test_the_order_is_that_of_the_frames_that_decode(
 def test_a_frame_that_does_not_decode_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walk = examine_module.walk_frames
+    walk = sources_module.walk_frames
     monkeypatch.setattr(
-        examine_module,
+        sources_module,
         "walk_frames",
         lambda p, wanted, visit: walk(p, wanted, lambda f: f.index == 4 or visit(f)),
     )
@@ -799,3 +809,27 @@ def test_a_portrait_is_cropped_with_the_eyes_where_the_template_has_them(
     [again] = CenterFace(asset("centerface"))(manifest.crop(0))
     expected = ((np.asarray(TEMPLATE) - 0.5) / 1.3 + 0.5) * 224
     assert np.abs(again.landmarks - expected).max() < 15
+
+
+def test_frames_that_are_asked_for_are_all_looked_at_and_no_other() -> None:
+    clip = rendered(10, {3})
+    finder = Finder()
+    found = examine(clip, extractor=finder, order=[7, 3, 12, 0], frames=1)
+    assert sorted(finder.seen) == [0, 3, 7]
+    assert [crop.frame for crop in found.crops] == [0, 3, 7, 12]
+    assert [crop.reason for crop in found.crops] == ["", NO_FACE, "", NO_FRAME]
+    assert found.frames_looked_at == 3
+    assert found.frames_total == 10
+
+
+@pytest.mark.parametrize("order", [[], [-1], [2, 2]])
+def test_numbers_of_frames_that_cannot_be_are_refused(order: list[int]) -> None:
+    clip = rendered(3)
+    with pytest.raises(InvalidArgument, match="give numbers from 0, each once"):
+        examine(clip, extractor=Finder(), order=order)
+
+
+def test_a_frame_that_is_asked_for_and_not_there_keeps_its_row(tmp_path: Path) -> None:
+    made = extract([rendered(4)], tmp_path / "out", extractor=Finder(), order=[1, 9])
+    assert list(made.table["reason"]) == ["", NO_FRAME]
+    assert made.meta["order"] == [1, 9]
