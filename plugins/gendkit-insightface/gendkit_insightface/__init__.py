@@ -31,6 +31,6 @@ def gendkit_face_extractors() -> Iterator[FaceExtractorSpec]:
 
 def _build(*, threshold: float | None = None, weights: str | Path | None = None) -> FaceExtractor:
     from gendkit_insightface.detector import SCRFD
-    from gendkit_insightface.weights import weights_path
+    from gendkit_insightface.weights import WEIGHTS
 
-    return SCRFD(weights_path(weights), threshold=THRESHOLD if threshold is None else threshold)
+    return SCRFD(WEIGHTS.path(weights), threshold=THRESHOLD if threshold is None else threshold)

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from gendkit.testing import Given, plugin_checks
 from gendkit.testing.portraits import portraits
 from gendkit_insightface.detector import SIDE, _letterboxed
-from gendkit_insightface.weights import VARIABLE, cached_place
+from gendkit_insightface.weights import WEIGHTS
 
 CELL = 32
 WHOLE, HALF = SIDE // CELL, SIDE // CELL // 2
@@ -110,7 +110,7 @@ def _known(number: int, *, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _named() -> bool:
-    return bool(os.environ.get(VARIABLE)) or cached_place().is_file()
+    return bool(os.environ.get(WEIGHTS.variable)) or WEIGHTS.place.is_file()
 
 
 test_conformance = plugin_checks("gendkit-insightface", given={"scrfd-10g": network})

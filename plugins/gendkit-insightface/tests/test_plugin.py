@@ -16,7 +16,7 @@ from PIL import Image
 import gendkit as gk
 from gendkit.errors import MissingAsset
 from gendkit.plugin import plugins
-from gendkit_insightface.weights import VARIABLE, cached_place, weights_path
+from gendkit_insightface.weights import WEIGHTS
 
 OURS = "gendkit-insightface"
 NAME = "scrfd-10g"
@@ -26,7 +26,7 @@ NAME = "scrfd-10g"
 def nobody_s_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the weights that the computer may have."""
     monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(WEIGHTS.variable, raising=False)
 
 
 def test_the_extractor_is_listed_with_the_licence_of_the_weights() -> None:
@@ -68,50 +68,16 @@ def test_without_weights_it_says_which_file_from_where_and_under_which_licence()
     text = str(raised.value)
     for part in (
         "det_10g.onnx", "insightface/releases/download/v0.7/buffalo_l.zip", "non-commercial",
-        str(cached_place()), VARIABLE, "weights=PATH",
+        str(WEIGHTS.place), WEIGHTS.variable, "weights=PATH",
     ):  # fmt: skip
         assert part in text
     assert "\n" not in text
 
 
-def test_the_first_that_is_named_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, named = tmp_path / "given.onnx", tmp_path / "named.onnx"
-    cached_place().parent.mkdir(parents=True)
-    for path in (given, named, cached_place()):
-        path.touch()
-    assert weights_path() == cached_place()
-    monkeypatch.setenv(VARIABLE, "")
-    assert weights_path() == cached_place()
-    monkeypatch.setenv(VARIABLE, str(named))
-    assert weights_path() == named
-    assert weights_path(str(given)) == given
-
-
-def test_another_file_is_never_taken_for_a_missing_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cached_place().parent.mkdir(parents=True)
-    cached_place().touch()
-    with pytest.raises(MissingAsset, match=r"no file .*gone\.onnx \(weights=\)"):
-        weights_path(tmp_path / "gone.onnx")
-    monkeypatch.setenv(VARIABLE, str(tmp_path))  # a folder
-    with pytest.raises(MissingAsset, match=r"\(\$GENDKIT_SCRFD\)"):
-        weights_path()
-
-
-def test_the_user_s_home_may_be_written_as_a_tilde(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    (tmp_path / "some.onnx").touch()
-    assert weights_path("~/some.onnx") == tmp_path / "some.onnx"
-
-
 def test_crops_are_made_with_it_by_name_and_say_so(
     spots: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, str(spots()))
+    monkeypatch.setenv(WEIGHTS.variable, str(spots()))
     (tmp_path / "media").mkdir()
     for number in range(2):
         image = np.zeros((480, 640, 3), np.uint8)
