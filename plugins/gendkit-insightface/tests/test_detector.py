@@ -111,6 +111,16 @@ def test_the_most_confident_of_several_is_first_and_overlapping_ones_go(
     assert [f.box[:2] for f in faces] == [(32, 160), (0, 320), (0, 0), (32, 320)]
 
 
+@pytest.mark.parametrize(("right", "kept"), [(3, 1), (4, 2)])
+def test_boxes_may_share_two_fifths(
+    constant: Callable[..., Path], outputs: list[np.ndarray], right: int, kept: int
+) -> None:
+    # Of 8 cells of 8 pixels 5 are shared (41 of 89 pixels), or 4 (33 of 97).
+    for cell, score in ((0, 0.9), (right, 0.8)):
+        outputs[0][2 * cell], outputs[3][2 * cell] = score, (0, 0, 8, 8)
+    assert len(SCRFD(constant(outputs))(black(640, 640))) == kept
+
+
 def test_boxes_and_landmarks_are_clipped_to_the_frame(
     constant: Callable[..., Path], outputs: list[np.ndarray]
 ) -> None:
