@@ -30,7 +30,7 @@ def gendkit_backbones() -> Iterable[BackboneSpec | BackboneFamily]:
 
 @hookimpl
 def gendkit_face_extractors() -> Iterable[FaceExtractorSpec]:
-    """Give `centerface`."""
+    """Give `centerface` and `yunet`."""
     return face_extractor_specs.face_extractors()
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gendkit.builtin.detections import canvas, suppressed
 from gendkit.errors import InvalidArgument, InvalidImage, UnreadableMedia
 from gendkit.plugin.protocols import Face
 
@@ -86,14 +87,14 @@ class CenterFace:
             )
         height, width = image.shape[:2]
         factor = SIDE / max(height, width)
-        canvas, inner = _canvas(image, factor)
+        square, inner = canvas(image, factor, multiple=MULTIPLE)
         net = self._net()
-        net.setInput(cv2.dnn.blobFromImage(canvas))
+        net.setInput(cv2.dnn.blobFromImage(square))
         boxes, landmarks, scores = _decode(*net.forward(OUTPUTS), threshold=self._threshold)
         limit = np.array([width - 1, height - 1], dtype=np.float64)
         per_pixel = np.array([inner[0] / width, inner[1] / height])
         faces = []
-        for i in _suppress(boxes, scores):
+        for i in suppressed(boxes, scores, overlap=OVERLAP):
             corners = np.clip(boxes[i].reshape(2, 2) / per_pixel - 0.5, 0, limit)
             points = np.clip(landmarks[i] / per_pixel - 0.5, 0, limit)
             left, top, right, bottom = corners.ravel().tolist()
@@ -120,19 +121,6 @@ class CenterFace:
         return self._local.net
 
 
-def _canvas(image: Image, factor: float) -> tuple[Image, tuple[int, int]]:
-    """Resize and put the image into the upper left of a black canvas; return its size (w, h)."""
-    import cv2
-
-    height, width = image.shape[:2]
-    inner = (max(1, round(width * factor)), max(1, round(height * factor)))
-    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    outer = [-(-side // MULTIPLE) * MULTIPLE for side in inner]
-    canvas = np.zeros((outer[1], outer[0], 3), dtype=np.uint8)
-    canvas[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=interpolation)
-    return canvas, inner
-
-
 def _decode(
     heat: NDArray[np.float32],
     size: NDArray[np.float32],
@@ -155,18 +143,3 @@ def _decode(
     points = landmark[0, :, y, x].astype(np.float64).reshape(-1, 5, 2)[:, :, ::-1]
     boxes = np.concatenate([corners, corners + sides], axis=1)
     return boxes, points * sides[:, None] + corners[:, None], scores
-
-
-def _suppress(boxes: NDArray[np.float64], scores: NDArray[np.float64]) -> list[int]:
-    """Return the boxes to keep, best first: each lies over a better one by less than `OVERLAP`."""
-    left = list(np.argsort(-scores, kind="stable"))
-    keep: list[int] = []
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    while left:
-        best, rest = left[0], np.asarray(left[1:], dtype=int)
-        keep.append(int(best))
-        low = np.maximum(boxes[best, :2], boxes[rest, :2])
-        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-        shared = np.prod(np.clip(high - low, 0, None), axis=1)
-        left = list(rest[shared / (area[best] + area[rest] - shared) < OVERLAP])
-    return keep

@@ -1,8 +1,9 @@
-"""What is declared of the built-in face extractor; its weights are opened when it is built."""
+"""What is declared of the built-in face extractors; weights are opened when one is built."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gendkit.plugin.specs import FaceExtractorSpec
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor
 
 THRESHOLD = 0.5
+YUNET_THRESHOLD = 0.9
 
 
 def _build(*, threshold: float | None = None) -> FaceExtractor:
@@ -22,8 +24,18 @@ def _build(*, threshold: float | None = None) -> FaceExtractor:
     )
 
 
+def _build_yunet(
+    *, threshold: float | None = None, weights: str | Path | None = None
+) -> FaceExtractor:
+    from gendkit.builtin.yunet import WEIGHTS, YuNet
+
+    return YuNet(
+        WEIGHTS.path(weights), threshold=YUNET_THRESHOLD if threshold is None else threshold
+    )
+
+
 def face_extractors() -> Iterable[FaceExtractorSpec]:
-    """Give the built-in face extractor."""
+    """Give the built-in face extractors."""
     yield FaceExtractorSpec(
         name="centerface",
         summary="CenterFace, anchor-free, five landmarks; runs on a CPU with OpenCV alone",
@@ -31,4 +43,12 @@ def face_extractors() -> Iterable[FaceExtractorSpec]:
         threshold=THRESHOLD,
         thread_safe=True,
         build=_build,
+    )
+    yield FaceExtractorSpec(
+        name="yunet",
+        summary="YuNet of OpenCV's model zoo, five landmarks; you bring the model file",
+        licence="MIT",
+        threshold=YUNET_THRESHOLD,
+        thread_safe=True,
+        build=_build_yunet,
     )
