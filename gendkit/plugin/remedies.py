@@ -19,7 +19,10 @@ from gendkit.plugin.parts import HERE, Source
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-_IMPORTING = ("importlib", "_frozen_importlib", "_frozen_importlib_external")
+_IMPORTING = (
+    *("importlib", "_frozen_importlib", "_frozen_importlib_external"),
+    "importlib_metadata",  # whose newer form takes over where it is installed
+)
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\[\],<>=!~*+-]*")
 
 UNDECLARED = "does not declare what gives"
