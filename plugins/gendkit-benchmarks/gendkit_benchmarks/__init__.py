@@ -22,6 +22,10 @@ def gendkit_datasets() -> Iterator[DatasetSpec]:
     """Yield a spec a benchmark."""
     yield _spec(facts.FACEFORENSICS, _faceforensics)
     yield _spec(facts.CELEB_DF, _celeb_df)
+    yield _spec(facts.CELEB_DF_PP, _celeb_df_pp)
+    yield _spec(facts.DEEPFAKEBENCH, _deepfakebench)
+    yield _spec(facts.DFDC, _dfdc)
+    yield _spec(facts.FAKEAVCELEB, _fakeavceleb)
 
 
 def _spec(of: Benchmark, build: Callable[..., Dataset]) -> DatasetSpec:
@@ -46,3 +50,33 @@ def _celeb_df(root: Path | None = None, *, rest: str = "") -> Dataset:
     from gendkit_benchmarks.celeb_df import CelebDF
 
     return CelebDF(root, rest=rest)
+
+
+def _celeb_df_pp(root: Path | None = None, *, rest: str = "") -> Dataset:
+    from gendkit_benchmarks.celeb_df_pp import celeb_df_pp
+
+    return celeb_df_pp(root, rest=rest)
+
+
+def _deepfakebench(
+    root: Path | None = None,
+    *,
+    media: str | Path | None = None,
+    prefix: str = "",
+    compression: str = "c23",
+) -> Dataset:
+    from gendkit_benchmarks.deepfakebench import DeepfakeBench
+
+    return DeepfakeBench(root, media=media, prefix=prefix, compression=compression)
+
+
+def _dfdc(root: Path | None = None) -> Dataset:
+    from gendkit_benchmarks.dfdc import DeepfakeDetectionChallenge
+
+    return DeepfakeDetectionChallenge(root)
+
+
+def _fakeavceleb(root: Path | None = None, *, voices: str = "") -> Dataset:
+    from gendkit_benchmarks.fakeavceleb import FakeAVCeleb
+
+    return FakeAVCeleb(root, voices=voices)

@@ -44,7 +44,8 @@ class CelebDF:
     rest
         The split of what is not in the list of testing videos: nothing, or train.
     of, parts, in_list
-        The dataset, its folders, and how many videos the owners' list names.
+        The dataset, its folders, and how many videos the owners' list names. Where that is not
+        known, neither is what stands before a name in the list: it is not compared.
 
     Raises
     ------
@@ -88,7 +89,7 @@ class CelebDF:
         testing = self._testing(notes)
         found = []
         for clip in clips:
-            if testing.get(clip.video, clip.label) != clip.label:
+            if testing.get(clip.video) not in (None, clip.label) and self._in_list:
                 raise InvalidLabels(
                     f"{self._root / LIST} has another label for {clip.video} than its folder, "
                     f"{'fake' if clip.label else 'real'}; in the list, 1 is real and 0 fake."
@@ -115,12 +116,12 @@ class CelebDF:
             if not line.strip():
                 continue
             real, _, name = line.strip().partition(" ")
-            if real not in ("0", "1") or not name.strip():
+            if (real not in ("0", "1") and self._in_list) or not name.strip():
                 raise InvalidManifest(
                     f"{path}, line {number}, is {line!r}; expected such as "
                     "'1 Celeb-real/id0_0000.mp4', where 1 is real."
                 )
-            testing[str(PurePosixPath(name.strip()).with_suffix(""))] = 1 - int(real)
+            testing[str(PurePosixPath(name.strip()).with_suffix(""))] = int(real != "1")
         if self._in_list not in (None, len(testing)):
             notes.say(f"{LIST} names {len(testing)} videos of {self._in_list}")
         return testing

@@ -9,6 +9,8 @@ owners' script downloads into the same tree. Sources: the README of the owners' 
 - In Face2Face and NeuralTextures no face is replaced: the donor is who drives the expression.
 - That the first actor of a DeepFakeDetection name is the target follows the order of the other
   methods; the owners do not state it.
+- The owners say that DeepFakeDetection has more than 3000 fakes of 28 actors; 3068, and 363 real
+  videos, are the numbers that others report.
 - The official splits are of the youtube ids. DeepFakeDetection has none.
 """
 

@@ -19,7 +19,7 @@ class Benchmark:
     summary, licence, homepage
         As in the spec; the licence as the owners state it.
     year
-        In which it was released.
+        In which it was released, if that is known.
     layout
         What is expected below the root, for the error when there is nothing.
     """
@@ -28,7 +28,7 @@ class Benchmark:
     summary: str
     licence: str
     homepage: str
-    year: int
+    year: int | None
     layout: str
 
 
@@ -53,4 +53,42 @@ CELEB_DF = Benchmark(
         "Celeb-real/idT_NNNN.mp4, YouTube-real/NNNNN.mp4, Celeb-synthesis/idT_idD_NNNN.mp4 and "
         "List_of_testing_videos.txt"
     ),
+)
+DFDC = Benchmark(
+    name="dfdc",
+    summary="the Deepfake Detection Challenge, labels and originals by its metadata.json files",
+    licence="agreement with the owners, accepted for the download",
+    homepage="https://ai.meta.com/datasets/dfdc/",
+    year=2020,
+    layout="dfdc_train_part_N/metadata.json with its videos beside it, and test/labels.csv",
+)
+FAKEAVCELEB = Benchmark(
+    name="fakeavceleb",
+    summary="FakeAVCeleb by what is seen: real videos with a fake voice are left out by default",
+    licence="FakeAVCeleb request form",
+    homepage="https://sites.google.com/view/fakeavcelebdash-lab/",
+    year=2021,
+    layout=(
+        "meta_data.csv and TYPE/RACE/GENDER/SOURCE/VIDEO.mp4, where a TYPE is RealVideo-RealAudio, "
+        "RealVideo-FakeAudio, FakeVideo-RealAudio or FakeVideo-FakeAudio"
+    ),
+)
+CELEB_DF_PP = Benchmark(
+    name="celeb-df-pp",
+    summary="Celeb-DF++, 22 methods; folders as documented, names of files verified=False",
+    licence="Terms to Use Celeb-DF++",
+    homepage="https://github.com/OUC-VAS/Celeb-DF-PP",
+    year=2025,
+    layout=(
+        "Celeb-real, YouTube-real, Celeb-synthesis/KIND/METHOD/VIDEO.mp4, where a KIND is "
+        "FaceSwap, FaceReenact or TalkingFace, and List_of_testing_videos.txt"
+    ),
+)
+DEEPFAKEBENCH = Benchmark(
+    name="deepfakebench",
+    summary="frames and splits of several benchmarks, by the JSON files of DeepfakeBench",
+    licence="that of each dataset's owners",
+    homepage="https://github.com/SCLBD/DeepfakeBench",
+    year=None,
+    layout="DATASET.json as its preprocessing writes them, and the frames that they name",
 )

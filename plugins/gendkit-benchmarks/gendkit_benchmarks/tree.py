@@ -10,17 +10,29 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gendkit.data.media import is_video
+from gendkit.data.media import is_video, read_image
 from gendkit.errors import InvalidManifest, MissingMedia
-from gendkit.plugin.protocols import Clip
+from gendkit.plugin.protocols import Clip, Frame
 from gendkit_benchmarks.facts import Benchmark
 
 log = logging.getLogger(__name__)
 SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Pictures that are the frames of one clip, read one after the other."""
+
+    paths: tuple[Path, ...]
+
+    def __call__(self) -> Iterator[Frame]:
+        """Yield the frames in the given order."""
+        for index, path in enumerate(self.paths):
+            yield Frame(index=index, image=read_image(path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,30 +89,37 @@ class Part:
         notes.counted(self.name, len(found), expected=self.expected, where=place)
         clips, misnamed = [], []
         for path in found:
-            names = re.fullmatch(self.pattern, path.stem)
-            if names is None:
+            clip = self.clip(path.stem, path, notes.of, within=within)
+            if clip is None:
                 misnamed.append(path)
-                continue
-            groups = names.groupdict(default="")
-            video = f"{within}{self.name}/{path.stem}"
-            pair = f"{within}{self.pair.format(**groups)}" if self.pair else ""
-            clips.append(
-                Clip(
-                    video=video,
-                    media=path,
-                    dataset=notes.of.name,
-                    label=1 if self.method else 0,
-                    method=self.method,
-                    family=self.family,
-                    pair=pair if self.method else video,
-                    target_identity=self._person(groups.get("target", "")),
-                    donor_identity=self._person(groups.get("donor", "")),
-                    year=self.year or notes.of.year,
-                    licence=notes.of.licence,
-                )
-            )
+            else:
+                clips.append(clip)
         notes.left_out(f"not named as {self.name} are", misnamed)
         return without_twins(clips, notes)
+
+    def clip(
+        self, stem: str, media: Path | Pictures, of: Benchmark, *, within: str = ""
+    ) -> Clip | None:
+        """Return one clip by its name without a suffix; None if the name does not fit."""
+        names = re.fullmatch(self.pattern, stem)
+        if names is None:
+            return None
+        groups = names.groupdict(default="")
+        video = f"{within}{self.name}/{stem}"
+        pair = f"{within}{self.pair.format(**groups)}" if self.pair else ""
+        return Clip(
+            video=video,
+            media=media,
+            dataset=of.name,
+            label=1 if self.method else 0,
+            method=self.method,
+            family=self.family,
+            pair=pair if self.method else video,
+            target_identity=self._person(groups.get("target", "")),
+            donor_identity=self._person(groups.get("donor", "")),
+            year=self.year or of.year,
+            licence=of.licence,
+        )
 
     def _person(self, text: str) -> str:
         return self.person.format(text) if text else ""
