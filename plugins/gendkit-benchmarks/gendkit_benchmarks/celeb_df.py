@@ -81,7 +81,7 @@ class CelebDF:
         InvalidLabels
             If the list calls real what lies in the folder of fakes, or the other way round.
         """
-        notes = Notes(self._of)
+        notes = Notes(self._of, self._root)
         clips = [clip for part in self._parts for clip in part.clips(self._root, notes)]
         if not clips:
             raise nothing(self._of, f"no video under {self._root}, which has {listed(self._root)}")
@@ -109,7 +109,7 @@ class CelebDF:
         """Return the label of each video of the list."""
         path = self._root / LIST
         if not path.is_file():
-            notes.say(f"no {LIST} in {self._root}, so that no clip has a split")
+            notes.say(f"no {LIST}, so that no clip has a split")
             return {}
         testing: dict[str, int] = {}
         for number, line in enumerate(text_of(path, kind="a list").splitlines(), start=1):

@@ -145,7 +145,7 @@ class DeepfakeBench:
             raise nothing(
                 DEEPFAKEBENCH, f"no JSON file in {self._root}, which has {listed(self._root)}"
             )
-        notes = Notes(DEEPFAKEBENCH)
+        notes = Notes(DEEPFAKEBENCH, self._root)
         videos: dict[str, _Video] = {}
         for path in files:
             for split, found in self._videos(path):

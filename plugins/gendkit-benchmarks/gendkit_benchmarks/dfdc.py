@@ -70,17 +70,18 @@ class DeepfakeDetectionChallenge:
         InvalidLabels
             For a label other than the table's two.
         """
-        notes = Notes(DFDC)
+        notes = Notes(DFDC, self._root)
         tables = {path: _metadata(path) for path in self._found(TABLES)}
         tables |= {path: _test_labels(path) for path in self._found(TEST_TABLES)}
         if not any(path.name == "labels.csv" for path in tables):
-            notes.say(f"no {' or '.join(TEST_TABLES)} in {self._root}, so no test set")
+            notes.say(f"no {' or '.join(TEST_TABLES)}, so no test set")
         clips: list[Clip] = []
         absent: list[Path] = []
         for path, rows in tables.items():
             files = {file.name: file for file in videos_in(path.parent)}
             notes.left_out(
-                f"not in {path}", [files[name] for name in sorted(set(files) - set(rows))]
+                f"not in {path.relative_to(self._root)}",
+                [files[name] for name in sorted(set(files) - set(rows))],
             )
             absent += [path.parent / name for name in sorted(set(rows) - set(files))]
             clips += [_clip(files[name], rows[name]) for name in sorted(set(rows) & set(files))]

@@ -131,7 +131,7 @@ class FaceForensics:
         InvalidManifest
             For a split file that is none, or an id in two of them.
         """
-        notes = Notes(FACEFORENSICS)
+        notes = Notes(FACEFORENSICS, self._root)
         below, within = f"{self._compression}/videos", f"{self._compression}/"
         clips = [
             clip

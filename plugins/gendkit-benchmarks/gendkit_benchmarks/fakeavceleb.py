@@ -90,7 +90,7 @@ class FakeAVCeleb:
             raise nothing(
                 FAKEAVCELEB, f"no {TABLE} in {self._root}, which has {listed(self._root)}"
             )
-        notes = Notes(FAKEAVCELEB)
+        notes = Notes(FAKEAVCELEB, self._root)
         there: dict[Path, set[str]] = {}
         clips: list[Clip] = []
         absent: list[Path] = []

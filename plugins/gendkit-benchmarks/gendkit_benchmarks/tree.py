@@ -127,9 +127,10 @@ class Part:
 
 @dataclass
 class Notes:
-    """What does not fit while clips are listed, told as one warning at the end."""
+    """What does not fit while clips are listed, told as one warning; paths are below the root."""
 
     of: Benchmark
+    root: Path
     lines: list[str] = field(default_factory=list)
 
     def counted(self, what: str, found: int, *, expected: int | None, where: Path) -> None:
@@ -137,7 +138,7 @@ class Notes:
         if found and (expected is None or found == expected):
             return
         should = "" if expected is None else f" of {expected}"
-        self.lines.append(f"{what}: {found}{should} videos in {where}")
+        self.lines.append(f"{what}: {found}{should} videos in {self._below(where)}")
 
     def left_out(self, why: str, these: Iterable[object]) -> None:
         """Note files that are left out."""
@@ -145,7 +146,7 @@ class Notes:
 
     def some(self, what: str, these: Iterable[object]) -> None:
         """Note things with their number and an example, if there are any."""
-        if names := [str(one) for one in these]:
+        if names := [self._below(one) for one in these]:
             more = " and others" if len(names) > SHOWN else ""
             self.lines.append(f"{what}: {len(names)}, {', '.join(names[:SHOWN])}{more}")
 
@@ -156,7 +157,12 @@ class Notes:
     def tell(self) -> None:
         """Log one warning, if there is something to say."""
         if self.lines:
-            log.warning("%s: %s", self.of.name, "; ".join(self.lines))
+            log.warning("%s in %s: %s", self.of.name, self.root, "; ".join(self.lines))
+
+    def _below(self, one: object) -> str:
+        if isinstance(one, Path) and one.is_relative_to(self.root):
+            return str(one.relative_to(self.root))
+        return str(one)
 
 
 def opened(root: str | Path | None, of: Benchmark) -> Path:

@@ -97,7 +97,8 @@ def test_counts_and_absent_folders_are_told_in_one_warning(tree, clips, caplog):
     [record] = caplog.records
     assert (record.levelno, record.name) == (logging.WARNING, "gendkit_benchmarks.tree")
     told = record.getMessage()
-    assert f"Face2Face: 0 of 1000 videos in {root}/manipulated_sequences/Face2Face/c23" in told
+    assert told.startswith(f"faceforensics in {root}: ")
+    assert "Face2Face: 0 of 1000 videos in manipulated_sequences/Face2Face/c23" in told
     assert "youtube: 5 of 1000 videos" in told
     assert "actors: 0 of 363 videos" in told
     assert "DeepFakeDetection: 0 of 3068 videos" in told
@@ -173,3 +174,14 @@ def test_unknown_options_are_refused_with_the_known_ones(tree, clips):
         clips(NAME, tree(*names()), compression="c22")
     with pytest.raises(InvalidOption, match="no method 'DF'; there is Deepfakes, Face2Face"):
         clips(NAME, tree(*names()), methods=["DF"])
+
+
+def test_links_to_folders_on_other_disks_are_followed(tree, clips, tmp_path):
+    root = tree(*(name for name in names() if name.startswith("original")))
+    away = tmp_path / "disk" / "c23" / "videos"
+    away.mkdir(parents=True)
+    (away / "071_054.mp4").touch()
+    (root / "manipulated_sequences").mkdir()
+    (root / "manipulated_sequences/FaceSwap").symlink_to(tmp_path / "disk")
+    fake = clips(NAME, root, methods="FaceSwap")["c23/FaceSwap/071_054"]
+    assert fake.media == root / "manipulated_sequences/FaceSwap/c23/videos/071_054.mp4"
