@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from gendkit.model.score import Score
 
 FILE_COLUMNS = (
-    *("path", "status", "score", "faces", "frames_looked_at", "frames_total"),
+    *("path", "status", "score", "faces", "people", "person", "frames_looked_at", "frames_total"),
     *("frames_without_face", "reasons", "problem", "seconds", "adapter", "dtype"),
     *("extractor", "threshold", "scale", "order", "frames_asked"),
 )
-FRAME_COLUMNS = ("path", "frame", "time", "score", "reason")
+FRAME_COLUMNS = ("path", "frame", "track", "time", "score", "reason")
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +36,10 @@ _log = logging.getLogger(__name__)
               type=click.Choice(["spread", "uniform", "stride", "random"]),
               help="Which frames of a video are looked at first.")  # fmt: skip
 @click.option("--extractor", help="Face extractor [default: that of the training].")
+@click.option(
+    "--which", default="largest", show_default=True, type=click.Choice(["largest", "all"]),
+    help="Faces of a frame; where all are taken, each person of a clip has a score.",
+)  # fmt: skip
 @DEVICE
 @DTYPE
 @click.option("--per-frame", is_flag=True, help="Also each frame that was looked at.")
@@ -50,6 +54,7 @@ def score(
     frames: int,
     order: Any,
     extractor: str | None,
+    which: Any,
     device: str | None,
     dtype: Any,
     per_frame: bool,
@@ -59,7 +64,9 @@ def score(
     """Score pictures, videos and folders: 0 real, 1 fake.
 
     The score of a file is the mean over its frames with a face. It is no probability: how many
-    fakes the detector was trained on is in it. A file without a face was not examined, which is
+    fakes the detector was trained on is in it. People are never averaged: with --which all a clip
+    has a row a person, and the file's score is the highest, which is higher by chance alone the
+    more people there are. A file without a face was not examined, which is
     not the same as real. The exit code is 1 if any file could not be read in full or was not
     examined; the others are scored all the same.
 
@@ -76,7 +83,7 @@ def score(
     built = detector.extractor(extractor)
 
     def score_one(path: Path) -> Score:
-        found = detector.score(path, frames=frames, order=order, extractor=built)
+        found = detector.score(path, frames=frames, order=order, extractor=built, which=which)
         return replace(found, extractor=extractor or detector.extractor_name)
 
     files, bars = list(_files(paths)), Bars()
@@ -172,9 +179,14 @@ def _show_files(results: list[_Result]) -> None:
             rows.append((result.path, "unreadable", *[None] * 4, result.error))
             continue
         value = "not examined" if found.score is None else f"{found.score:.3f}"
-        note = "; ".join(filter(None, (result.reasons, found.problem)))
-        counts = (found.faces, len(found.frames), found.frames_total)
+        people = found.people
+        highest = f"highest of {len(people)} people: {found.person}" if len(people) > 1 else ""
+        note = "; ".join(filter(None, (highest, result.reasons, found.problem)))
+        counts = (found.faces, found.frames_looked_at, found.frames_total)
         rows.append((result.path, value, *counts, f"{found.seconds:.1f}", note))
+        for track, score in people.items() if highest else ():
+            faces = sum(f.track == track and f.score is not None for f in found.frames)
+            rows.append((f"  person {track}", f"{score:.3f}", faces, *[None] * 3, ""))
     columns = ("file", "score", "faces", "looked at", "frames", "seconds", "note")
     show_table(rows, columns, right=("score", "faces", "looked at", "frames", "seconds"))
 
@@ -191,9 +203,11 @@ def _show_frames(results: list[_Result], *, as_csv: bool) -> None:
     for row in rows:
         row["time"] = None if row["time"] is None else f"{row['time']:.3f}"
         row["score"] = None if row["score"] is None else f"{row['score']:.3f}"
-    columns = ("file", "frame", "time", "score", "reason")
+    columns = ("file", "frame", "person", "time", "score", "reason")
     show_table(
-        [[row[c] for c in FRAME_COLUMNS] for row in rows], columns, right=("frame", "time", "score")
+        [[row[c] for c in FRAME_COLUMNS] for row in rows],
+        columns,
+        right=("frame", "person", "time", "score"),
     )
     return None
 

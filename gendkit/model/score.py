@@ -121,6 +121,17 @@ class Score:
         return {track: math.fsum(own) / len(own) for track, own in sorted(scores.items())}
 
     @property
+    def person(self) -> int | None:
+        """The track whose score is the file's; None without a face."""
+        people = self.people
+        return max(people, key=lambda track: people[track], default=None)
+
+    @property
+    def frames_looked_at(self) -> int:
+        """How many frames a face was sought in; several faces of one count once."""
+        return len({f.frame for f in self.frames})
+
+    @property
     def name(self) -> str:
         """The file's name, for legends."""
         return Path(self.path).name
@@ -147,9 +158,11 @@ class Score:
             "status": self.status,
             "score": self.score,
             "faces": self.faces,
-            "frames_looked_at": len(self.frames),
+            "people": len(self.people),
+            "person": self.person,
+            "frames_looked_at": self.frames_looked_at,
             "frames_total": self.frames_total,
-            "frames_without_face": len(self.frames) - self.faces,
+            "frames_without_face": sum(f.score is None for f in self.frames),
             "reasons": self.reasons,
             "problem": self.problem,
             "seconds": round(self.seconds, 3),
@@ -191,8 +204,12 @@ class Score:
     def _repr_html_(self) -> str:
         facts = {
             "score": "not examined" if self.score is None else f"{self.score:.3f}",
-            "faces": f"{self.faces} in {len(self.frames)} frames looked at, of {self.frames_total}",
+            "faces": f"{self.faces} in {self.frames_looked_at} frames looked at, of "
+            f"{self.frames_total}",
         }
+        if len(self.people) > 1:
+            each = (f"person {track} {value:.3f}" for track, value in self.people.items())
+            facts["people"] = f"{', '.join(each)}; the score is the highest"
         facts |= {f"without a face ({n})": reason for reason, n in self.reasons.items()}
         if self.members:
             each = (DASH if m.score is None else f"{m.score:.3f}" for m in self.members)

@@ -131,8 +131,8 @@ def test_each_frame_can_be_had_in_every_form(gendkit: Run, adapter: Path, videos
     rows = list(csv.DictReader(io.StringIO(gendkit(*options, "--csv").out)))
     assert [r["frame"] for r in rows] == [str(i) for i in range(24)]
     assert rows[20] == {
-        "path": str(videos / "half.mp4"), "frame": "20", "time": "0.8", "score": "",
-        "reason": "no face found",
+        "path": str(videos / "half.mp4"), "frame": "20", "track": "0", "time": "0.8",
+        "score": "", "reason": "no face found",
     }  # fmt: skip
     table = gendkit(*options).out.splitlines()
     assert len(table) == 25
@@ -323,3 +323,49 @@ def test_a_name_that_is_no_text_still_gives_text_in_every_form(
     for form in ((), ("--csv",), ("--per-frame",), ("--per-frame", "--csv")):
         assert "bad?\u00e9.png" in written(*form)
         assert "caf\u00e9.png" in written(*form)
+
+
+class Halves:
+    """Sees a face in each half of a picture, the left one larger."""
+
+    threshold = 0.5
+
+    def __call__(self, image: Any, /) -> list[Any]:
+        import numpy as np
+
+        from gendkit.plugin import Face
+
+        height, width = image.shape[:2]
+        template = np.array([(0.4, 0.4), (0.6, 0.4), (0.5, 0.5), (0.42, 0.62), (0.58, 0.62)])
+        faces = []
+        for left, right in ((0.0, 0.55), (0.6, 1.0)):
+            across = (left + (right - left) * template[:, 0]) * width
+            points = np.stack([across, template[:, 1] * height], axis=1).astype(np.float32)
+            box = (left * width, 0.0, right * width - 1, height - 1.0)
+            faces.append(Face(box=box, landmarks=points, confidence=0.9))
+        return faces
+
+
+def test_each_person_of_a_clip_has_a_row_and_the_file_the_highest_score(
+    gendkit: Run, adapter: Path, videos: Path
+):
+    from gendkit.plugin import FaceExtractorSpec, register
+
+    register(
+        FaceExtractorSpec(
+            name="halves", summary="for tests", licence="none", threshold=0.5,
+            build=lambda *, threshold=0.5: Halves(),
+        )
+    )  # fmt: skip
+    ask = ("score", videos / "half.mp4", "--adapter", adapter, "--extractor", "halves")
+    lines = gendkit(*ask, "--which", "all").out.splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [["person", "0"], ["person", "1"]]
+    scores = [float(line.split()[2]) for line in lines[2:]]
+    assert f"highest of 2 people: {scores.index(max(scores))}" in lines[1]
+    assert float(lines[1].split()[1]) == max(scores)
+    (record,) = json.loads(gendkit(*ask, "--which", "all", "--json", "--per-frame").out)
+    assert record["people"] == 2
+    assert record["score"] == pytest.approx(max(scores), abs=5e-4)
+    assert {frame["track"] for frame in record["frames"]} == {0, 1}
+    assert record["frames_looked_at"] * 2 == len(record["frames"])
+    assert len(gendkit(*ask).out.splitlines()) == 2  # the largest alone, as before

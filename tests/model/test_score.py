@@ -54,6 +54,8 @@ def test_the_record_is_flat_json() -> None:
         "status": "scored",
         "score": pytest.approx(0.4),
         "faces": 2,
+        "people": 1,
+        "person": 0,
         "frames_looked_at": 3,
         "frames_total": 90,
         "frames_without_face": 1,
@@ -148,6 +150,12 @@ def test_people_are_scored_apart_and_the_highest_is_the_files(detector, tmp_path
     assert list(one.people) == [0]
     assert list(both.people) == [0, 1]
     assert both.people[0] == pytest.approx(one.score, abs=1e-6)
-    assert both.score == max(both.people.values())
+    assert both.score == max(both.people.values()) == both.people[both.person]
+    assert (both.frames_looked_at, both.faces) == (1, 2)  # two faces of one frame
+    record = both.to_dict()
+    assert (record["people"], record["person"]) == (2, both.person)
+    assert (record["frames_looked_at"], record["frames_without_face"]) == (1, 0)
+    assert "person 1" in both._repr_html_()
+    assert "person 1" not in one._repr_html_()
     assert [f.track for f in both.frames] == [0, 1]
     assert "thumbnail" not in both.frames[0].to_dict()

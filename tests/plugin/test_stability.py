@@ -112,7 +112,7 @@ OPTIONS = {
     "report make": "adapter device draws dtype frames json known member out overwrite reference "
     "seed",
     "report verify": "adapter digits json media reference",
-    "score": "adapter csv device dtype extractor frames json order per-frame",
+    "score": "adapter csv device dtype extractor frames json order per-frame which",
     "suspects": "angle json reference",
     "train": "checkpoint-every compile device json out overwrite resume set tracker train val",
     "votes": "json likely-method novelty overwrite reference",
