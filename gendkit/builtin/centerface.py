@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.builtin.detections import canvas, suppressed
-from gendkit.errors import InvalidArgument, InvalidImage, UnreadableMedia
-from gendkit.plugin.protocols import Face
+from gendkit.data.faces import check_image, faces_within
+from gendkit.errors import InvalidArgument, UnreadableMedia
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gendkit.plugin.protocols import Image
+    from gendkit.plugin.protocols import Face, Image
 
 SIDE = 640
 MULTIPLE = 32
@@ -81,32 +81,18 @@ class CenterFace:
         """
         import cv2
 
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise InvalidImage(
-                f"an image is RGB uint8 (H, W, 3), got {image.dtype} of shape {image.shape}."
-            )
+        check_image(image)
         height, width = image.shape[:2]
         factor = SIDE / max(height, width)
         square, inner = canvas(image, factor, multiple=MULTIPLE)
         net = self._net()
         net.setInput(cv2.dnn.blobFromImage(square))
         boxes, landmarks, scores = _decode(*net.forward(OUTPUTS), threshold=self._threshold)
-        limit = np.array([width - 1, height - 1], dtype=np.float64)
+        keep = suppressed(boxes, scores, overlap=OVERLAP)
         per_pixel = np.array([inner[0] / width, inner[1] / height])
-        faces = []
-        for i in suppressed(boxes, scores, overlap=OVERLAP):
-            corners = np.clip(boxes[i].reshape(2, 2) / per_pixel - 0.5, 0, limit)
-            points = np.clip(landmarks[i] / per_pixel - 0.5, 0, limit)
-            left, top, right, bottom = corners.ravel().tolist()
-            if right - left >= 1 and bottom - top >= 1:
-                faces.append(
-                    Face(
-                        box=(left, top, right, bottom),
-                        landmarks=points.astype(np.float32),
-                        confidence=float(scores[i]),
-                    )
-                )
-        return faces
+        boxes = (boxes.reshape(-1, 2, 2) / per_pixel - 0.5).reshape(-1, 4)
+        landmarks = landmarks / per_pixel - 0.5
+        return faces_within(image.shape, boxes[keep], landmarks[keep], scores[keep])
 
     def _net(self) -> Any:
         import cv2

@@ -21,13 +21,13 @@ import numpy as np
 
 from gendkit.builtin.detections import canvas, suppressed
 from gendkit.data.brought import BroughtFile
-from gendkit.errors import InvalidArgument, InvalidImage, UnreadableMedia
-from gendkit.plugin.protocols import Face
+from gendkit.data.faces import check_image, faces_within
+from gendkit.errors import InvalidArgument, UnreadableMedia
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gendkit.plugin.protocols import Image
+    from gendkit.plugin.protocols import Face, Image
 
     Floats = NDArray[np.float64]
 
@@ -98,29 +98,14 @@ class YuNet:
         UnreadableMedia
             If the network gives numbers that cannot be.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise InvalidImage(
-                f"an image is RGB uint8 (H, W, 3), got {image.dtype} of shape {image.shape}."
-            )
+        check_image(image)
         height, width = image.shape[:2]
         square, inner = canvas(image, SIDE / max(height, width), multiple=SIDE)
         boxes, landmarks, scores = self._find(square)
-        limit = np.array([width - 1, height - 1], dtype=np.float64)
+        keep = suppressed(boxes, scores, overlap=OVERLAP)
         per_pixel = np.array([inner[0] / width, inner[1] / height])
-        faces = []
-        for i in suppressed(boxes, scores, overlap=OVERLAP):
-            corners = np.clip(boxes[i].reshape(2, 2) / per_pixel, 0, limit)
-            points = np.clip(landmarks[i] / per_pixel, 0, limit)
-            left, top, right, bottom = corners.ravel().tolist()
-            if right - left >= 1 and bottom - top >= 1:
-                faces.append(
-                    Face(
-                        box=(left, top, right, bottom),
-                        landmarks=points.astype(np.float32),
-                        confidence=float(scores[i]),
-                    )
-                )
-        return faces
+        boxes, landmarks = boxes / np.tile(per_pixel, 2), landmarks / per_pixel
+        return faces_within(image.shape, boxes[keep], landmarks[keep], scores[keep])
 
     def _find(self, square: Image) -> tuple[Floats, Floats, Floats]:
         """Return boxes (N, 4), landmarks (N, 5, 2) and scores (N,) in an image (640, 640, 3)."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gendkit.errors import InvalidImage
+from gendkit.plugin.protocols import Face
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gendkit.plugin.protocols import Face, Image
+    from gendkit.plugin.protocols import Image
 
 TEMPLATE: tuple[tuple[float, float], ...] = (
     (0.34, 0.46),
@@ -73,7 +74,7 @@ def align_face(
     """
     import cv2
 
-    _check_image(image)
+    check_image(image)
     points = _checked_landmarks(landmarks)
     if not scale > 0 or not np.isfinite(scale):
         raise InvalidImage(f"the scale of a crop must be positive, got {scale}.")
@@ -147,6 +148,54 @@ def overlapping_face(faces: Sequence[Face], mask: NDArray[np.generic]) -> Face |
     return best
 
 
+def faces_within(
+    shape: Sequence[int],
+    boxes: NDArray[np.floating],
+    landmarks: NDArray[np.floating],
+    scores: NDArray[np.floating],
+) -> list[Face]:
+    """Return what a detector found as faces, in its order, clipped to the image.
+
+    Parameters
+    ----------
+    shape
+        Of the image, (H, W, 3).
+    boxes
+        (N, 4) left, top, right, bottom in pixels of the image. One of which less than a pixel a
+        side is left is no face.
+    landmarks, scores
+        (N, 5, 2) x, y in pixels, and (N,) confidences.
+    """
+    limit = np.array([shape[1] - 1, shape[0] - 1], dtype=np.float64)
+    faces = []
+    for box, points, score in zip(boxes, landmarks, scores, strict=True):
+        left, top, right, bottom = np.clip(box.reshape(2, 2), 0, limit).ravel().tolist()
+        if right - left >= 1 and bottom - top >= 1:
+            faces.append(
+                Face(
+                    box=(left, top, right, bottom),
+                    landmarks=np.clip(points, 0, limit).astype(np.float32),
+                    confidence=float(score),
+                )
+            )
+    return faces
+
+
+def check_image(image: Image) -> None:
+    """Refuse what is no RGB uint8 image (H, W, 3) with a pixel.
+
+    Raises
+    ------
+    InvalidImage
+        With what was got.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        got = getattr(image, "dtype", type(image).__name__)
+        raise InvalidImage(f"an image is an RGB uint8 array (H, W, 3), got {got}.")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InvalidImage(f"an image is an RGB uint8 array (H, W, 3), got shape {image.shape}.")
+
+
 def _area(box: tuple[float, float, float, float]) -> float:
     left, top, right, bottom = box
     return max(0.0, right - left) * max(0.0, bottom - top)
@@ -155,14 +204,6 @@ def _area(box: tuple[float, float, float, float]) -> float:
 def _distances(points: NDArray[np.float64]) -> NDArray[np.float64]:
     distances: NDArray[np.float64] = np.linalg.norm(points[_FIRST] - points[_SECOND], axis=1)
     return distances
-
-
-def _check_image(image: Image) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        got = getattr(image, "dtype", type(image).__name__)
-        raise InvalidImage(f"an image is an RGB uint8 array (H, W, 3), got {got}.")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InvalidImage(f"an image is an RGB uint8 array (H, W, 3), got shape {image.shape}.")
 
 
 def _checked_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:

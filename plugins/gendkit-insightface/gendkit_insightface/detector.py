@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gendkit.errors import InvalidArgument, InvalidImage, UnreadableMedia, first_line
-from gendkit.plugin.protocols import Face
+from gendkit.data.faces import check_image, faces_within
+from gendkit.errors import InvalidArgument, UnreadableMedia, first_line
 from gendkit_insightface.decoding import Anchors, decoded, suppressed
 
 if TYPE_CHECKING:
-    from gendkit.plugin.protocols import Image
+    from gendkit.plugin.protocols import Face, Image
 
 SIDE = 640
 OVERLAP = 0.4
@@ -79,28 +79,14 @@ class SCRFD:
         UnreadableMedia
             If the network gives numbers that cannot be.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise InvalidImage(
-                f"an image is RGB uint8 (H, W, 3), got {image.dtype} of shape {image.shape}."
-            )
+        check_image(image)
         height, width = image.shape[:2]
         square, inner = _letterboxed(image)
         boxes, landmarks, scores = self._find(square)
         per_pixel = np.array([inner[0] / width, inner[1] / height])
         boxes, landmarks = boxes / np.tile(per_pixel, 2), landmarks / per_pixel
-        limit = np.array([width - 1, height - 1], dtype=np.float64)
-        faces = []
-        for i in suppressed(boxes, scores, overlap=OVERLAP):
-            left, top, right, bottom = np.clip(boxes[i].reshape(2, 2), 0, limit).ravel().tolist()
-            if right - left >= 1 and bottom - top >= 1:
-                faces.append(
-                    Face(
-                        box=(left, top, right, bottom),
-                        landmarks=np.clip(landmarks[i], 0, limit).astype(np.float32),
-                        confidence=float(scores[i]),
-                    )
-                )
-        return faces
+        keep = suppressed(boxes, scores, overlap=OVERLAP)
+        return faces_within(image.shape, boxes[keep], landmarks[keep], scores[keep])
 
     def _find(self, square: Image) -> tuple[Any, Any, Any]:
         """Return boxes (N, 4), landmarks (N, 5, 2) and scores (N,) in an image (640, 640, 3)."""

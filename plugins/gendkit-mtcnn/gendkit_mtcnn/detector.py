@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gendkit.errors import InvalidArgument, InvalidImage
-from gendkit.plugin.protocols import Face
+from gendkit.data.faces import check_image, faces_within
+from gendkit.errors import InvalidArgument
 from gendkit_mtcnn import boxes as b
 from gendkit_mtcnn.networks import OutputNet, ProposalNet, RefinementNet, load
 
 if TYPE_CHECKING:
-    from gendkit.plugin.protocols import Image
+    from gendkit.plugin.protocols import Face, Image
 
 FACTOR = 0.709
 PROPOSED, REFINED = 0.6, 0.7
@@ -96,30 +96,15 @@ class MTCNN:
         InvalidImage
             For another shape or dtype.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise InvalidImage(
-                f"an image is RGB uint8 (H, W, 3), got {image.dtype} of shape {image.shape}."
-            )
+        check_image(image)
         if min(image.shape[:2]) < self._smallest:
             return []
         # A caller's autocast would otherwise reach the networks.
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1), dtype=np.float32))
             places, points, scores = self._third(pixels, self._second(pixels, self._first(pixels)))
-        limit = torch.tensor([image.shape[1] - 1, image.shape[0] - 1], dtype=torch.float32)
-        faces = []
-        for place, landmarks, score in zip(places, points, scores.tolist(), strict=True):
-            corners = (place.reshape(2, 2) - 1).clamp(min=0).minimum(limit)
-            left, top, right, bottom = corners.flatten().tolist()
-            if right - left >= 1 and bottom - top >= 1:
-                faces.append(
-                    Face(
-                        box=(left, top, right, bottom),
-                        landmarks=landmarks.clamp(min=0).minimum(limit).numpy(),
-                        confidence=score,
-                    )
-                )
-        return faces
+        # Its boxes count from pixel 1.
+        return faces_within(image.shape, (places - 1).numpy(), points.numpy(), scores.numpy())
 
     def _first(self, image: Tensor) -> Tensor:
         """Return the places (N, 4) that P-Net proposes, as squares."""
