@@ -70,6 +70,11 @@ def visible(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def masked(text: str) -> str:
+    """Return text in which a question mark stands for each control character."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def words_of(error: BaseException) -> str:
     """Return kind and text of an error in one line; the kind alone if it fails to say more.
 

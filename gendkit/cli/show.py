@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gendkit.markup import masked
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -91,7 +93,7 @@ def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def printable(text: str) -> str:
     """Return a text in one line without control characters, which names of files may hold."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.splitlines()))
+    return masked(" ".join(text.splitlines()))
 
 
 def megabytes(count: float) -> str:

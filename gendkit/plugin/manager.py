@@ -20,7 +20,7 @@ from typing import Any, Literal, overload
 import pluggy
 
 from gendkit.errors import InvalidSpec, RefusedPlugin, UnknownPart
-from gendkit.markup import card, grid, visible, words_of
+from gendkit.markup import card, grid, masked, visible, words_of
 from gendkit.plugin import hooks
 from gendkit.plugin.calls import HOOKS, TOLD, Listener, calls_of, tracing
 from gendkit.plugin.given import Given, check_plugin, parts_of
@@ -277,7 +277,7 @@ class Plugins:
             self._set_aside(source, error)
 
     def _set_aside(self, source: Source, error: BaseException) -> None:
-        reason = "".join(c if c.isprintable() else "?" for c in words_of(error))
+        reason = masked(words_of(error))
         place = visible(place_of(error))
         most = REASON - len(place)
         short = reason.rstrip(".") if len(reason) <= most else f"{reason[: most - 1]}…"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gendkit.errors import GendkitError
-from gendkit.markup import card, grid, visible, words_of
+from gendkit.markup import card, grid, masked, visible, words_of
 from gendkit.plugin.parts import Source
 from gendkit.plugin.remedies import undeclared
 
@@ -240,5 +240,4 @@ class Check:
 
 
 def _line(text: str) -> str:
-    words = " ".join(text.split())
-    return "".join(c if c.isprintable() else "?" for c in words)
+    return masked(" ".join(text.split()))

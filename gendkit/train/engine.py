@@ -18,6 +18,7 @@ from torch import Tensor
 from gendkit.data.manifest import SPLITS, Manifest
 from gendkit.device import usable
 from gendkit.errors import InvalidArgument, InvalidManifest, OutputExists, UnwritableOutput
+from gendkit.markup import words_of
 from gendkit.model.adapter import Adapter, movement
 from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector
@@ -221,7 +222,7 @@ def _told(teller: Teller, run: RunInfo) -> Iterator[Teller]:
         yield teller
     except BaseException as error:
         outcome: Any = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = words_of(error)
         teller.fit_ended(run, FitEnded(outcome=outcome, reason=reason))
         raise
 
