@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import platform
 import sys
 import threading
@@ -68,15 +67,6 @@ def device_name(device: str) -> str:
             if line.startswith("model name"):
                 return f"{line.partition(':')[2].strip()} ({platform.machine()})"
     return platform.machine()
-
-
-def cores() -> int:
-    """Return how many CPU cores this process has; of ranks on one machine each has its share."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's
 
 
 def compute(dtype: Dtype, device: torch.device | str) -> AbstractContextManager[None]:

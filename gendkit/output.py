@@ -41,6 +41,18 @@ def new_folder(
         If it cannot be made where it is wanted.
     """
     path = Path(path)
+    check_new_folder(path, overwrite=overwrite, marker=marker)
+    return _written(path.resolve())
+
+
+def check_new_folder(path: Path, *, overwrite: bool, marker: str | None) -> None:
+    """Check before any work that a folder may be written; see `new_folder`.
+
+    Raises
+    ------
+    OutputExists, UnwritableOutput
+        As there.
+    """
     if path.exists() and not path.is_dir():
         raise OutputExists(f"{path} is a file; give a folder.")
     _check_parent(path)
@@ -53,7 +65,21 @@ def new_folder(
             raise OutputExists(
                 f"{path} already holds a run; give another folder, or --overwrite to replace it."
             )
-    return _written(path.resolve())
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Move a whole folder to a place on the same disk, and remove the folder that was there."""
+    path = path.resolve()
+    old = path.with_name(f".{path.name}-{secrets.token_hex(4)}-old")
+    if path.exists():
+        path.rename(old)
+    try:
+        part.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_new_file(path: str | Path, *, overwrite: bool) -> None:
@@ -119,9 +145,8 @@ def _check_parent(path: Path) -> None:
 
 @contextmanager
 def _written(path: Path) -> Iterator[Path]:
-    # Both are beside the folder, so that moving them is a rename and no copy.
+    # Beside the folder, so that moving it is a rename and no copy.
     part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    old = part.with_name(f"{part.name}-old")
     try:
         try:
             part.mkdir(parents=True)
@@ -130,15 +155,7 @@ def _written(path: Path) -> Iterator[Path]:
                 f"{path} cannot be made: {error.strerror}; give another folder."
             ) from None
         yield part
-        if path.exists():
-            path.rename(old)
-        try:
-            part.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        put_in_place(part, path)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise

@@ -188,16 +188,6 @@ def test_the_peak_of_a_process_is_told_in_bytes(
     assert device.peak_bytes("cpu") is None
 
 
-def test_ranks_on_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert device.cores() == 8
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    assert device.cores() == 2
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
-    assert device.cores() == 1
-
-
 def test_threads_that_leave_in_any_order_leave_the_setting_as_it_was(settings: Any) -> None:
     before = settings()
     one, other = products("tf32", "cuda"), products("float32", "cuda")

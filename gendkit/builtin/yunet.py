@@ -14,6 +14,8 @@ Source: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Inte
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +82,9 @@ class YuNet:
         self._threshold = float(threshold)
         self._local = threading.local()
         self._find(np.zeros((SIDE, SIDE, 3), np.uint8))
+
+    def __reduce__(self) -> tuple[Callable[..., YuNet], tuple[str]]:
+        return partial(YuNet, threshold=self._threshold), (self._weights,)
 
     @property
     def threshold(self) -> float:

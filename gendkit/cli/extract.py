@@ -24,6 +24,13 @@ def _finite(ctx: click.Context, parameter: click.Parameter, value: float) -> flo
     return value
 
 
+def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> float | None:
+    """Refuse what is no time; 0 means that there is no limit."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds.")
+    return value or None
+
+
 def _order(ctx: click.Context, parameter: click.Parameter, value: str) -> str | list[int]:
     """Read the name of an order, or numbers of frames."""
     from gendkit.data.media import ORDERS
@@ -65,7 +72,14 @@ def _order(ctx: click.Context, parameter: click.Parameter, value: str) -> str | 
     "--which", default="largest", show_default=True, type=click.Choice(["largest", "all"]),
     help="Faces of a frame; where all are taken, tracks tell people apart.",
 )  # fmt: skip
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads.")
+@click.option("--workers", type=click.IntRange(1),
+              help="Processes on this machine that share the clips.")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS",
+              help="Share them among the workers of a dask scheduler.")  # fmt: skip
+@click.option("--time-limit", default=600.0, show_default=True, callback=_seconds,
+              type=click.FloatRange(0),
+              help="Seconds for a clip in a file, after which it is given up; 0 is no limit, and a "
+              "file that crashes its decoder then ends all.")  # fmt: skip
 @click.option("--pack", is_flag=True,
               help="Also keep all crops in one file, which is read faster.")  # fmt: skip
 @OVERWRITE
@@ -78,7 +92,8 @@ def extract(
     IN is a picture, a video, a folder of them, or a dataset: NAME, or NAME:FOLDER for one that is
     made from files. The name of a dataset comes first; for a folder of that name write ./NAME.
     The exit code is 1 if any clip could not be read in full or gave no face; the others are
-    extracted all the same.
+    extracted all the same. What was interrupted or killed is gone on with by the same command; on
+    a finished folder it changes nothing.
 
     \b
     Example: gendkit extract holiday.mp4 crops

@@ -10,35 +10,45 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gendkit.data.cropping import ERRORS, Done, Job, crop_clip, folder_of, in_file
 from gendkit.data.examine import Crop, Examined, Which, examine
-from gendkit.data.extractors import prepared
-from gendkit.data.manifest import FILE, Manifest
+from gendkit.data.extractors import WhenAsked, prepared
+from gendkit.data.journal import Journal, inputs_of
+from gendkit.data.manifest import FILE, Manifest, write_rows
 from gendkit.data.media import Order, find_media
-from gendkit.data.png import encode_png
 from gendkit.errors import (
+    InvalidArgument,
     InvalidManifest,
     MissingMedia,
     NotExamined,
     OutputExists,
-    UnreadableMedia,
 )
-from gendkit.output import new_folder
+from gendkit.output import check_new_folder, put_in_place
 from gendkit.plugin.protocols import Clip, Dataset
+from gendkit.processes import TRIES, Apart, check_workers, cores, in_turn, shared_out
 
 if TYPE_CHECKING:
-    from gendkit.plugin.protocols import FaceExtractor, Image
+    from gendkit.plugin.protocols import FaceExtractor
     from gendkit.progress import Progress
 
 __all__ = ["Crop", "Examined", "check_ids", "clips_of", "examine", "extract"]
 
 MADE_BY = "gendkit extract"
-Rows = list[dict[str, Any]]
+THREADS = 4
+"""The most clips that are worked on at a time in this process."""
+LIMIT = 600.0
+"""Seconds for a clip in a file, unless it is said."""
+
+SETTINGS = ("frames", "order", "seed", "scale", "size", "which")
+"""Those of `examine`."""
+Task = tuple[int, Clip]
 
 _ID = re.compile(r"[\w.-]+(/[\w.-]+)*")
 _log = logging.getLogger(__name__)
@@ -55,7 +65,9 @@ def extract(
     scale: float = 1.3,
     size: int | None = None,
     which: Which = "largest",
-    workers: int = 2,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    time_limit: float | None = LIMIT,
     pack: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -65,6 +77,10 @@ def extract(
     A frame without a usable face, and media that cannot be read, keep a row with the reason; each
     clip that could not be read, not to its end, or that gave no face is logged as an error.
 
+    A run that is interrupted or killed is gone on with by the same call, which gives the same
+    folder as an uninterrupted one and does again at most the clips that were being worked on; and
+    the same call on a finished output returns what is there.
+
     Parameters
     ----------
     source
@@ -72,17 +88,26 @@ def extract(
     out
         The folder to make.
     extractor
-        The name of a face extractor, which is built once if it is thread-safe, else by each worker
-        for itself; or one that is built and may be called from several threads at once.
+        The name of a face extractor, which is built where it is needed: once in a process if it is
+        thread-safe, else once in a thread; or one that is built, which must be picklable if clips
+        are worked on in other processes.
     frames, order, seed, scale, size, which
         See `examine`. Where all faces are taken, a frame has a row each, and `track` tells the
         people of a clip apart.
     workers
-        Number of threads.
+        Processes on this machine that share the clips; by default this one does all, several at a
+        time.
+    scheduler
+        Address of a cluster of dask.distributed whose workers see the same files, instead.
+    time_limit
+        Seconds for a clip in a file. It is decoded in a child process, which is ended then; so
+        that a file that crashes its decoder, or never ends, costs one row with its reason. None is
+        no limit, and decodes in this process, or that of the worker. What renders clips is the
+        dataset's own code and runs without a limit.
     pack
         Also write all crops into one file, from which they are read faster; see `Manifest.pack`.
     overwrite
-        Replace `out` if it is an earlier output of this function.
+        Replace `out` if it is an earlier output of this function, made of something else.
     progress
         Called as `progress(done, total, text)` after each clip, in this thread.
 
@@ -95,56 +120,65 @@ def extract(
     Raises
     ------
     OutputExists
-        If `out` holds something, and without `overwrite`, or if it was not made by this function.
+        If `out` holds something, and without `overwrite`, or if it was not made by this function;
+        and if another process is extracting to it.
     MissingMedia
         If there is no clip.
     InvalidArgument
-        For numbers of frames that cannot be.
+        For numbers that cannot be, if there are `workers` and a `scheduler`, and if something
+        cannot be sent to another process.
     InvalidManifest
         If two clips have one id, or an id cannot be the name of a file.
-    UnknownPart, PluginError, MissingAsset, CorruptAsset, MissingDependency
+    UnknownPart, PluginError, MissingAsset, CorruptAsset
         If there is no such extractor, or it cannot be built.
+    MissingDependency
+        Also if there are to be workers, and dask.distributed is not installed.
+    WorkerLost
+        If workers end again and again, or the scheduler is not to be reached.
     NotExamined, UnreadableMedia
         If no clip gives a face, or none can be read. Nothing is then written.
     """
+    check_workers(workers, scheduler)
+    if time_limit is not None and not time_limit > 0:
+        raise InvalidArgument(f"a time limit is more than 0 s, or None; got {time_limit}.")
     out = Path(out)
     clips = clips_of(source)
     check_ids(clips)
-    folder = new_folder(out, overwrite=overwrite, marker=FILE)
-    _check_replaceable(out, clips)
     detector, made_by = prepared(extractor)
-    settings: dict[str, Any] = {
+    meta: dict[str, Any] = {
+        "made_by": MADE_BY,
+        "gendkit": _version(),
+        **made_by,
+        "threshold": detector.threshold,
         "frames": frames,
         "order": order if isinstance(order, str) else [int(number) for number in order],
         "seed": seed,
         "scale": scale,
         "size": size,
         "which": which,
+        "time_limit": time_limit,
     }
-
-    def work(clip: Clip, folder: Path) -> _Done:
-        return _extract_clip(clip, folder, extractor=detector, settings=settings)
-
-    with folder as part:
-        done = _run(work, clips, part, workers=workers, progress=progress)
-        _check_any_crop(done)
-        problems = {one.name: one.problem for one in done if one.problem}
-        meta = {
-            "made_by": MADE_BY,
-            "gendkit": _version(),
-            **made_by,
-            "threshold": detector.threshold,
-            **settings,
-            "problems": problems,
-        }
-        rows = (row for one in done for row in one.rows)
-        manifest = Manifest.from_rows(rows, part, meta=meta)
-        manifest.write()
-        if pack:
-            manifest.pack()
-    for name, problem in problems.items():
+    inputs = inputs_of(clips, meta, extractor=extractor)
+    if (there := _same(out, inputs)) is None:
+        check_new_folder(out, overwrite=overwrite, marker=FILE)
+        _check_replaceable(out, clips)
+        if any(in_file(clip) for clip in clips) and isinstance(detector, WhenAsked):
+            detector.build()  # what is missing is told before any clip is decoded
+        job = partial(
+            Job,
+            extractor=detector,
+            settings={name: meta[name] for name in SETTINGS},
+            limit=time_limit,
+        )
+        with Journal(out, inputs) as journal:
+            run = partial(_run, workers=workers, scheduler=scheduler, progress=progress)
+            run(job(folder=journal.tree), clips, journal)
+            _check_any_crop(journal)
+            _finish(journal, out, meta={**meta, "inputs": inputs})
+        there = Manifest.read(out)
+    for name, problem in there.meta["problems"].items():
         _log.error("%s: %s", name, problem)
-    return Manifest.read(out) if pack else Manifest(table=manifest.table, root=out, meta=meta)
+    return there.pack() if pack and there.packed is None else there
 
 
 def clips_of(source: str | Path | Dataset | Iterable[Clip]) -> list[Clip]:
@@ -181,36 +215,74 @@ def clips_of(source: str | Path | Dataset | Iterable[Clip]) -> list[Clip]:
     return clips
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Done:
-    """What came of a clip: its rows, what is wrong with its media, and why they are unreadable."""
-
-    name: str
-    rows: Rows
-    damage: str
-    error: MissingMedia | UnreadableMedia | None = None
-
-    @property
-    def has_crop(self) -> bool:
-        return any(row["path"] for row in self.rows)
-
-    @property
-    def problem(self) -> str:
-        """Why the clip counts as failed; empty if it does not."""
-        if self.error is not None or self.has_crop:
-            return self.damage
-        faceless = f"none of the {len(self.rows)} frames that were looked at has a usable face"
-        return "; ".join(filter(None, (self.damage, faceless)))
+def _same(out: Path, inputs: str | None) -> Manifest | None:
+    """Return the manifest at a place if it was made of the same."""
+    if inputs is None or not (out / FILE).is_file():
+        return None
+    there = Manifest.read(out)
+    made = there.meta.get("made_by") == MADE_BY and there.meta.get("inputs") == inputs
+    return there if made else None
 
 
-def _check_any_crop(done: list[_Done]) -> None:
+def _run(
+    job: Job,
+    clips: Sequence[Clip],
+    journal: Journal,
+    *,
+    workers: int | None,
+    scheduler: str | None,
+    progress: Progress | None,
+) -> None:
+    """Work on the clips that are not in the journal, and note down what came of them."""
+    todo = [number for number in range(len(clips)) if number not in journal]
+    tasks = ((number, clips[number]) for number in todo)
+    found: Generator[tuple[Task, Done]]
+    if workers is None and scheduler is None:
+        found = _here(job, tasks, min(cores(), THREADS))
+    else:
+        found = shared_out(
+            partial(_crop, job, None),
+            tasks,
+            workers=workers,
+            scheduler=scheduler,
+            lost=lambda task: (
+                f"clip {task[1].video!r} ended {TRIES} workers; look at the memory of the machine, "
+                "and then extract again, which goes on."
+            ),
+        )
+    with closing(found):
+        for (number, _), done in found:
+            journal.add(number, done)
+            if progress is not None:
+                progress(len(journal), len(clips), "face crops")
+
+
+def _here(job: Job, tasks: Iterator[Task], threads: int) -> Generator[tuple[Task, Done]]:
+    """Work on clips in threads of this process, which have a child process each."""
+    with Apart(threads) as apart, ThreadPoolExecutor(threads) as pool:
+        try:
+            work = partial(_crop, job, apart)
+            yield from in_turn(partial(pool.submit, work), tasks, width=2 * threads)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _crop(job: Job, apart: Apart | None, task: Task) -> Done:
+    return crop_clip(job, task[1], apart)
+
+
+def _check_any_crop(journal: Journal) -> None:
     """Refuse an output without any crop, naming the first reason."""
-    if any(one.has_crop for one in done):
+    if journal.any_crop:
         return
-    several = f"none of {len(done)} clips gives a face crop; the first: " if len(done) > 1 else ""
-    first = done[0]
+    n = len(journal)
+    several = f"none of {n} clips gives a face crop; the first: " if n > 1 else ""
+    first = next(iter(journal))
+    journal.keep = False
     if first.error is not None:
-        raise type(first.error)(f"{several}{first.error}")
+        kind, text = first.error
+        raise ERRORS[kind](f"{several}{text}")
     counts = Counter(row["reason"] for row in first.rows)
     reasons = [f"{n} x {reason}" for reason, n in counts.items()]
     why = ", ".join(filter(None, (*reasons, first.damage)))
@@ -220,89 +292,12 @@ def _check_any_crop(done: list[_Done]) -> None:
     )
 
 
-def _run(
-    work: Callable[[Clip, Path], _Done],
-    clips: list[Clip],
-    folder: Path,
-    *,
-    workers: int,
-    progress: Progress | None,
-) -> list[_Done]:
-    """Work on all clips in threads; return the results in the order of the clips."""
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        try:
-            futures = [pool.submit(work, clip, folder) for clip in clips]
-            for number, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                if progress is not None:
-                    progress(number, len(clips), "face crops")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return [future.result() for future in futures]
-
-
-def _extract_clip(
-    clip: Clip, folder: Path, *, extractor: FaceExtractor, settings: Mapping[str, Any]
-) -> _Done:
-    """Write the crops of a clip; return its rows and what is wrong with its media."""
-    known = _known(clip)
-    name = f"{clip.dataset}/{clip.video}"
-    try:
-        examined = examine(clip, extractor=extractor, **settings)
-    except (MissingMedia, UnreadableMedia) as error:
-        reason = _reason(error, clip)
-        row = {**known, "sample": _sample(clip, -1), "path": "", "reason": reason}
-        return _Done(name=name, rows=[row], damage=reason, error=error)
-    rows: Rows = []
-    below = f"{clip.dataset}/{_method_folder(clip)}/{clip.video}"
-    for crop in examined.crops:
-        path = ""
-        if crop.image is not None:
-            person = f"-{crop.track}" if crop.track else ""
-            path = f"{below}/{crop.frame:06d}{person}.png"
-            _write_png(folder / path, crop.image)
-        sample = _sample(clip, crop.frame, crop.track)
-        rows.append({**known, **_facts(crop), "sample": sample, "path": path})
-    return _Done(name=name, rows=rows, damage=examined.problem)
-
-
-def _known(clip: Clip) -> dict[str, Any]:
-    names = "dataset label video method family pair target_identity donor_identity split"
-    row = {name: getattr(clip, name) for name in (*names.split(), "degradation", "licence")}
-    return row if clip.year is None else {**row, "year": clip.year}
-
-
-def _facts(crop: Crop) -> dict[str, Any]:
-    facts: dict[str, Any] = {"frame": crop.frame, "track": crop.track, "reason": crop.reason}
-    if crop.time is not None:
-        facts["time"] = crop.time
-    if crop.box is not None:
-        facts["box"] = list(crop.box)
-    if crop.landmarks is not None:
-        facts["landmarks"] = [value for point in crop.landmarks for value in point]
-    if crop.confidence is not None:
-        facts["confidence"] = crop.confidence
-    return facts
-
-
-def _reason(error: Exception, clip: Clip) -> str:
-    """Return an error's text without the machine's path, which does not belong into a manifest."""
-    text = str(error)
-    return text.replace(str(clip.media), "the file") if isinstance(clip.media, Path) else text
-
-
-def _sample(clip: Clip, frame: int, track: int = 0) -> str:
-    return f"{clip.dataset}/{clip.video}/{frame}/{track}"
-
-
-def _method_folder(clip: Clip) -> str:
-    return clip.method or ("real" if clip.label == 0 else "unlabelled")
-
-
-def _write_png(path: Path, image: Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(image))
+def _finish(journal: Journal, out: Path, *, meta: dict[str, Any]) -> None:
+    """Write the manifest beside the crops, and put both in their place."""
+    problems = dict(journal.problems[number] for number in sorted(journal.problems))
+    rows = (row for done in journal for row in done.rows)
+    write_rows(rows, journal.tree, meta={**meta, "problems": problems})
+    put_in_place(journal.tree, out)
 
 
 def check_ids(clips: Iterable[Clip]) -> None:
@@ -314,6 +309,7 @@ def check_ids(clips: Iterable[Clip]) -> None:
         Naming the clip.
     """
     seen: set[tuple[str, str]] = set()
+    folders: set[str] = set()
     for clip in clips:
         for field in ("dataset", "method", "video"):
             value = getattr(clip, field)
@@ -325,7 +321,12 @@ def check_ids(clips: Iterable[Clip]) -> None:
                 )
         if (clip.dataset, clip.video) in seen:
             raise InvalidManifest(f"two clips of {clip.dataset!r} have the id {clip.video!r}.")
+        if (folder := folder_of(clip)) in folders:
+            raise InvalidManifest(
+                f"the crops of two clips of {clip.dataset!r} would lie in {folder}."
+            )
         seen.add((clip.dataset, clip.video))
+        folders.add(folder)
 
 
 def _is_id(text: str) -> bool:

@@ -57,7 +57,7 @@ def prepared(extractor: str | FaceExtractor) -> tuple[FaceExtractor, dict[str, s
     if isinstance(extractor, str):
         part = plugins().part("face-extractor", extractor)
         record = {"extractor": extractor, "extractor_source": part.source.origin}
-        return _WhenAsked(part), record
+        return WhenAsked(part), record
     named = getattr(extractor, "name", "")
     known = {part.name for part in plugins().parts if part.kind == "face-extractor"}
     made = f"{type(extractor).__module__}.{type(extractor).__qualname__}"
@@ -92,10 +92,11 @@ def build_from(part: Part, options: Mapping[str, Any]) -> FaceExtractor:
     return built
 
 
-class _WhenAsked:
+class WhenAsked:
     """A face extractor that is built when it is first asked: once, or once a thread.
 
-    Frames that bring landmarks need none, and then no weights are opened or fetched.
+    Frames that bring landmarks need none, and then no weights are opened or fetched. It can be sent
+    to another process, which builds its own.
     """
 
     def __init__(self, part: Part) -> None:
@@ -104,11 +105,20 @@ class _WhenAsked:
         self._building = threading.Lock()
         self._local = threading.local()
 
+    def __reduce__(self) -> tuple[type[WhenAsked], tuple[Part]]:
+        return WhenAsked, (self._part,)
+
     @property
     def threshold(self) -> float:
+        """The declared least confidence."""
         return self._spec.threshold
 
+    def build(self) -> None:
+        """Build it now, to know that it can be."""
+        self._once() if self._spec.thread_safe else self._own()
+
     def __call__(self, image: Image, /) -> list[Face]:
+        """Return the faces of an RGB image, as the part does."""
         return (self._once() if self._spec.thread_safe else self._own())(image)
 
     def _once(self) -> FaceExtractor:

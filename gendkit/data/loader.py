@@ -22,9 +22,10 @@ from gendkit.data.augment import AUGMENTATIONS, draw
 from gendkit.data.batched import BATCHED
 from gendkit.data.manifest import Manifest
 from gendkit.data.pixels import normalise_pixels, resize
-from gendkit.device import Mover, cores
+from gendkit.device import Mover
 from gendkit.errors import InvalidArgument
 from gendkit.plugin.specs import Preprocessing
+from gendkit.processes import cores
 
 AHEAD = 3
 CACHE_BYTES = 1 << 30

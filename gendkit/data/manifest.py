@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from gendkit.errors import InvalidLabels, InvalidManifest, MissingMedia, first_line
 from gendkit.markup import card, grid
+from gendkit.output import part_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +68,8 @@ COLUMNS: tuple[Column, ...] = (
 )
 NAMES = tuple(column.name for column in COLUMNS)
 SPLITS = ("train", "development", "final")
+ROWS = 8192
+"""How many rows are held while others are written."""
 SHOWN = 8
 """Rows of which a notebook shows the start."""
 
@@ -166,16 +170,7 @@ class Manifest:
 
     def write(self, folder: str | Path | None = None) -> Path:
         """Write `manifest.parquet` into a folder (the root by default) and return its path."""
-        import pyarrow
-        import pyarrow.parquet as parquet
-
-        file = Path(folder or self.root) / FILE
-        table = pyarrow.Table.from_pandas(self.table, schema=_schema(), preserve_index=False)
-        table = table.replace_schema_metadata({META: json.dumps(dict(self.meta), sort_keys=True)})
-        part = file.with_suffix(".part")
-        parquet.write_table(table, part, compression="zstd")
-        part.replace(file)
-        return file
+        return _written([self.table], Path(folder or self.root), self.meta)
 
     def validated(self) -> Manifest:
         """Return self if ids are unique, labels are known and paths stay under the root."""
@@ -331,6 +326,35 @@ class Manifest:
                     f"clips {a['video']!r} ({a['split']}) and {b['video']!r} ({b['split']}) are "
                     "linked by a target or donor; a split must not cut them apart."
                 )
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], folder: Path, *, meta: Mapping[str, Any]) -> Path:
+    """Write `manifest.parquet` from rows as they come, holding few at a time; return its path.
+
+    Raises
+    ------
+    InvalidManifest
+        For an unknown column, or a sample that occurs twice among those held.
+    """
+    left = iter(rows)
+    held = iter(lambda: list(islice(left, ROWS)), [])
+    return _written((Manifest.from_rows(some, folder).table for some in held), folder, meta)
+
+
+def _written(tables: Iterable[pd.DataFrame], folder: Path, meta: Mapping[str, Any]) -> Path:
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    file = folder / FILE
+    schema = _schema().with_metadata({META: json.dumps(dict(meta), sort_keys=True)})
+    part = part_of(file)
+    with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(
+                pyarrow.Table.from_pandas(table, schema=schema, preserve_index=False)
+            )
+    part.replace(file)
+    return file
 
 
 def _packed(root: Path) -> PackedCrops | None:

@@ -21,6 +21,7 @@ from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector, Outputs, load
 from gendkit.model.head import CLASSES
 from gendkit.output import new_folder
+from gendkit.processes import check_workers
 from gendkit.progress import Bars, Progress
 from gendkit.train.outputs import run_over
 from gendkit.train.record import digest
@@ -89,10 +90,7 @@ def embed(
         If workers end again and again, or the scheduler is not to be reached.
     """
     check_positive("batch_size", batch_size)
-    if workers is not None:
-        check_positive("workers", workers)
-    if workers is not None and scheduler is not None:
-        raise InvalidArgument("workers are started here, those of a scheduler are not: give one.")
+    check_workers(workers, scheduler)
     if out is None and (resume or workers is not None or scheduler is not None):
         raise InvalidArgument("only what is written can be resumed or shared out; give out.")
     if not isinstance(manifest, Manifest):

@@ -302,7 +302,7 @@ def makes_a_manifest(dataset: DatasetUnderCheck) -> None:
         manifest.write(folder)
         Manifest.read(folder)
         if few:
-            made = extract(few, Path(folder) / "crops", frames=1, workers=1)
+            made = extract(few, Path(folder) / "crops", frames=1)
             made = Manifest.read(made.root)
             wrong = [reason for reason in made.table["reason"] if reason]
             demand(not wrong, f"frames that bring landmarks gave no crop: {', '.join(wrong[:1])}")

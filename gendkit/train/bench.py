@@ -29,7 +29,6 @@ from gendkit.device import (
     Dtype,
     check_compiler,
     compute,
-    cores,
     device_name,
     forget_peak,
     peak_bytes,
@@ -39,6 +38,7 @@ from gendkit.device import (
 from gendkit.errors import Diverged, InvalidManifest
 from gendkit.markup import card, grid, number, visible
 from gendkit.model.batches import check_positive
+from gendkit.processes import cores
 from gendkit.progress import Progress, silent
 from gendkit.train.build import build_trainer
 from gendkit.train.recipe import Recipe

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gendkit.data import extract as extract_module
 from gendkit.data import sources as sources_module
 from gendkit.data.examine import (
     DAMAGED,
@@ -477,13 +478,15 @@ def test_the_written_manifest_is_the_returned_one(tmp_path: Path) -> None:
     assert read.meta["gendkit"]
 
 
-def test_threads_change_nothing(tmp_path: Path) -> None:
+def test_threads_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract_module, "cores", lambda: 4)
     clips = [
         Clip(video=f"v{i}", media=functools.partial(render, 5), dataset="set", label=0)
         for i in range(9)
     ]
-    one = extract(clips, tmp_path / "one", extractor=Finder(), workers=1)
-    many = extract(clips, tmp_path / "many", extractor=Finder(), workers=4)
+    many = extract(clips, tmp_path / "many", extractor=Finder())
+    monkeypatch.setattr(extract_module, "cores", lambda: 1)
+    one = extract(clips, tmp_path / "one", extractor=Finder())
     assert one.table["sample"].tolist() == many.table["sample"].tolist()
     for name in _tree(tmp_path / "one"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
@@ -619,7 +622,7 @@ def test_an_earlier_output_is_replaced_on_request_only(tmp_path: Path) -> None:
     out.mkdir()  # an empty folder is none
     extract(Clips(), out, extractor=Finder())
     with pytest.raises(OutputExists, match="--overwrite"):
-        extract(Clips(), out, extractor=Finder())
+        extract(Clips(), out, extractor=Finder(), frames=3)
     extract(Clips().clips()[:1], out, extractor=Finder(), overwrite=True)
     assert len(_tree(out)) == 4
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
@@ -633,7 +636,9 @@ def test_an_output_that_holds_the_source_is_not_replaced(tmp_path: Path) -> None
     assert (out / "set").is_dir()
 
 
-def test_a_run_that_fails_leaves_nothing_and_keeps_the_old_output(tmp_path: Path) -> None:
+def test_a_run_that_fails_at_its_first_clip_leaves_nothing_and_keeps_the_old_output(
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "out"
     extract(Clips(), out, extractor=Finder())
     before = _tree(out)
@@ -644,7 +649,7 @@ def test_a_run_that_fails_leaves_nothing_and_keeps_the_old_output(tmp_path: Path
 
     for place in (out, tmp_path / "new"):
         with pytest.raises(KeyboardInterrupt):
-            extract(Clips(), place, extractor=Interrupting(), overwrite=True)
+            extract(Clips().clips()[:1], place, extractor=Interrupting(), overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert _tree(out) == before
 
@@ -657,7 +662,7 @@ def test_progress_is_told_after_each_clip(tmp_path: Path) -> None:
         assert threading.get_ident() == here
         told.append((done, total, text))
 
-    extract(Clips(), tmp_path / "out", extractor=Finder(), workers=1, progress=progress)
+    extract(Clips(), tmp_path / "out", extractor=Finder(), progress=progress)
     assert told == [(done, 3, "face crops") for done in (1, 2, 3)]
 
 
@@ -721,8 +726,8 @@ def test_an_extractor_that_cannot_be_built_stops_with_its_plugin_and_name(
 
 
 @pytest.mark.parametrize("safe", [True, False])
-def test_one_that_is_thread_safe_is_built_once_and_another_once_a_worker(
-    tmp_path: Path, safe: bool
+def test_one_that_is_thread_safe_is_built_once_and_another_once_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, safe: bool
 ) -> None:
     built: list[int] = []
     together = threading.Barrier(2, timeout=60)
@@ -737,8 +742,9 @@ def test_one_that_is_thread_safe_is_built_once_and_another_once_a_worker(
         return Meets()
 
     clips = [replace(rendered(1), video=name) for name in ("a", "b")]
+    monkeypatch.setattr(extract_module, "cores", lambda: 2)
     with registered(replace(failing(build), thread_safe=safe)):
-        extract(clips, tmp_path / "out", extractor="failing", workers=2)
+        extract(clips, tmp_path / "out", extractor="failing")
     assert len(built) == (1 if safe else 2)
     assert len(set(built)) == len(built)
 

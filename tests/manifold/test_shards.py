@@ -16,6 +16,7 @@ import xarray as xr
 import zarr
 
 import gendkit as gk
+from gendkit import processes
 from gendkit.data.manifest import Manifest
 from gendkit.errors import (
     InvalidArgument,
@@ -24,7 +25,7 @@ from gendkit.errors import (
     OutputExists,
     WorkerLost,
 )
-from gendkit.manifold import cluster, store
+from gendkit.manifold import store
 from gendkit.manifold.shards import MADE, Unfinished
 from gendkit.model.adapter import Adapter, header_of
 from gendkit.model.backbone import build_backbone, norms_of
@@ -224,7 +225,7 @@ def test_a_scheduler_that_is_not_there_is_told_in_one_line(
     crops: Manifest, detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr(cluster, "WAIT", 0.5)
+    monkeypatch.setattr(processes, "WAIT", 0.5)
     with pytest.raises(WorkerLost, match=r"tcp://127.0.0.1:1 is not to be reached") as error:
         gk.embed(crops, detector, tmp_path / "e.zarr", scheduler="tcp://127.0.0.1:1")
     assert "\n" not in str(error.value)

@@ -98,7 +98,8 @@ OPTIONS = {
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
     "export": "layout overwrite",
-    "extract": "extractor frames json option order overwrite pack scale seed size which workers",
+    "extract": "extractor frames json option order overwrite pack scale scheduler seed size "
+    "time-limit which workers",
     "geometry": "by csv json",
     "index": "json kind overwrite",
     "layers": "adapter batch-size csv device dtype json resamples",

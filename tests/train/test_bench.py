@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from gendkit.device import cores
 from gendkit.errors import Diverged, InvalidArgument, InvalidManifest
+from gendkit.processes import cores
 from gendkit.testing.small import DIM, PATCH, SIDE, small_crops
 from gendkit.train import bench as module
 from gendkit.train.bench import NORMALISING, WAITING, WARM_UP, Bench, bench, product_flops

@@ -11,6 +11,8 @@ and insightface divides both axes by the factor of the height.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,9 @@ class SCRFD:
         self._anchors = Anchors.of(SIDE)
         self._session = self._opened()
         self._find(np.zeros((SIDE, SIDE, 3), np.uint8))
+
+    def __reduce__(self) -> tuple[Callable[..., SCRFD], tuple[str]]:
+        return partial(SCRFD, threshold=self._threshold), (self._weights,)
 
     @property
     def threshold(self) -> float:
