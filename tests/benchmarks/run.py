@@ -328,7 +328,14 @@ def maps() -> Iterator[Row]:
     yield from rows()
 
 
-BENCHMARKS = (losses, steps, memory, scoring, adapter, crops, manifold, maps)
+def extraction() -> Iterator[Row]:
+    """Memory and time of an extraction of many clips."""
+    from extraction import rows
+
+    yield from rows()
+
+
+BENCHMARKS = (losses, steps, memory, scoring, adapter, crops, manifold, maps, extraction)
 
 
 def main(chosen: str = "") -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from gendkit import processes
 from gendkit.data.manifest import Manifest
 
 Run = Callable[..., Any]
@@ -152,6 +153,12 @@ def test_a_dataset_of_files_is_given_its_folder(gendkit: Run, tmp_path: Path):
         ),
         (("nowhere", "out", "--order", "backwards"), 2, "'backwards' is neither spread"),
         (("nowhere", "out", "--order", "1,two"), 2, "nor numbers of frames such as 0,24,48"),
+        (("nowhere", "out", "--workers", "0"), 2, "0 is not in the range"),
+        (("nowhere", "out", "--time-limit", "-1"), 2, "-1.0 is not in the range"),
+        (("nowhere", "out", "--time-limit", "inf"), 2, "inf is no number of seconds"),
+        (("nowhere", "out", "--workers", "2", "--scheduler", "tcp://a:1"), 1, "give one"),
+        (("synthetic", "out", "--scheduler", "tcp://127.0.0.1:1"), 1, "is not to be reached"),
+        (("synthetic", "out", "--scheduler", "cluster"), 1, "is not to be reached"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_output(
@@ -159,6 +166,7 @@ def test_bad_input_is_one_line_and_leaves_no_output(
     code: int, words: str,
 ):  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(processes, "WAIT", 0.5)
     said = gendkit("extract", *arguments)
     assert (said.code, said.out) == (code, "")
     (line,) = said.err.splitlines()
@@ -177,3 +185,34 @@ def test_an_output_is_replaced_only_when_told(gendkit: Run, picture: Path, tmp_p
     assert (out / "manifest.parquet").read_bytes() == before
     assert gendkit("extract", picture, out, *BRIGHT, "--scale", 2, "--overwrite").code == 0
     assert Manifest.read(out).meta["scale"] == 2
+
+
+def test_the_same_command_on_a_finished_folder_says_the_same_and_changes_nothing(
+    gendkit: Run, videos: Path, tmp_path: Path
+):
+    out = tmp_path / "crops"
+    first = gendkit("extract", videos, out, *BRIGHT, "--frames", 4)
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
+    again = gendkit("extract", videos, out, *BRIGHT, "--frames", 4)
+    assert (again.code, again.out, again.err) == (first.code, first.out, first.err)
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_workers_write_the_same_folder(
+    gendkit: Run, shared: Path, asset: Callable[[str], Path], tmp_path: Path
+):
+    asset("centerface")
+    media = shared / "portraits"
+    few = tmp_path / "few"
+    few.mkdir()
+    for portrait in sorted(media.glob("*.jpg"))[:4]:
+        shutil.copy(portrait, few)
+    for name, options in (("one", ()), ("two", ("--workers", 2)), ("bare", ("--time-limit", 0))):
+        assert gendkit("extract", few, tmp_path / name, *options).code == 0
+    one, two, bare = (Manifest.read(tmp_path / name) for name in ("one", "two", "bare"))
+    assert one.meta == two.meta
+    assert bare.meta["time_limit"] is None
+    for path in one.table["path"]:
+        read = {(tmp_path / name / path).read_bytes() for name in ("one", "two", "bare")}
+        assert len(read) == 1
