@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import gendkit as gk
-from gendkit.data.audit import LEVELS, gradient_hash
+from gendkit.data.audit import LEVELS
+from gendkit.data.duplicates import gradient_hash
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest, MissingMedia, UnreadableMedia
 
