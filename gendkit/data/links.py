@@ -69,5 +69,6 @@ def _numbered(table: pd.DataFrame) -> tuple[NDArray[np.int64], pd.DataFrame]:
 
     There are far fewer distinct clips than crops.
     """
-    number = table.groupby(list(table.columns), sort=False, dropna=False).ngroup().to_numpy()
+    groups = table.groupby(list(table.columns), sort=False, dropna=False)
+    number = np.asarray(groups.ngroup(), dtype=np.int64)
     return number, table[~table.duplicated().to_numpy()].reset_index(drop=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gendkit.data.packed import PackedCrops
 
 FILE = "manifest.parquet"
+SUFFIX = ".parquet"
 META = b"gendkit"
 
 
@@ -188,7 +189,10 @@ class Manifest:
         return replace(read, packed=_packed(file.parent))
 
     def write(self, folder: str | Path | None = None) -> Path:
-        """Write `manifest.parquet` into a folder (the root by default) and return its path."""
+        """Write `manifest.parquet` into a folder (the root by default), or a file of that kind.
+
+        Returns its path; read again, paths start from its folder.
+        """
         return _written([self.table], Path(folder or self.root), self.meta)
 
     def validated(self) -> Manifest:
@@ -339,11 +343,11 @@ def write_rows(rows: Iterable[Mapping[str, Any]], folder: Path, *, meta: Mapping
     return _written((Manifest.from_rows(some, folder).table for some in held), folder, meta)
 
 
-def _written(tables: Iterable[pd.DataFrame], folder: Path, meta: Mapping[str, Any]) -> Path:
+def _written(tables: Iterable[pd.DataFrame], place: Path, meta: Mapping[str, Any]) -> Path:
     import pyarrow
     import pyarrow.parquet as parquet
 
-    file = folder / FILE
+    file = place if place.suffix == SUFFIX and not place.is_dir() else place / FILE
     schema = _schema().with_metadata({META: json.dumps(dict(meta), sort_keys=True)})
     part = part_of(file)
     with parquet.ParquetWriter(part, schema, compression="zstd") as writer:

@@ -148,8 +148,8 @@ def _clips() -> Iterator[Rule]:
 
 def _stray_paths(table: Rows) -> Mask:
     paths = table["path"]
-    away = np.array([bool(path) and leaves(path) for path in paths], dtype=bool)
-    return away | np.asarray((paths != "") & paths.duplicated())
+    away: Mask = np.array([bool(path) and leaves(path) for path in paths], dtype=bool)
+    return np.asarray(away | ((paths != "") & paths.duplicated()).to_numpy(bool))
 
 
 def _not_numbers(name: str, length: int) -> Callable[[Rows], Mask]:

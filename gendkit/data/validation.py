@@ -192,9 +192,7 @@ def _kept(rule: Rule) -> Callable[[pd.DataFrame], pd.Series[bool]]:
     return lambda table: pd.Series(~rule.broken(table), index=table.index, dtype=bool)
 
 
-def _tried(
-    table: pd.DataFrame, rules: Sequence[Rule]
-) -> tuple[list[str], Mapping[str, Mask]]:
+def _tried(table: pd.DataFrame, rules: Sequence[Rule]) -> tuple[list[str], Mapping[str, Mask]]:
     """Return what is wrong with columns, and, if nothing is, which rows break each rule."""
     from pandera.errors import SchemaErrors
 

@@ -71,11 +71,12 @@ NAMES = (
 KIT = "Given Outcome Outcomes check checks_of plugin_checks"
 PUBLIC = (
     "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc "
-    "build_backbone build_index class_angle combine dataset drift drift_table duplicates "
-    "embed errors explore extract fit geometry label_issues layer_effects likely_method load "
-    "neighbours novelty open_embeddings open_index pair_displacement place plot "
+    "build_backbone build_index check_manifest class_angle combine dataset drift drift_table "
+    "duplicates embed errors explore extract fit geometry k_frames label_issues layer_effects "
+    "leaks likely_method load neighbours novelty open_embeddings open_index pair_displacement paired "
+    "place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
-    "sensitivity show_faces show_scores timeline training tune_layer_norms verify votes"
+    "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
 )
 ERRORS = (
     "GendkitError PluginError RefusedPlugin InvalidSpec UnknownPart InvalidOption "
@@ -103,6 +104,8 @@ OPTIONS = {
     "geometry": "by csv json",
     "index": "json kind overwrite",
     "layers": "adapter batch-size csv device dtype json resamples",
+    "manifest check": "allow json no-images split-key strict",
+    "manifest subset": "clips fakes fewer frames json kind overwrite seed",
     "neighbours": "by-class index json overwrite reference",
     "place": "json overwrite reference",
     "plugins check": "json option pretrained rules same-weights",
