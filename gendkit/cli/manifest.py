@@ -141,10 +141,12 @@ def subset(
 def _show(found: ManifestCheck) -> None:
     rows = [(f.check, f.verdict, f.count, "; ".join(f.examples) or None) for f in found.findings]
     show_table(rows, ("check", "verdict", "count", "examples"), right=("count",))
-    if found.leaks:
+    if rows := [_leak(leak) for leak in found.leaks if leak.recorded]:
         click.echo()
         head = ("fact", "AUROC", "95 %", "real", "fake", "verdict", "difference")
-        show_table([_leak(leak) for leak in found.leaks], head, right=("AUROC", "real", "fake"))
+        show_table(rows, head, right=("AUROC", "real", "fake"))
+    if unknown := [leak.fact for leak in found.leaks if not leak.recorded]:
+        click.echo(f"not recorded: {', '.join(unknown)}")
     if len(found.coverage):
         click.echo()
         columns = [str(name) for name in found.coverage.columns]

@@ -77,7 +77,8 @@ def unpaired(manifest: Manifest, *, clips: int, fakes: int = 1, seed: int = 0) -
     drawn = _drawn(manifest, clips=clips, fakes=fakes, seed=seed)
     others = drawn.others(clips, seed=seed)
     if others is None:
-        most = next((n for n in range(clips - 1, 0, -1) if drawn.others(n, seed=seed)), 0)
+        fewer = range(clips - 1, 0, -1)
+        most = next((n for n in fewer if drawn.others(n, seed=seed) is not None), 0)
         raise InvalidArgument(
             f"{clips} fakes cannot be set against {clips} real clips of as many people of which "
             f"none was made; the largest number of clips is {most} here."

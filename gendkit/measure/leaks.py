@@ -82,6 +82,11 @@ class Leak:
     tells: str
     flagged: bool = False
 
+    @property
+    def recorded(self) -> bool:
+        """Whether the fact is known of any clip with a label."""
+        return self.real + self.fake > 0
+
 
 def leaks(manifest: Manifest, *, bound: float = BOUND) -> tuple[Leak, ...]:
     """Return how well each fact about the clips' files tells fake from real.

@@ -99,12 +99,13 @@ class ManifestCheck:
             (leak.fact, number(leak.auroc), f"{number(leak.low)} to {number(leak.high)}"
              if leak.auroc is not None else None, leak.real, leak.fake,
              "leaks" if leak.flagged else None, leak.tells)
-            for leak in self.leaks
+            for leak in self.leaks if leak.recorded
         ]  # fmt: skip
+        unknown = ", ".join(leak.fact for leak in self.leaks if not leak.recorded)
         there = [str(name) for name in self.coverage.columns]
         return card(
             f"{self.errors} errors, {self.warnings} warnings",
-            {"in": self.about},
+            {"in": self.about, "not recorded of the files": unknown or None},
             _titled("Checks", grid(("check", "verdict", "count", "examples", "rule"), checks)),
             _titled(
                 "What the files tell of the label",

@@ -73,8 +73,8 @@ PUBLIC = (
     "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc "
     "build_backbone build_index check_manifest class_angle combine dataset drift drift_table "
     "duplicates embed errors explore extract fit geometry k_frames label_issues layer_effects "
-    "leaks likely_method load neighbours novelty open_embeddings open_index pair_displacement paired "
-    "place plot "
+    "leaks likely_method load neighbours novelty open_embeddings open_index pair_displacement "
+    "paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
     "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
 )
