@@ -62,10 +62,10 @@ def audit(
     -------
     pandas.DataFrame
         By `level` and the two groups `one` and `other`: how many values are `shared` (pairs of
-        crops for near-duplicates, at most 3 of 64 bits of a gradient hash being different, and not
-        equal in content), and up to three `examples`. With `run` also the levels `training data`
-        and `selection data` of each group, the `other` being `run`; what is not recorded is
-        missing (NA), not 0.
+        crops for near-duplicates, at most 3 of 64 bits of a perceptual hash being different, and
+        not equal in content), and up to three `examples`. With `run` also the levels
+        `training data` and `selection data` of each group, the `other` being `run`; what is not
+        recorded is missing (NA), not 0.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def audit(
 
     References
     ----------
-    Krawetz, Kind of Like That, 2013 (the gradient hash "dHash").
+    Krawetz, Looks Like It, 2011 (the perceptual hash "pHash").
     """
     table = manifest.table
     groups = groups_of(table, by)

