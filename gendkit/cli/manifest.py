@@ -48,9 +48,9 @@ def check(
 ) -> int:
     """Check a manifest: its rules, its splits, its crops and files.
 
-    Shows what each check found, then whether facts about the clips' files (size, codec, frame rate,
-    length, tables of JPEG) tell fake from real, then how many clips have how many faces. The exit
-    code is 1 if there is an error.
+    Shows what each check found; then whether facts about the clips' files (size, codec, frame rate,
+    length, tables of JPEG) tell fake from real, with how many clips, and as how many people these
+    count; then how many clips have how many faces. The exit code is 1 if there is an error.
 
     \b
     Example: gendkit manifest check crops
@@ -143,8 +143,8 @@ def _show(found: ManifestCheck) -> None:
     show_table(rows, ("check", "verdict", "count", "examples"), right=("count",))
     if rows := [_leak(leak) for leak in found.leaks if leak.recorded]:
         click.echo()
-        head = ("fact", "AUROC", "95 %", "real", "fake", "verdict", "difference")
-        show_table(rows, head, right=("AUROC", "real", "fake"))
+        head = ("fact", "AUROC", "95 %", "real", "fake", "people", "verdict", "difference")
+        show_table(rows, head, right=("AUROC", "real", "fake", "people"))
     if unknown := [leak.fact for leak in found.leaks if not leak.recorded]:
         click.echo(f"not recorded: {', '.join(unknown)}")
     if len(found.coverage):
@@ -157,7 +157,9 @@ def _show(found: ManifestCheck) -> None:
 
 def _leak(leak: Any) -> tuple[Any, ...]:
     if leak.auroc is None:
-        return (leak.fact, None, None, leak.real, leak.fake, "left out", leak.tells)
+        return (leak.fact, None, None, leak.real, leak.fake, None, "left out", leak.tells)
     ends = f"{leak.low:.3f} to {leak.high:.3f}"
     verdict = "warning" if leak.flagged else "ok"
-    return (leak.fact, f"{leak.auroc:.3f}", ends, leak.real, leak.fake, verdict, leak.tells)
+    people = f"{leak.people:.0f}"
+    auroc = f"{leak.auroc:.3f}"
+    return (leak.fact, auroc, ends, leak.real, leak.fake, people, verdict, leak.tells)

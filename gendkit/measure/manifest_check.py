@@ -93,11 +93,11 @@ class ManifestCheck:
 
     def _repr_html_(self) -> str:
         checks = [
-            (f.check, f.verdict, f.count, ", ".join(f.examples), f.text) for f in self.findings
+            (f.check, f.text, f.verdict, f.count, ", ".join(f.examples)) for f in self.findings
         ]
         facts = [
             (leak.fact, number(leak.auroc), f"{number(leak.low)} to {number(leak.high)}"
-             if leak.auroc is not None else None, leak.real, leak.fake,
+             if leak.auroc is not None else None, leak.real, leak.fake, f"{leak.people:.0f}",
              "leaks" if leak.flagged else None, leak.tells)
             for leak in self.leaks if leak.recorded
         ]  # fmt: skip
@@ -106,10 +106,10 @@ class ManifestCheck:
         return card(
             f"{self.errors} errors, {self.warnings} warnings",
             {"in": self.about, "not recorded of the files": unknown or None},
-            _titled("Checks", grid(("check", "verdict", "count", "examples", "rule"), checks)),
+            _titled("Checks", grid(("check", "rule", "verdict", "count", "examples"), checks)),
             _titled(
                 "What the files tell of the label",
-                grid(("fact", "AUROC", "95 %", "real", "fake", "", "difference"), facts),
+                grid(("fact", "AUROC", "95 %", "real", "fake", "people", "", "difference"), facts),
             ),
             _titled(
                 "Clips with at least so many faces",
