@@ -147,9 +147,7 @@ def _lost(job: Job, clip: Clip, why: str) -> Done:
     return _unread(clip, error, {})  # whoever opens the file again may be lost too
 
 
-def _unread(
-    clip: Clip, error: MissingMedia | UnreadableMedia, source: Mapping[str, Any]
-) -> Done:
+def _unread(clip: Clip, error: MissingMedia | UnreadableMedia, source: Mapping[str, Any]) -> Done:
     reason = _reason(error, clip)
     row = {**_known(clip), **source, "sample": _sample(clip, -1), "path": "", "reason": reason}
     return Done(
