@@ -7,7 +7,7 @@ How sure an AUROC is: clips of one person are no independent witnesses, so a cla
 them as people weigh in it (Kish), and the interval is the exact one of a proportion among those of
 the class with fewer (Clopper and Pearson). No AUROC varies more than such a proportion, whatever
 the distributions (van Dantzig), so the interval is rather too wide, and three clips that differ are
-three clips.
+three clips: a fact that tells all of them apart is flagged from eight people a class on.
 
 References
 ----------
@@ -88,7 +88,7 @@ class Leak:
         return self.real + self.fake > 0
 
 
-def leaks(manifest: Manifest, *, bound: float = BOUND) -> tuple[Leak, ...]:
+def leaks(manifest: Manifest, *, bound: float = BOUND) -> pd.DataFrame:
     """Return how well each fact about the clips' files tells fake from real.
 
     Parameters
@@ -101,10 +101,18 @@ def leaks(manifest: Manifest, *, bound: float = BOUND) -> tuple[Leak, ...]:
 
     Returns
     -------
-    tuple of Leak
-        Numbers, categories, then what is known of some clips only. If a class is missing, or a fact
-        is known of none, it has no estimate.
+    pandas.DataFrame
+        By `fact`, with the other fields of `Leak`: numbers, categories, then what is known of some
+        clips only. If a class is missing, or a fact is known of none, its AUROC is missing (NaN).
     """
+    fields = list(Leak.__dataclass_fields__)
+    found = [[getattr(leak, name) for name in fields] for leak in find_leaks(manifest, bound=bound)]
+    table = pd.DataFrame(found, columns=fields).set_index("fact")
+    return table.astype(dict.fromkeys(("auroc", "low", "high"), float))
+
+
+def find_leaks(manifest: Manifest, *, bound: float = BOUND) -> tuple[Leak, ...]:
+    """Return what `leaks` shows as a table, as values."""
     clips = _clips(manifest.table)
     label = clips["label"].to_numpy("int64")
     people = clips["person"].to_numpy()
@@ -120,12 +128,6 @@ def leaks(manifest: Manifest, *, bound: float = BOUND) -> tuple[Leak, ...]:
     for name, known in _partly_known(clips):
         facts.append(_recorded(name, known, label, people, bound=bound))
     return tuple(facts)
-
-
-def leak_table(found: tuple[Leak, ...]) -> pd.DataFrame:
-    """Return leaks as a table with a row a fact."""
-    columns = list(Leak.__dataclass_fields__)
-    return pd.DataFrame([{c: getattr(leak, c) for c in columns} for leak in found], columns=columns)
 
 
 def _clips(table: pd.DataFrame) -> pd.DataFrame:

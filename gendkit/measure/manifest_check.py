@@ -27,7 +27,7 @@ from gendkit.data.validation import (
     validate,
 )
 from gendkit.markup import Html, card, grid, number
-from gendkit.measure.leaks import BOUND, Leak, leaks
+from gendkit.measure.leaks import BOUND, Leak, find_leaks
 from gendkit.progress import Progress, silent
 
 IMAGES = {
@@ -167,7 +167,7 @@ def check_manifest(
             about=f"{len(manifest):,} rows", findings=tuple(findings), leaks=(), coverage=none
         )
     findings += _images(manifest, split_key, read=images, allow=allow, progress=progress)
-    told = leaks(manifest, bound=bound)
+    told = find_leaks(manifest, bound=bound)
     flagged = [f"{leak.fact} ({leak.tells})" for leak in told if leak.flagged]
     text = f"no fact about the files tells fake from real with an AUROC surely above {bound:g}"
     if all(leak.auroc is None for leak in told):

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 import gendkit as gk
 from gendkit.data.manifest import Manifest
-from gendkit.measure.leaks import BOUND, CATEGORIES, NUMBERS, Leak, interval, leak_table
+from gendkit.measure.leaks import BOUND, CATEGORIES, NUMBERS, Leak, find_leaks, interval
 
 Facts = Callable[[int, int, np.random.Generator], dict[str, Any]]
 
@@ -50,7 +50,7 @@ def manifest(
 
 
 def found(rows: Manifest, **options: Any) -> dict[str, Leak]:
-    return {leak.fact: leak for leak in gk.leaks(rows, **options)}
+    return {leak.fact: leak for leak in find_leaks(rows, **options)}
 
 
 def flagged(rows: Manifest, **options: Any) -> set[str]:
@@ -180,12 +180,12 @@ def test_frames_are_not_counted_as_clips() -> None:
 
 def test_without_a_class_or_a_fact_nothing_is_estimated() -> None:
     reals = manifest(20, fakes=0)
-    assert all(leak.auroc is None and not leak.flagged for leak in gk.leaks(reals))
+    assert all(leak.auroc is None and not leak.flagged for leak in find_leaks(reals))
     assert found(reals)["source_width"].tells == "not estimable: of no fake clip it is recorded"
     none = manifest(20, lambda p, y, r: {})
-    assert {leak.tells for leak in gk.leaks(none)} == {"not estimable: not recorded"}
-    assert not any(leak.recorded for leak in gk.leaks(none))
-    assert len(gk.leaks(Manifest.from_rows([], Path()))) == len(NUMBERS) + len(CATEGORIES)
+    assert {leak.tells for leak in find_leaks(none)} == {"not estimable: not recorded"}
+    assert not any(leak.recorded for leak in find_leaks(none))
+    assert len(find_leaks(Manifest.from_rows([], Path()))) == len(NUMBERS) + len(CATEGORIES)
 
 
 def test_what_is_known_of_one_class_only_is_a_fact_too() -> None:
@@ -194,7 +194,7 @@ def test_what_is_known_of_one_class_only_is_a_fact_too() -> None:
         rendered = {k: known[k] for k in ("source_width", "source_height")}
         return rendered if label else known
 
-    result = gk.leaks(manifest(40, facts))
+    result = find_leaks(manifest(40, facts))
     last = result[-1]
     assert last.kind == "recorded"
     assert last.flagged
@@ -220,13 +220,15 @@ def test_the_interval_is_that_of_a_share(hits: int, n: int) -> None:
 
 def test_the_interval_covers_chance_at_least_as_often_as_it_says() -> None:
     """Of labels that say nothing, at most one fact in twenty may seem surely better than chance."""
-    trials = [leak for seed in range(12) for leak in gk.leaks(manifest(20, seed=seed), bound=0.5)]
+    trials = [leak for seed in range(12) for leak in find_leaks(manifest(20, seed=seed), bound=0.5)]
     numbers = [leak for leak in trials if leak.kind == "number"]
     assert len(numbers) == 84
     assert sum(leak.low > 0.5 for leak in numbers) <= 4
 
 
 def test_a_table_of_leaks_has_a_row_a_fact() -> None:
-    table = leak_table(gk.leaks(manifest(5)))
-    assert table["fact"].tolist() == [*NUMBERS, *CATEGORIES]
-    assert {"auroc", "low", "high", "real", "fake", "people", "flagged"} <= set(table.columns)
+    table = gk.leaks(manifest(40, telling(source_width=lambda y, _: 640 + y)))
+    assert table.index.tolist() == [*NUMBERS, *CATEGORIES]
+    assert table.index[table["flagged"]].tolist() == ["source_width", "frame_size"]
+    assert table.loc["source_width", "auroc"] == 1
+    assert gk.leaks(manifest(1, fakes=0))["auroc"].isna().all()

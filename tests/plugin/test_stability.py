@@ -133,6 +133,13 @@ CHECKED = {
     "outcomes": "rule kind part text verdict reason seconds",
 }
 """Keys of `plugins check --json`, and fields of the kit's values."""
+MANIFEST = {
+    "": "manifest errors warnings checks leaks coverage",
+    "checks": "check text verdict count examples",
+    "leaks": "fact kind auroc low high real fake people tells flagged",
+    "coverage": "dataset method label clips",
+}
+"""Keys of `manifest check --json`."""
 GIVEN = "key root options pretrained same_weights"
 VALUES = {name: value for name, value in vars(plugin).items() if dataclasses.is_dataclass(value)}
 
@@ -277,6 +284,20 @@ def test_the_check_of_a_plugin_loses_no_key(capsys: pytest.CaptureFixture[str]) 
         assert lost(CHECKED["outcomes"], outcome) == set()
 
 
+def test_the_check_of_a_manifest_loses_no_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gendkit.cli import main
+    from gendkit.testing.small import small_crops
+
+    small_crops(tmp_path, identities=("ann",)).write()
+    assert main(["manifest", "check", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for key, names in MANIFEST.items():
+        for record in found[key] if key else [found]:
+            assert lost(names, record) == set()
+
+
 def test_no_variable_is_lost() -> None:
     code = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "gendkit").rglob("*.py"))
     assert lost(VARIABLES, re.findall(r'= "(GENDKIT_[A-Z_]+)"', code)) == set()
@@ -338,5 +359,5 @@ def test_what_is_lost_or_newly_required_is_found() -> None:
 
 def test_what_is_recorded_is_written_as_words() -> None:
     """A list with commas would record nothing that could be lost."""
-    for record in (ARGUMENTS, REQUIRED, FIELDS, OPTIONS, LISTED, CHECKED):
+    for record in (ARGUMENTS, REQUIRED, FIELDS, OPTIONS, LISTED, CHECKED, MANIFEST):
         assert all(re.fullmatch(r"[\w-]*( [\w-]+)*", words) for words in record.values())
