@@ -44,7 +44,8 @@ class Rule:
     names
         Columns whose values, joined by `/`, name what breaks it; each is counted once.
     told
-        From the table and the rows that break it to words about them, instead of their names.
+        From the table and the rows that break it to words about them, one after the other, instead
+        of their names.
     severe
         Whether breaking it is an error, not a warning.
     applies
@@ -55,7 +56,7 @@ class Rule:
     text: str
     broken: Callable[[Rows], Mask]
     names: tuple[str, ...] = ("sample",)
-    told: Callable[[Rows, Mask], list[str]] | None = None
+    told: Callable[[Rows, Mask], Iterator[str]] | None = None
     severe: bool = True
     applies: Callable[[Rows], bool] = _always
 
@@ -177,14 +178,12 @@ def _differing_within_a_clip(table: Rows) -> Mask:
     return np.asarray(_keys(table, CLIP).isin(_keys(several, CLIP)))
 
 
-def _differences(table: Rows, mask: Mask) -> list[str]:
-    words = []
+def _differences(table: Rows, mask: Mask) -> Iterator[str]:
     for name, rows in table[mask].groupby(CLIP, sort=False):
         several = {c: sorted(map(str, rows[c].unique())) for c in ONE_A_CLIP}
         found = [f"{c} {' and '.join(v or 'none' for v in vs)}" for c, vs in several.items()
                  if len(vs) > 1]  # fmt: skip
-        words.append(f"{'/'.join(map(str, name))}: {', '.join(found)}")
-    return words
+        yield f"{'/'.join(map(str, name))}: {', '.join(found)}"
 
 
 def _without_target(table: Rows) -> Mask:
@@ -201,14 +200,12 @@ def _links(split_key: str) -> Rule:
     def broken(table: Rows) -> Mask:
         return split_apart(table, by=split_key)[1] & (table[split_key] != "").to_numpy()
 
-    def told(table: Rows, mask: Mask) -> list[str]:
+    def told(table: Rows, mask: Mask) -> Iterator[str]:
         rows = table.assign(component=split_apart(table, by=split_key)[0])[mask]
-        words = []
         for _, group in rows.groupby("component"):
             ends = group.drop_duplicates(split_key).head(2)
             named = [f"{r['dataset']}/{r['video']} ({r[split_key]})" for _, r in ends.iterrows()]
-            words.append(" and ".join(named))
-        return words
+            yield " and ".join(named)
 
     return Rule(
         check="components",
@@ -252,12 +249,9 @@ def _balance(split_key: str, ratio: float) -> Rule:
         uneven = number.index[number.max(axis=1) > ratio * number.min(axis=1)]
         return np.asarray(table[split_key].isin(uneven))
 
-    def told(table: Rows, mask: Mask) -> list[str]:
-        number = counts(table[mask])
-        return [
-            f"{name or f'no {split_key}'}: {row[0]:,} real, {row[1]:,} fake"
-            for name, row in number.iterrows()
-        ]
+    def told(table: Rows, mask: Mask) -> Iterator[str]:
+        for name, row in counts(table[mask]).iterrows():
+            yield f"{name or f'no {split_key}'}: {row[0]:,} real, {row[1]:,} fake"
 
     return Rule(
         check="balance",

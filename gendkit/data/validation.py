@@ -7,8 +7,9 @@ is changed, and no image is opened. Reading refuses at once what no part could w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -92,11 +93,12 @@ def validate(
             continue
         mask = masks[rule.check]
         rows = table.loc[mask, list(rule.names)].drop_duplicates()
-        told = rule.told(table, mask) if rule.told is not None and mask.any() else None
-        names = ["/".join(map(str, row)) for row in rows.head(EXAMPLES).itertuples(index=False)]
+        words: Iterator[str] = ("/".join(map(str, row)) for row in rows.itertuples(index=False))
+        if rule.told is not None and mask.any():
+            words = rule.told(table, mask)
         found.append(
             finding(
-                rule.check, rule.text, told or names,
+                rule.check, rule.text, list(islice(words, EXAMPLES)),
                 count=len(rows), severe=rule.severe, allow=allow,
             )
         )  # fmt: skip
