@@ -53,8 +53,15 @@ def paired(manifest: Manifest, *, clips: int, fakes: int = 1, seed: int = 0) -> 
     InvalidArgument
         If there are not as many; with the largest number that there is.
     """
-    drawn = _drawn(manifest, clips=clips, fakes=fakes, seed=seed)
-    return _subset(manifest, drawn.own, drawn.fakes, kind="paired",
+    pool = _pool(manifest, clips=clips, fakes=fakes, seed=seed)
+    if len(pool.sources) < clips:
+        raise InvalidArgument(
+            f"{clips} real clips with {fakes} fakes each were asked for; the largest number of "
+            f"clips is {len(pool.sources)} here (degraded clips and those without a face do not "
+            "count)."
+        )
+    own = pool.sources.head(clips)
+    return _subset(manifest, own, pool.fakes(clips, fakes), kind="paired",
                    clips=clips, fakes=fakes, seed=seed)  # fmt: skip
 
 
@@ -74,16 +81,17 @@ def unpaired(manifest: Manifest, *, clips: int, fakes: int = 1, seed: int = 0) -
     InvalidArgument
         If there are not as many; with the largest number that there is.
     """
-    drawn = _drawn(manifest, clips=clips, fakes=fakes, seed=seed)
-    others = drawn.others(clips, seed=seed)
+    pool = _pool(manifest, clips=clips, fakes=fakes, seed=seed)
+    others = pool.others(clips)
     if others is None:
-        fewer = range(clips - 1, 0, -1)
-        most = next((n for n in fewer if drawn.others(n, seed=seed) is not None), 0)
+        fewer = range(min(clips - 1, len(pool.sources), len(pool.reals) // 2), 0, -1)
+        most = next((n for n in fewer if pool.others(n) is not None), 0)
         raise InvalidArgument(
-            f"{clips} fakes cannot be set against {clips} real clips of as many people of which "
-            f"none was made; the largest number of clips is {most} here."
+            f"{clips} sources with {fakes} fakes each and {clips} other real clips of as many "
+            f"people were asked for; the largest number of clips is {most} here (degraded clips "
+            "and those without a face do not count)."
         )
-    return _subset(manifest, others, drawn.fakes, kind="unpaired",
+    return _subset(manifest, others, pool.fakes(clips, fakes), kind="unpaired",
                    clips=clips, fakes=fakes, seed=seed)  # fmt: skip
 
 
@@ -189,22 +197,27 @@ def write_subset(manifest: Manifest, out: str | Path, *, overwrite: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Drawn:
-    """The fakes of some sources, the reals that these are, and all reals; a row a clip."""
+class _Pool:
+    """What can be drawn, a row a clip: reals with enough fakes, in order, all reals, all fakes."""
 
-    own: pd.DataFrame
-    fakes: pd.DataFrame
+    sources: pd.DataFrame
     reals: pd.DataFrame
+    made: pd.DataFrame
+    seed: int
 
-    def others(self, clips: int, *, seed: int) -> pd.DataFrame | None:
-        """Return so many reals that are no source of the fakes, of as many people; None if none."""
-        own = self.own.head(clips)
+    def fakes(self, clips: int, each: int) -> pd.DataFrame:
+        """Return the fakes of so many sources."""
+        return _evenly(self.made, self.sources["source"].head(clips), each)
+
+    def others(self, clips: int) -> pd.DataFrame | None:
+        """Return as many reals as sources, of as many people, that are none; None if none."""
+        own = self.sources.head(clips)
         pool = self.reals[~self.reals["source"].isin(own["source"])]
         people = own["person"].nunique()
         room = pool["person"].value_counts()
-        if len(room) < people or room.nlargest(people).sum() < clips:
+        if len(own) < clips or len(room) < people or room.nlargest(people).sum() < clips:
             return None
-        order = sorted(room.index, key=lambda person: _key(seed, person))
+        order = sorted(room.index, key=lambda person: _key(self.seed, person))
         chosen, left = order[:people], order[people:]
         left.sort(key=lambda person: -room[person])
         while room[chosen].sum() < clips:  # a person with few clips gives way to one with many
@@ -215,27 +228,21 @@ class _Drawn:
         return pd.concat([first, rest]).head(clips)
 
 
-def _drawn(manifest: Manifest, *, clips: int, fakes: int, seed: int) -> _Drawn:
+def _pool(manifest: Manifest, *, clips: int, fakes: int, seed: int) -> _Pool:
     if clips < 1 or fakes < 1:
         raise InvalidArgument(f"{clips} clips with {fakes} fakes each; give at least 1 of both.")
     table = manifest.faces().table
     every = _named(table[table["degradation"] == ""].drop_duplicates(CLIP))
     every = every.assign(key=[_key(seed, clip) for clip in every["clip"]])
     reals = every[every["label"] == 0].assign(
-        itself=lambda t: (t["video"] != t["pair"]) & (t["pair"] != "")
+        other=lambda t: (t["video"] != t["pair"]) & (t["pair"] != "")
     )
     # Of several reals of one source, it is the one that the pair names.
-    reals = reals.sort_values(["itself", "key"]).drop_duplicates("source")
+    reals = reals.sort_values(["other", "key"]).drop_duplicates("source")
     made = every[(every["label"] == 1) & (every["pair"] != "")]
-    count = made["source"].value_counts()
-    enough = reals[reals["source"].map(count).fillna(0) >= fakes]
-    if len(enough) < clips:
-        raise InvalidArgument(
-            f"{clips} real clips with {fakes} fakes each were asked for; the largest number of "
-            f"clips is {len(enough)} here (degraded clips and those without a face do not count)."
-        )
-    own = enough.sort_values("key").head(clips)
-    return _Drawn(own=own, fakes=_evenly(made, own["source"], fakes), reals=reals)
+    enough = reals["source"].map(made["source"].value_counts()).fillna(0) >= fakes
+    sources = reals[enough].sort_values("key")
+    return _Pool(sources=sources, reals=reals, made=made, seed=seed)
 
 
 def _evenly(made: pd.DataFrame, sources: pd.Series[str], each: int) -> pd.DataFrame:

@@ -120,6 +120,8 @@ def test_what_cannot_be_had_is_refused_with_the_most_that_can() -> None:
     with pytest.raises(InvalidArgument, match=r"largest number of clips is (\d)") as error:
         gk.unpaired(rows, clips=5)
     most = int(str(error.value).partition("clips is ")[2][0])
+    with pytest.raises(InvalidArgument, match=f"largest number of clips is {most} "):
+        gk.unpaired(rows, clips=100)
     assert len(clips_of(gk.unpaired(rows, clips=most), 0)) == most
     with pytest.raises(InvalidArgument, match="give at least 1"):
         gk.paired(rows, clips=0)
