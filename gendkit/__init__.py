@@ -22,6 +22,7 @@ _PUBLIC: dict[str, str] = {
     "auroc": "gendkit.measure.metrics",
     "build_backbone": "gendkit.model.backbone",
     "build_index": "gendkit.manifold.index",
+    "check_manifest": "gendkit.measure.manifest_check",
     "class_angle": "gendkit.manifold.geometry",
     "combine": "gendkit.manifold.combine",
     "dataset": "gendkit.data.datasets",
@@ -34,8 +35,10 @@ _PUBLIC: dict[str, str] = {
     "extract": "gendkit.data.extract",
     "fit": "gendkit.train.engine",
     "geometry": "gendkit.manifold.geometry",
+    "k_frames": "gendkit.data.subsets",
     "label_issues": "gendkit.manifold.suspects",
     "layer_effects": "gendkit.manifold.layers",
+    "leaks": "gendkit.measure.leaks",
     "likely_method": "gendkit.manifold.methods",
     "load": "gendkit.model.detector",
     "neighbours": "gendkit.manifold.neighbours",
@@ -43,6 +46,7 @@ _PUBLIC: dict[str, str] = {
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
     "pair_displacement": "gendkit.manifold.displacement",
+    "paired": "gendkit.data.subsets",
     "place": "gendkit.manifold.projection",
     "plot": "gendkit.notebook.pictures",
     "plot_displacement": "gendkit.notebook.curves",
@@ -60,6 +64,7 @@ _PUBLIC: dict[str, str] = {
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
     "tune_layer_norms": "gendkit.model.tuning",
+    "unpaired": "gendkit.data.subsets",
     "verify": "gendkit.pages.clip_verify",
     "votes": "gendkit.manifold.votes",
 }
@@ -89,6 +94,9 @@ if TYPE_CHECKING:
     from gendkit.data.datasets import dataset as dataset
     from gendkit.data.extract import extract as extract
     from gendkit.data.manifest import Manifest as Manifest
+    from gendkit.data.subsets import k_frames as k_frames
+    from gendkit.data.subsets import paired as paired
+    from gendkit.data.subsets import unpaired as unpaired
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
@@ -109,6 +117,8 @@ if TYPE_CHECKING:
     from gendkit.manifold.suspects import duplicates as duplicates
     from gendkit.manifold.suspects import label_issues as label_issues
     from gendkit.manifold.votes import votes as votes
+    from gendkit.measure.leaks import leaks as leaks
+    from gendkit.measure.manifest_check import check_manifest as check_manifest
     from gendkit.measure.metrics import auroc as auroc
     from gendkit.model.adapter import Adapter as Adapter
     from gendkit.model.backbone import build_backbone as build_backbone

@@ -15,9 +15,12 @@ import pytest
 import gendkit as gk
 from gendkit.data.assets import find_asset
 from gendkit.data.examine import Crop, Examined
+from gendkit.data.validation import Finding
 from gendkit.evaluate.families import Comparison
 from gendkit.manifold.index import SphereIndex
 from gendkit.measure.intervals import Interval
+from gendkit.measure.leaks import Leak
+from gendkit.measure.manifest_check import ManifestCheck
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Detector
 from gendkit.model.ensemble import Opinions
@@ -130,6 +133,16 @@ def examined(*_: object) -> Examined:
     return Examined(crops=crops, frames_total=1, frames_looked_at=1, problem=EVIL)
 
 
+def checked(*_: object) -> ManifestCheck:
+    finding = Finding(check=EVIL, text=EVIL, verdict="error", count=1, examples=(EVIL,))
+    leak = Leak(
+        fact=EVIL, kind="number", auroc=0.5, low=0.4, high=0.6, real=1, fake=1, people=1.0,
+        tells=EVIL,
+    )  # fmt: skip
+    cover = pd.DataFrame([{"dataset": EVIL, "method": EVIL, "label": 0, "clips": 1}])
+    return ManifestCheck(about=EVIL, findings=(finding,), leaks=(leak,), coverage=cover)
+
+
 NAMED: dict[str, Callable[[Detector, Path], Any]] = {
     "Adapter": lambda detector, _: hostile(detector.adapter),
     "Bench": bench,
@@ -138,6 +151,7 @@ NAMED: dict[str, Callable[[Detector, Path], Any]] = {
     "Detector": lambda detector, folder: run(detector, folder).detector,
     "Difference": lambda detector, _: hostile(detector.adapter) - hostile(detector.adapter),
     "Examined": examined,
+    "ManifestCheck": checked,
     "Header": lambda detector, _: hostile(detector.adapter).header,
     "Manifest": manifest,
     "Outcomes": outcomes,

@@ -14,6 +14,7 @@ import pytest
 import gendkit
 
 HEAVY = {"torch", "faiss", "numba", "xarray", "matplotlib", "pandas", "cv2", "sklearn", "umap"}
+HEAVY |= {"pandera", "imagehash", "PIL"}
 
 
 def test_import_gendkit_loads_nothing_heavy(record_property: Callable[[str, Any], None]):

@@ -4,8 +4,8 @@ Arguments enter; results leave on stdout, progress and messages on stderr. A com
 imported when it is asked for, and what it needs when it runs, so that `--help` is instant.
 
 Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, one that nobody foresaw,
-with its traceback, a file that could not be scored, or what `audit` found; 2, wrong usage; 130,
-interrupted.
+with its traceback, a file that could not be scored, or what `audit` or `manifest check` found;
+2, wrong usage; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ COMMANDS = {
     "geometry": "gendkit.cli.evidence:geometry",
     "index": "gendkit.cli.manifold:build",
     "layers": "gendkit.cli.drift:layers",
+    "manifest": "gendkit.cli.manifest:manifest",
     "neighbours": "gendkit.cli.manifold:neighbours",
     "place": "gendkit.cli.manifold:place",
     "plugins": "gendkit.cli.plugins:plugins",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gendkit.data.duplicates import groups_of, read_hashes
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest, MissingMedia, UnreadableMedia, first_line
 from gendkit.progress import Progress, silent
@@ -25,9 +24,6 @@ LEAKS = ("content", "video", "identity")
 TOOK_PART = {"training data": "train", "selection data": "validation"}
 """Levels of a run, and what its record calls them."""
 NAMED = {"datasets": "dataset", "families": "family"}
-BITS, BAND = 64, 16
-NEAR = BITS // BAND - 1
-"""Differing bits up to which two crops are near-duplicates: one band of four is then the same."""
 SHOWN = 3
 RECORD = "run.json"
 
@@ -66,10 +62,10 @@ def audit(
     -------
     pandas.DataFrame
         By `level` and the two groups `one` and `other`: how many values are `shared` (pairs of
-        crops for near-duplicates, at most 3 of 64 bits of a gradient hash being different, and not
-        equal in content), and up to three `examples`. With `run` also the levels `training data`
-        and `selection data` of each group, the `other` being `run`; what is not recorded is
-        missing (NA), not 0.
+        crops for near-duplicates, at most 3 of 64 bits of a perceptual hash being different, and
+        not equal in content), and up to three `examples`. With `run` also the levels
+        `training data` and `selection data` of each group, the `other` being `run`; what is not
+        recorded is missing (NA), not 0.
 
     Raises
     ------
@@ -80,27 +76,30 @@ def audit(
 
     References
     ----------
-    Krawetz, Kind of Like That, 2013 (the gradient hash "dHash").
+    Krawetz, Looks Like It, 2011 (the perceptual hash "pHash").
     """
     table = manifest.table
-    groups = {str(name): rows.index.to_numpy() for name, rows in table.groupby(by) if name != ""}
+    groups = groups_of(table, by)
     if len(groups) < (2 if run is None else 1):
         there = ", ".join(groups) or "none"
         raise InvalidManifest(f"two groups of {by} are needed for an audit; there is {there}.")
     took_part = {} if run is None else _took_part(Path(run))
     values = dict(_metadata(table))
-    if images:
-        content, gradient = _read(manifest, groups, progress)
-        values["content"] = content
+    everything = np.concatenate(list(groups.values())).tolist()
+    hashes = read_hashes(manifest, everything, progress=progress) if images else None
+    sample = table["sample"].to_numpy()
     rows = []
     for one, other in combinations(sorted(groups), 2):
         for level in LEVELS:
             if level in values:
                 found = _shared(values[level], groups[one], groups[other])
-            elif level == "near-duplicate" and images:
-                found = _near(gradient, content, table["sample"], groups[one], groups[other])
-            else:
+            elif hashes is None:
                 continue
+            elif level == "content":
+                found = hashes.same(groups[one], groups[other])
+            else:
+                pairs = hashes.near(groups[one], groups[other])
+                found = sorted(f"{sample[a]} ~ {sample[b]}" for a, b in pairs)
             rows.append(
                 {
                     "level": level, "one": one, "other": other,
@@ -160,62 +159,9 @@ def _metadata(table: pd.DataFrame) -> Iterator[tuple[str, dict[int, frozenset[st
     yield "generator", named("method", within=False)
 
 
-def _read(
-    manifest: Manifest, groups: Mapping[str, NDArray[np.int64]], progress: Progress
-) -> tuple[dict[int, frozenset[str]], dict[int, int]]:
-    """Return the hash of content and of gradients of each crop that is there."""
-    rows = np.sort(np.concatenate(list(groups.values())))
-    rows = rows[(manifest.table["path"] != "").to_numpy()[rows]]
-    content: dict[int, frozenset[str]] = {}
-    gradient: dict[int, int] = {}
-    for done, row in enumerate(rows.tolist(), start=1):
-        crop = manifest.crop(row)
-        whole = hashlib.sha256(f"{crop.shape}".encode() + np.ascontiguousarray(crop).tobytes())
-        content[row] = frozenset([whole.hexdigest()])
-        gradient[row] = gradient_hash(crop)
-        progress(done, len(rows), "read crops")
-    return content, gradient
-
-
-def gradient_hash(crop: NDArray[np.uint8]) -> int:
-    """Return 64 bits of an RGB uint8 crop (H, W, 3): which of 8 x 8 cells precede a lighter one."""
-    grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
-    bits = (small[:, :-1] < small[:, 1:]).ravel()
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
-
-
 def _shared(values: Values, one: NDArray[np.int64], other: NDArray[np.int64]) -> list[str]:
     sets = [
         frozenset().union(*(values.get(row, frozenset()) for row in rows.tolist()))
         for rows in (one, other)
     ]
     return sorted(sets[0] & sets[1])
-
-
-def _near(
-    gradient: Mapping[int, int],
-    content: Values,
-    samples: pd.Series[str],
-    one: NDArray[np.int64],
-    other: NDArray[np.int64],
-) -> list[str]:
-    """Return pairs of samples whose hashes differ in few bits, of other content."""
-    bands: dict[tuple[int, int], list[int]] = {}
-    for row in one.tolist():
-        if row in gradient:
-            for key in _keys(gradient[row]):
-                bands.setdefault(key, []).append(row)
-    found = set()
-    for row in other.tolist():
-        if row not in gradient:
-            continue
-        for near in {r for key in _keys(gradient[row]) for r in bands.get(key, ())}:
-            bits = (gradient[row] ^ gradient[near]).bit_count()
-            if bits <= NEAR and content[row] != content[near]:
-                found.add(f"{samples[near]} ~ {samples[row]}")
-    return sorted(found)
-
-
-def _keys(value: int) -> list[tuple[int, int]]:
-    return [(i, value >> (BAND * i) & ((1 << BAND) - 1)) for i in range(BITS // BAND)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,24 @@ def container_facts(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingMedia(f"there is no file {path}.")
     return _picture(path) if is_image(path) else _video(path)
+
+
+def quantisation_tables(path: str | Path) -> Mapping[int, Sequence[int]]:
+    """Return a JPEG's quantisation tables by number, each 64 steps; of other pictures none.
+
+    Raises
+    ------
+    UnreadableMedia
+        If it is no picture.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            tables: Mapping[int, Sequence[int]] = getattr(picture, "quantization", {})
+            return tables or {}
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        raise UnreadableMedia(f"{path} is no picture ({first_line(error)}).") from None
 
 
 def _picture(path: Path) -> dict[str, Any]:

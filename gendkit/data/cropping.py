@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gendkit.data.examine import Crop, examine
 from gendkit.data.png import encode_png
+from gendkit.data.source_facts import SourceFacts
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia, WorkerLost
 from gendkit.output import part_of
 from gendkit.plugin.protocols import Clip
@@ -142,24 +143,26 @@ def _lost(job: Job, clip: Clip, why: str) -> Done:
     for file in folder.glob("*.png*") if folder.is_dir() else ():
         if file.is_file():
             file.unlink()
-    return _unread(clip, UnreadableMedia(f"{clip.media} {why}; copy or export it again."))
+    error = UnreadableMedia(f"{clip.media} {why}; copy or export it again.")
+    return _unread(clip, error, {})  # whoever opens the file again may be lost too
 
 
-def _unread(clip: Clip, error: MissingMedia | UnreadableMedia) -> Done:
+def _unread(clip: Clip, error: MissingMedia | UnreadableMedia, source: Mapping[str, Any]) -> Done:
     reason = _reason(error, clip)
-    row = {**_known(clip), "sample": _sample(clip, -1), "path": "", "reason": reason}
+    row = {**_known(clip), **source, "sample": _sample(clip, -1), "path": "", "reason": reason}
     return Done(
         name=_name(clip), rows=[row], damage=reason, error=(type(error).__name__, str(error))
     )
 
 
 def _crop(job: Job, clip: Clip) -> Done:
+    source = SourceFacts(clip)
     try:
-        examined = examine(clip, extractor=job.extractor, **job.settings)
+        examined = examine(source.clip, extractor=job.extractor, **job.settings)
     except (MissingMedia, UnreadableMedia) as error:
-        return _unread(clip, ERRORS[_kind(error)](str(error)))
+        return _unread(clip, ERRORS[_kind(error)](str(error)), source.columns())
     rows: Rows = []
-    known, below = _known(clip), folder_of(clip)
+    known, below = {**_known(clip), **source.columns()}, folder_of(clip)
     for crop in examined.crops:
         path = ""
         if crop.image is not None:

@@ -75,7 +75,9 @@ def extract(
     """Crop the faces of many clips into a folder and write its manifest.
 
     A frame without a usable face, and media that cannot be read, keep a row with the reason; each
-    clip that could not be read, not to its end, or that gave no face is logged as an error.
+    clip that could not be read, not to its end, or that gave no face is logged as an error. What a
+    clip's own file states (size, codec ...) stands in the columns `source_...`; see
+    `gendkit.measure.leaks`.
 
     A run that is interrupted or killed is gone on with by the same call, which gives the same
     folder as an uninterrupted one and does again at most the clips that were being worked on; and

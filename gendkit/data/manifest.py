@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gendkit.data.packed import PackedCrops
 
 FILE = "manifest.parquet"
+SUFFIX = ".parquet"
 META = b"gendkit"
 
 
@@ -37,6 +38,8 @@ class Column:
     meaning: str
     unit: str = ""
     default: Any = ""
+    late: bool = False
+    """Added after the first version: a file without it has the default in each row."""
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -65,7 +68,24 @@ COLUMNS: tuple[Column, ...] = (
     Column(name="year", dtype="int64", unit="a", default=-1, meaning="of the dataset"),
     Column(name="licence", dtype="string", meaning="of the media"),
     Column(name="reason", dtype="string", meaning="why there is no crop; empty if there is one"),
-)
+    # What the clip's own file states, if it has one; see `gendkit.data.source_facts`.
+    Column(name="source_width", dtype="int64", unit="px", default=-1, meaning="of its frames",
+           late=True),
+    Column(name="source_height", dtype="int64", unit="px", default=-1, meaning="of its frames",
+           late=True),
+    Column(name="source_codec", dtype="string", meaning="such as h264 or jpeg", late=True),
+    Column(name="source_pixel_format", dtype="string", meaning="such as yuv420p", late=True),
+    Column(name="source_frame_rate", dtype="float64", unit="1/s", default=float("nan"),
+           meaning="as stated", late=True),
+    Column(name="source_duration", dtype="float64", unit="s", default=float("nan"),
+           meaning="as stated", late=True),
+    Column(name="source_bytes", dtype="int64", unit="B", default=-1, meaning="of the file",
+           late=True),
+    Column(name="source_quantisation", dtype="float64", default=float("nan"),
+           meaning="mean step of a JPEG's table of brightness", late=True),
+    Column(name="source_tables", dtype="string", late=True,
+           meaning="first 12 digits of the sha256 of a JPEG's quantisation tables"),
+)  # fmt: skip
 NAMES = tuple(column.name for column in COLUMNS)
 SPLITS = ("train", "development", "final")
 ROWS = 8192
@@ -157,7 +177,7 @@ class Manifest:
             table = parquet.read_table(file)
         except (pyarrow.ArrowException, OSError) as error:
             raise InvalidManifest(f"{file} is no Parquet manifest: {first_line(error)}.") from None
-        missing = [name for name in NAMES if name not in table.column_names]
+        missing = [c.name for c in COLUMNS if c.name not in table.column_names and not c.late]
         if missing:
             raise InvalidManifest(f"{file} lacks the columns {', '.join(missing)}.")
         try:
@@ -169,7 +189,10 @@ class Manifest:
         return replace(read, packed=_packed(file.parent))
 
     def write(self, folder: str | Path | None = None) -> Path:
-        """Write `manifest.parquet` into a folder (the root by default) and return its path."""
+        """Write `manifest.parquet` into a folder (the root by default), or a file of that kind.
+
+        Returns its path; read again, paths start from its folder.
+        """
         return _written([self.table], Path(folder or self.root), self.meta)
 
     def validated(self) -> Manifest:
@@ -184,7 +207,7 @@ class Manifest:
                 "labels are 0 real, 1 fake, -1 unknown."
             )
         for path in self.table["path"]:
-            if path and _leaves(path):
+            if path and leaves(path):
                 raise InvalidManifest(f"path {path!r} leaves the manifest's root.")
         return self
 
@@ -281,32 +304,9 @@ class Manifest:
         Clips are linked when they share a target clip, or a person who is seen or lends a face in
         both; a target clip itself belongs to its fakes. A split that cuts no component cannot leak.
         """
-        import numpy as np
-        from scipy.sparse import coo_matrix
-        from scipy.sparse.csgraph import connected_components
+        from gendkit.data.links import components
 
-        nodes: dict[tuple[str, str], int] = {}
-        rows: list[int] = []
-        columns: list[int] = []
-        fields = zip(
-            *(
-                self.table[c]
-                for c in ("dataset", "video", "pair", "target_identity", "donor_identity")
-            ),
-            strict=True,
-        )
-        for row, (dataset, video, pair, target, donor) in enumerate(fields):
-            links = [("video", f"{dataset}/{clip}") for clip in (video, pair) if clip]
-            links += [("identity", f"{dataset}/{i}") for i in (target, donor) if i]
-            for link in links:
-                rows.append(row)
-                columns.append(nodes.setdefault(link, len(nodes)))
-        n = len(self.table)
-        graph = coo_matrix(
-            (np.ones(len(rows)), (rows, np.asarray(columns, dtype=int) + n)),
-            shape=(n + len(nodes),) * 2,
-        )
-        return np.asarray(connected_components(graph, directed=False)[1][:n], dtype=np.int64)
+        return components(self.table)
 
     def check_no_leak(self) -> None:
         """Refuse a manifest in which a connected component spans two splits.
@@ -316,16 +316,18 @@ class Manifest:
         InvalidManifest
             Naming two clips that are linked across splits.
         """
-        table = self.table.assign(component=self.components())
-        table = table[table["split"] != ""]
-        for _, group in table.groupby("component", sort=True):
-            first = group.drop_duplicates("split")
-            if len(first) > 1:
-                a, b = first.iloc[0], first.iloc[1]
-                raise InvalidManifest(
-                    f"clips {a['video']!r} ({a['split']}) and {b['video']!r} ({b['split']}) are "
-                    "linked by a target or donor; a split must not cut them apart."
-                )
+        from gendkit.data.links import split_apart
+
+        number, apart = split_apart(self.table)
+        table = self.table.assign(component=number)[apart & (self.table["split"] != "").to_numpy()]
+        if not len(table):
+            return
+        group = table[table["component"] == table["component"].min()]
+        a, b = (row for _, row in group.drop_duplicates("split").head(2).iterrows())
+        raise InvalidManifest(
+            f"clips {a['video']!r} ({a['split']}) and {b['video']!r} ({b['split']}) are "
+            "linked by a target or donor; a split must not cut them apart."
+        )
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], folder: Path, *, meta: Mapping[str, Any]) -> Path:
@@ -341,11 +343,11 @@ def write_rows(rows: Iterable[Mapping[str, Any]], folder: Path, *, meta: Mapping
     return _written((Manifest.from_rows(some, folder).table for some in held), folder, meta)
 
 
-def _written(tables: Iterable[pd.DataFrame], folder: Path, meta: Mapping[str, Any]) -> Path:
+def _written(tables: Iterable[pd.DataFrame], place: Path, meta: Mapping[str, Any]) -> Path:
     import pyarrow
     import pyarrow.parquet as parquet
 
-    file = folder / FILE
+    file = place if place.suffix == SUFFIX and not place.is_dir() else place / FILE
     schema = _schema().with_metadata({META: json.dumps(dict(meta), sort_keys=True)})
     part = part_of(file)
     with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
@@ -364,14 +366,17 @@ def _packed(root: Path) -> PackedCrops | None:
     return PackedCrops(root / PACK) if (root / PACK).is_file() else None
 
 
-def _leaves(path: str) -> bool:
+def leaves(path: str) -> bool:
     """Tell whether a path leaves its folder, as either kind of system reads it."""
+    if ".." not in path and ":" not in path and not path.startswith(("/", "\\")):
+        return False  # told without taking it apart, as of nearly all
     kinds = (PurePosixPath(path), PureWindowsPath(path))
     return any(p.anchor or p.drive or ".." in p.parts for p in kinds)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    table = table[list(NAMES)].copy()
+    late = {c.name: c.default for c in COLUMNS if c.late and c.name not in table}
+    table = table.assign(**late)[list(NAMES)].copy()
     for column in COLUMNS:
         if column.dtype == "string":
             table[column.name] = table[column.name].fillna("").astype(object)

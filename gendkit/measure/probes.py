@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gendkit.data.container import quantisation_tables
 from gendkit.errors import InvalidLabels
 from gendkit.measure.metrics import auroc
 
@@ -270,12 +271,9 @@ def _dct_basis() -> NDArray[np.float32]:
 
 def _tables(files: Sequence[Path]) -> Floats | None:
     """Return the mean entry of each file's quantisation tables; None unless all are JPEGs."""
-    from PIL import Image as pillow
-
     means = []
     for file in files:
-        with pillow.open(file) as picture:
-            tables: Mapping[int, Sequence[int]] = getattr(picture, "quantization", {})
+        tables = quantisation_tables(file)
         if not tables:
             return None
         means.append(float(np.mean([entry for table in tables.values() for entry in table])))

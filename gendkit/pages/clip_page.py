@@ -216,12 +216,19 @@ def _reference(record: Record) -> Html:
     return join(
         prose(
             f"{found['crops']:,} crops of {found['people']:,} people. What is near, usual or novel "
-            "on this page is so among these, and among these alone. The codecs of its clips are "
-            "not recorded beyond the processing named here."
+            "on this page is so among these, and among these alone. "
+            f"{_codecs(found.get('codecs'))}"
         ),
         table(head, [(None, lines)], caption="Who is in the reference"),
         facts([("store sha256", tag("code", found["store_sha256"]))]),
     )
+
+
+def _codecs(counts: Mapping[str, int] | None) -> str:
+    if not counts:
+        return "The codecs of its clips are not recorded beyond the processing named here."
+    named = [f"{name or 'not known'} ({n:,})" for name, n in counts.items()]
+    return f"Codecs of its clips' files: {', '.join(named)}."
 
 
 def _made(record: Record) -> Html:

@@ -34,6 +34,7 @@ BLURRED = 8
 EQUAL = 0.9995
 """Cosine from which a crop of the reference counts as all but equal."""
 POPULATION = ("dataset", "method", "label", "degradation", "split", "licence")
+CODEC = "source_codec"
 PROVENANCE = ("dataset", "method", "video", "split", "licence", "degradation")
 
 
@@ -74,7 +75,16 @@ class Reference:
             "people": len(np.unique(people_of(ds))),
             "clips_asked": len(self.usual[0].label),
             "population": self._population(),
+            **({"codecs": codecs} if (codecs := self._codecs()) else {}),
         }
+
+    def _codecs(self) -> dict[str, int]:
+        """Return how many clips there are of each codec of their files; empty if none is known."""
+        if CODEC not in self.ds.variables:
+            return {}
+        table = pd.DataFrame({"codec": _column(self.ds, CODEC), "clip": tracks_of(self.ds)})
+        counts = table.drop_duplicates("clip")["codec"].value_counts().sort_index()
+        return {str(k): int(v) for k, v in counts.items()} if any(counts.index) else {}
 
     def _population(self) -> list[dict[str, Any]]:
         ds = self.ds

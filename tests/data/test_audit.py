@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import gendkit as gk
-from gendkit.data.audit import LEVELS, gradient_hash
+from gendkit.data.audit import LEVELS
+from gendkit.data.duplicates import perceptual_hash
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest, MissingMedia, UnreadableMedia
 
@@ -103,12 +104,12 @@ def test_a_copy_that_was_encoded_again_is_a_near_duplicate(clean: Manifest) -> N
     assert table.loc[("near-duplicate", "final", "train"), "examples"] == ("s7 ~ s2",)
 
 
-def test_gradient_hashes_of_other_faces_are_far_and_of_brighter_ones_near() -> None:
-    hashes = [gradient_hash(face(seed)) for seed in range(30)]
+def test_hashes_of_other_faces_are_far_and_of_brighter_ones_near() -> None:
+    hashes = [perceptual_hash(face(seed)) for seed in range(30)]
     apart = [(a ^ b).bit_count() for i, a in enumerate(hashes) for b in hashes[:i]]
     assert min(apart) > 10
     brighter = np.clip(face(0).astype(int) // 2 + 60, 0, 255).astype(np.uint8)
-    assert (gradient_hash(brighter) ^ hashes[0]).bit_count() <= 3
+    assert (perceptual_hash(brighter) ^ hashes[0]).bit_count() <= 3
 
 
 def test_frames_without_a_crop_or_a_split_are_left_out(clean: Manifest) -> None:

@@ -31,6 +31,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         "donor_identity": "bob", "split": "train", "degradation": "jpeg", "frame": 3, "time": 0.12,
         "track": 1, "box": [1.5, 2.0, 3.0, 4.0], "landmarks": [float(i) for i in range(10)],
         "confidence": 0.75, "year": 2024, "licence": "CC0-1.0", "reason": "",
+        "source_width": 640, "source_height": 480, "source_codec": "h264",
+        "source_pixel_format": "yuv420p", "source_frame_rate": 29.97, "source_duration": 4.5,
+        "source_bytes": 12345, "source_quantisation": 11.5, "source_tables": "0123456789ab",
     }  # fmt: skip
     assert set(full) == set(NAMES)
     meta = {"frames": 32, "size": None, "problems": {"set/a": "cut off"}}
@@ -112,6 +115,16 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"sample": ["a"]}), file)
     with pytest.raises(InvalidManifest, match="lacks the columns path, dataset"):
         Manifest.read(file)
+
+
+def test_a_file_from_before_a_column_was_added_opens_with_its_default(tmp_path: Path) -> None:
+    file = _manifest(_row("a", source_codec="h264", source_bytes=5), root=tmp_path).write()
+    late = [column.name for column in COLUMNS if column.late]
+    assert late
+    parquet.write_table(parquet.read_table(file).drop_columns(late), file)
+    row = Manifest.read(tmp_path).table.iloc[0]
+    assert (row["source_codec"], row["source_bytes"]) == ("", -1)
+    assert np.isnan(row["source_duration"])
 
 
 def test_damaged_metadata_are_refused(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from gendkit.errors import (
 from gendkit.manifold.store import write_embeddings
 from gendkit.model.detector import Detector
 from gendkit.pages import clip as module
+from gendkit.pages import clip_page
 from gendkit.pages.clip import ClipReport, digest_of
 from gendkit.pages.clip_reference import Reference, blurred
 from gendkit.pages.clip_verify import _agreement
@@ -384,3 +385,18 @@ def test_a_dataset_in_memory_is_a_reference_too(
     again = gk.report(media, detector, ds, **FEW)
     assert again.record["reference"] == made.record["reference"]
     assert again.record["inputs"]["reference"] == ""
+
+
+def test_the_codecs_of_the_reference_are_told_where_they_are_known(store: Path) -> None:
+    ds = gk.open_embeddings(store).load()
+    unknown = Reference.of(ds, k=2, seed=0, showable=()).facts()
+    assert "codecs" not in unknown  # so that a report from before they were kept stays as it was
+    codec = ["h264" if video.endswith("0") else "" for video in ds["video"].to_numpy()]
+    known = ds.assign(source_codec=("sample", np.array(codec, dtype=object)))
+    counts = Reference.of(known, k=2, seed=0, showable=()).facts()["codecs"]
+    assert sum(counts.values()) == unknown["clips"]
+    assert set(counts) == {"", "h264"}
+    words = clip_page._codecs(counts)
+    assert f"h264 ({counts['h264']})" in words
+    assert f"not known ({counts['']})" in words
+    assert "not recorded" in clip_page._codecs(None)

@@ -71,11 +71,12 @@ NAMES = (
 KIT = "Given Outcome Outcomes check checks_of plugin_checks"
 PUBLIC = (
     "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc "
-    "build_backbone build_index class_angle combine dataset drift drift_table duplicates "
-    "embed errors explore extract fit geometry label_issues layer_effects likely_method load "
-    "neighbours novelty open_embeddings open_index pair_displacement place plot "
+    "build_backbone build_index check_manifest class_angle combine dataset drift drift_table "
+    "duplicates embed errors explore extract fit geometry k_frames label_issues layer_effects "
+    "leaks likely_method load neighbours novelty open_embeddings open_index pair_displacement "
+    "paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
-    "sensitivity show_faces show_scores timeline training tune_layer_norms verify votes"
+    "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
 )
 ERRORS = (
     "GendkitError PluginError RefusedPlugin InvalidSpec UnknownPart InvalidOption "
@@ -103,6 +104,8 @@ OPTIONS = {
     "geometry": "by csv json",
     "index": "json kind overwrite",
     "layers": "adapter batch-size csv device dtype json resamples",
+    "manifest check": "allow json no-images split-key strict",
+    "manifest subset": "clips fakes fewer frames json kind overwrite seed",
     "neighbours": "by-class index json overwrite reference",
     "place": "json overwrite reference",
     "plugins check": "json option pretrained rules same-weights",
@@ -130,6 +133,13 @@ CHECKED = {
     "outcomes": "rule kind part text verdict reason seconds",
 }
 """Keys of `plugins check --json`, and fields of the kit's values."""
+MANIFEST = {
+    "": "manifest errors warnings checks leaks coverage",
+    "checks": "check text verdict count examples",
+    "leaks": "fact kind auroc low high real fake people tells flagged",
+    "coverage": "dataset method label clips",
+}
+"""Keys of `manifest check --json`."""
 GIVEN = "key root options pretrained same_weights"
 VALUES = {name: value for name, value in vars(plugin).items() if dataclasses.is_dataclass(value)}
 
@@ -274,6 +284,20 @@ def test_the_check_of_a_plugin_loses_no_key(capsys: pytest.CaptureFixture[str]) 
         assert lost(CHECKED["outcomes"], outcome) == set()
 
 
+def test_the_check_of_a_manifest_loses_no_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gendkit.cli import main
+    from gendkit.testing.small import small_crops
+
+    small_crops(tmp_path, identities=("ann",)).write()
+    assert main(["manifest", "check", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for key, names in MANIFEST.items():
+        for record in found[key] if key else [found]:
+            assert lost(names, record) == set()
+
+
 def test_no_variable_is_lost() -> None:
     code = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "gendkit").rglob("*.py"))
     assert lost(VARIABLES, re.findall(r'= "(GENDKIT_[A-Z_]+)"', code)) == set()
@@ -335,5 +359,5 @@ def test_what_is_lost_or_newly_required_is_found() -> None:
 
 def test_what_is_recorded_is_written_as_words() -> None:
     """A list with commas would record nothing that could be lost."""
-    for record in (ARGUMENTS, REQUIRED, FIELDS, OPTIONS, LISTED, CHECKED):
+    for record in (ARGUMENTS, REQUIRED, FIELDS, OPTIONS, LISTED, CHECKED, MANIFEST):
         assert all(re.fullmatch(r"[\w-]*( [\w-]+)*", words) for words in record.values())
