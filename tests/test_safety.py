@@ -44,6 +44,11 @@ SOURCES = sorted([*ROOT.glob("gendkit/**/*.py"), *ROOT.glob("plugins/*/gendkit_*
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}
 NAMED = {
     ("gendkit/model/gend.py", "import pickle"): "for the error that torch.load raises alone",
+    ("gendkit/data/journal.py", "import pickle"): "hashed, never loaded",
+    **{
+        ("gendkit/processes.py", danger): "a call of this process's own to its own child"
+        for danger in ("import cloudpickle", "import pickle", "pickle.loads()")
+    },
     **{
         (f"gendkit/testing/{kind}_rules.py", danger): "a part that the kit itself pickled just now"
         for kind in ("backbone", "dataset")
