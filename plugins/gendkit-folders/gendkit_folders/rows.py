@@ -21,7 +21,8 @@ from gendkit_folders.files import (
 from gendkit_folders.words import REAL, Labels, Splits, as_method, word
 
 TEXTS = ("pair", "target_identity", "donor_identity", "degradation")
-OURS = ("path", "label", "video", "method", "family", *TEXTS, "split", "year", "licence")
+YEARS = ("year", "generator_year")
+OURS = ("path", "label", "video", "method", "family", *TEXTS, "split", *YEARS, "licence")
 """The columns that are read: one of media, and what `Clip` knows."""
 NO_METHOD = ("", "none", "-", *REAL)
 """What a real row may have as its method and family."""
@@ -153,6 +154,8 @@ def clip_of(
         raise InvalidManifest(
             f"{where} has the video id {given!r}; ids have letters, digits, - _ . and / only."
         )
+    texts = {name: text_of(row, name) for name in TEXTS}
+    years = {name: _year(row.get(name), where=where) for name in YEARS}
     return Clip(
         video=given or video,
         media=media,
@@ -161,9 +164,13 @@ def clip_of(
         method=method,
         family=how["family"],
         split=splits.of(row.get("split"), where=where) or split,
-        year=_year(row.get("year"), where=where),
+        pair=texts["pair"],
+        target_identity=texts["target_identity"],
+        donor_identity=texts["donor_identity"],
+        degradation=texts["degradation"],
+        year=years["year"],
+        generator_year=years["generator_year"],
         licence=text_of(row, "licence") or licence,
-        **{name: text_of(row, name) for name in TEXTS},
     )
 
 
