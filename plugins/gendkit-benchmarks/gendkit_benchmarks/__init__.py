@@ -129,12 +129,12 @@ def _described(
     root: Path | None = None,
     *,
     layout: str | Path | None = None,
-    name: str = "",
+    dataset: str = "",
     splits: str = "",
     voices: str = "",
 ) -> Dataset:
     from gendkit_benchmarks.laid_out import LaidOut
     from gendkit_benchmarks.layout import described
 
-    found = described(name, layout, root=root)
+    found = described(dataset, layout, root=root)
     return LaidOut(root, layout=found, splits=splits, voices=voices)

@@ -210,6 +210,8 @@ class LaidOut:
         """Return the error that no path fits, with the folder that may be meant."""
         deeper = [e for e in entries if "/" in e.name and self._fit(_without_first(e))]
         hint = f"; {deeper[0].name.partition('/')[0]} in it looks like it" if deeper else ""
+        if not self._layout.verified:
+            hint += "; the layout is not verified, and the option layout=FILE corrects it"
         got = f"no path of the layout fits in {self._root}, which has {listed(self._root)}{hint}"
         return nothing(self._of, got)
 

@@ -36,6 +36,11 @@ def _template(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    compiled(text, {})
+    return text
+
+
 def _expression(text: str) -> str:
     try:
         re.compile(text)
@@ -47,7 +52,8 @@ def _expression(text: str) -> str:
 Text = Annotated[str, Field(min_length=1)]
 Template = Annotated[str, AfterValidator(_template)]
 Expression = Annotated[str, AfterValidator(_expression)]
-Paths = Annotated[tuple[Template, ...], Field(min_length=1)]
+Pattern = Annotated[str, AfterValidator(_path)]
+Paths = Annotated[tuple[Pattern, ...], Field(min_length=1)]
 
 
 class _Frozen(BaseModel):
@@ -155,13 +161,11 @@ class Layout(_Frozen):
     """How the clips are split, if the owners do."""
     expected: Mapping[Literal["real", "fake"], int] = Field(default_factory=dict)
     """How many real and fake clips there are in all, where groups say nothing."""
-    ignore: tuple[Template, ...] = ()
+    ignore: tuple[Pattern, ...] = ()
     """Patterns, with the suffix, of files that are no clips and are passed over in silence."""
 
     @model_validator(mode="after")
     def _fits(self) -> Layout:
-        for pattern in self.ignore:
-            compiled(pattern, {})
         for table in self.tables.values():
             if strange := [name for name in table.groups if name not in self.groups]:
                 raise ValueError(f"tables are about the group {strange[0]!r}, which there is not")
@@ -173,8 +177,6 @@ class Layout(_Frozen):
                         f"groups.{name}.{field} has the part {{{strange[0]}}}; known are "
                         f"{', '.join(sorted(known))}"
                     )
-            for pattern in group.paths:
-                compiled(pattern, group.parts)
         return self
 
     def _known(self, group: str) -> set[str]:
@@ -243,7 +245,7 @@ def layout_of(name: str, file: str | Path | None = None) -> Layout:
         where, theirs = str(file), _read(Path(file))
         if not name and len(theirs) != 1:
             raise InvalidOption(
-                f"{file} has {', '.join(theirs)}; say which is meant with the option name."
+                f"{file} has {', '.join(theirs)}; say which is meant with the option dataset."
             )
         name = name or next(iter(theirs))
         if name not in theirs:
@@ -293,5 +295,6 @@ def _told(error: ValidationError) -> str:
     told = []
     for one in error.errors():
         place = ".".join(str(part) for part in one["loc"])
-        told.append(f"{place}: {one['msg']}" if place else one["msg"])
+        message = one["msg"].removeprefix("Value error, ")
+        told.append(f"{place}: {message}" if place else message)
     return "; ".join(told)

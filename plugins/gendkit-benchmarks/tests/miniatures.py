@@ -110,7 +110,10 @@ def polyglotfake() -> Mini:
 def idforge() -> Mini:
     """The two people are in all lists, as they are in the owners'."""
     names = {
-        "train": ("pristine/id01/id01_00/id01_scene_0001.mp4", "lip_tts_textgen/id01/id01_00/a.mp4"),
+        "train": (
+            "pristine/id01/id01_00/id01_scene_0001.mp4",
+            "lip_tts_textgen/id01/id01_00/a.mp4",
+        ),
         "val": ("pristine/id02/id02_06/id02_06-193.mp4", "tts_textgen/id02/id02_06/b.mp3.mp4"),
         "test": (
             "pristine/id02/id02_07/id02_scene_0083_0.mp4",
