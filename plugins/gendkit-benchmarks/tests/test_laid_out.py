@@ -1,4 +1,4 @@
-"""The datasets of the table: what names and files of the owners say, and what is missing of them."""
+"""The datasets of the table: what names and files of the owners say, and what is missing."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_a_real_video_with_a_fake_voice_is_left_out_or_real(mini, clips):
 
 def test_only_voices_is_nothing_to_look_at(mini, clips):
     root = mini("idforge", without=("pristine", "face_tts/", "lip_tts_textgen/"))
-    with pytest.raises(MissingMedia, match="of 1 clips under .* none can be taken"):
+    with pytest.raises(MissingMedia, match=r"of 1 clips under .* none can be taken"):
         clips("idforge", root)
 
 

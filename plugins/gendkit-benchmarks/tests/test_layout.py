@@ -97,7 +97,7 @@ def test_one_of_several_datasets_in_a_file_is_asked_for_by_name(file, tree, clip
         clips("benchmarks", root, layout=path, dataset="three")
     with pytest.raises(InvalidOption, match="says nothing of uadfv; it has one, two"):
         clips("uadfv", root, layout=path)
-    with pytest.raises(MissingMedia, match="no layout, expected a YAML file .* -o layout=FILE"):
+    with pytest.raises(MissingMedia, match=r"no layout, expected a YAML file .* -o layout=FILE"):
         clips("benchmarks", root)
 
 
@@ -144,7 +144,7 @@ def test_a_file_that_is_none_is_told(file, tmp_path):
             layout_of("uadfv", file(text))
     with pytest.raises(InvalidOption, match="which cannot be read: No such file"):
         layout_of("uadfv", tmp_path / "none.yaml")
-    with pytest.raises(InvalidOption, match="a plain value|could not determine a constructor"):
+    with pytest.raises(InvalidOption, match="could not determine a constructor"):
         layout_of("uadfv", file("uadfv: !!python/object/apply:os.getcwd []"))
 
 
