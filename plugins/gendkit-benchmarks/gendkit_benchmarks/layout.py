@@ -21,6 +21,8 @@ from gendkit_benchmarks.facts import Benchmark
 from gendkit_benchmarks.patterns import compiled, parts_of
 from gendkit_benchmarks.rows import FILE, Rows, parsed, rows
 
+SHOWN = 4
+"""Of how many groups an error gives the paths."""
 Split = Literal["train", "development", "final"]
 WORDS: Mapping[str, Split] = {
     "train": "train", "training": "train",
@@ -189,7 +191,9 @@ class Layout(_Frozen):
     @property
     def benchmark(self) -> Benchmark:
         """What errors and warnings say of it."""
-        where = "; ".join(f"{name}: {group.paths[0]}" for name, group in self.groups.items())
+        paths = [f"{name}: {group.paths[0]}" for name, group in self.groups.items()]
+        more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+        where = "; ".join(paths[:SHOWN]) + more
         return Benchmark(
             name=self.name, summary=self.summary, licence=self.licence, homepage=self.homepage,
             year=self.year, layout=where,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gendkit.data.media import is_image, is_video
+from gendkit.data.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from gendkit.errors import InvalidManifest
 from gendkit.plugin.protocols import Clip
 from gendkit_benchmarks.layout import Layout, Table
@@ -25,6 +25,8 @@ ORDER = ("train", "val", "test")
 """Of the splits in DeepfakeBench's JSON; the last counts, where a video is under several."""
 ROOTS = ("DF40/", "FaceForensics++/", "Celeb-DF-v2/")
 """After which the paths in such JSON files say where something lies."""
+
+SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 
 Parts = Mapping[str, str]
 
@@ -220,8 +222,8 @@ def _text(value: Any) -> str:
 
 
 def _bare(text: str) -> str:
-    suffix = PurePosixPath(text).suffix
-    return text.removesuffix(suffix) if is_video(text) or is_image(text) else text
+    stem, _, suffix = text.rpartition(".")
+    return stem if f".{suffix.lower()}" in SUFFIXES else text
 
 
 def _last(name: str) -> str:

@@ -33,8 +33,9 @@ def mini(tmp_path: Path) -> Made:
     """Make a miniature of a dataset of the table, with empty files for its media."""
 
     def make(name: str, *more: str, without: tuple[str, ...] = (), root: str = "root") -> Path:
-        files = miniatures.TABLE[name]() | dict.fromkeys(more, "")
-        left = {k: v for k, v in files.items() if not any(part in k for part in without)}
+        files = miniatures.TABLE[name]().items()
+        left = {k: v for k, v in files if not any(part in k for part in without)}
+        left |= dict.fromkeys(more, "")
         return miniatures.built(tmp_path / root, left, lambda path: path.write_text(""))
 
     return make

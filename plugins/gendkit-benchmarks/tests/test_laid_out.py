@@ -14,6 +14,7 @@ from gendkit.errors import InvalidManifest, InvalidOption, MissingMedia
 from gendkit.testing.clips import manifest_of
 
 NAMES = list(miniatures.TABLE)
+KODF = "1.Training/원천데이터/train_변조"
 FAKES = {
     "uadfv": {
         "fake/0001_fake": ("FakeApp", "face-swap", "real/0001", "", "", "", 2018),
@@ -167,6 +168,59 @@ def test_names_of_another_case_suffix_or_level_are_left_out_and_counted(mini, cl
         "real/0003.txt and others"
     ) in told
     assert "1 of these would fit if capitals did not count" in told
+
+
+MISNAMED = {
+    "uadfv": ("fake/0000_fake.mp4", "Fake/0000_fake.mp4", "fake/extra/0000_fake.mp4"),
+    "dfdm": (
+        "DFDM_crf23/any/id28_id20_0008_3iae.mp4", "DFDM_crf23/any/id28_id20_0008_3IAE.mp4",
+        "DFDM/DFDM_crf23/id28_id20_0008_3iae.mp4",
+    ),
+    "ffiw": (
+        "target/train/train_00000000.mp4", "target/Train/train_00000000.mp4",
+        "target/fake/train/train_00000000.mp4",
+    ),
+    "kodf": (
+        f"{KODF}/dfl1/{ANN}/{ANN}_{BOB}_1_0001.mp4", f"{KODF}/DFL1/{ANN}/{ANN}_{BOB}_1_0001.mp4",
+        f"{KODF}/extra/dfl1/{ANN}_{BOB}_1_0001.mp4",
+    ),
+    "polyglotfake": (
+        "fake/to_ru/es_1_to_ru_Xtts.mp4", "fake/to_RU/es_1_to_RU_Xtts.mp4",
+        "fake/to_ru/extra/es_1_to_ru_Xtts.mp4",
+    ),
+    "idforge": (
+        "main/lip_tts_textgen/id01/id01_00/a.mp4", "main/Lip_tts_textgen/id01/id01_00/a.mp4",
+        "main/extra/lip_tts_textgen/id01/id01_00/a.mp4",
+    ),
+    "deepspeak-v1-1": (
+        "videos/wav2lip--11-11--4897-4897--0.mp4", "videos/Wav2Lip--11-11--4897-4897--0.mp4",
+        "videos/wav2lip--11-11--4897-4897--0-extra.mp4",
+    ),
+    "deepspeak-v2": (
+        "part-1/memo-4897-4897-elevenlabs.mp4", "part-1/MEMO-4897-4897-elevenlabs.mp4",
+        "part-1/memo-4897-4897.mp4",
+    ),
+    "df40": (
+        "DF40/stargan/fake/c.png", "DF40/StarGAN/fake/c.png", "DF40/stargan/c.png"
+    ),
+}  # fmt: skip
+"""A file, and two names that it might have by mistake: in other capitals, and at another level."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["capitals", "level", "suffix"])
+def test_what_is_misnamed_is_left_out_and_named_and_never_guessed(name, kind, mini, clips, caplog):
+    right, capitals, level = MISNAMED[name]
+    wrong = {"capitals": capitals, "level": level, "suffix": f"{right}.part"}[kind]
+    whole = clips(name, mini(name, root="whole"))
+    caplog.clear()
+    found = clips(name, mini(name, wrong, without=(right,)))
+    assert set(found) < set(whole)
+    assert len(found) == len(whole) - 1
+    [record] = caplog.records
+    told = record.getMessage()
+    assert f"left out, as they are where no path of the layout fits: 1, {wrong}" in told
+    assert ("would fit if capitals did not count" in told) == (kind == "capitals")
 
 
 @pytest.mark.parametrize("name", ["uadfv", "ffiw"])
