@@ -52,15 +52,15 @@ FAKES = {
         "facefusion/0-1--4095-4931--0":
             ("facefusion", "face-swap", "real/1-4931", "1", "0", "train", 2023),
         "wav2lip/11-11--4897-4897--0":
-            ("wav2lip", "lip-sync", "real/11-4897", "11", "", "final", 2020),
+            ("wav2lip", "lip-sync", "", "11", "", "final", 2020),
     },
     "deepspeak-v2": {
         "facefusion/4095-4931-real":
             ("facefusion", "face-swap", "real/1-4931", "1", "0", "train", 2023),
         "diff2lip/4100-4100-playht":
-            ("diff2lip", "lip-sync", "real/10-4100", "10", "", "final", 2023),
+            ("diff2lip", "lip-sync", "", "10", "", "final", 2023),
         "memo/4897-4897-elevenlabs":
-            ("memo", "talking-face", "real/11-4897", "11", "", "final", 2024),
+            ("memo", "talking-face", "", "11", "", "final", 2024),
     },
     "df40": {
         "simswap/ff/000_003":
