@@ -96,7 +96,8 @@ def filled(template: str, parts: Mapping[str, str]) -> str:
 def walk(root: Path, *, is_clip: Callable[[Path, str], bool]) -> Iterator[Entry]:
     """Yield the files below a folder, sorted; a folder that is a clip itself instead of its files.
 
-    Links are followed, but into no folder that they stand in. What is hidden is passed over.
+    Links are followed, but into no folder that they stand in. What is hidden is passed over. A
+    folder that cannot be read comes as it is.
     """
     yield from _below(root, "", is_clip, frozenset({os.path.realpath(root)}))
 
@@ -104,7 +105,12 @@ def walk(root: Path, *, is_clip: Callable[[Path, str], bool]) -> Iterator[Entry]
 def _below(
     folder: Path, name: str, is_clip: Callable[[Path, str], bool], within: frozenset[str]
 ) -> Iterator[Entry]:
-    for path in sorted(folder.iterdir()):
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError:
+        yield Entry(path=folder, name=name.rstrip("/"))
+        return
+    for path in inside:
         if path.name.startswith("."):
             continue
         below = f"{name}{path.name}"

@@ -148,6 +148,14 @@ def test_a_file_that_is_none_is_told(file, tmp_path):
         layout_of("uadfv", file("uadfv: !!python/object/apply:os.getcwd []"))
 
 
+@pytest.mark.parametrize("name", list(rows()))
+def test_the_readme_says_of_each_row_where_access_is_given_and_whether_it_is_verified(name):
+    (line,) = [x for x in README.read_text("utf-8").splitlines() if x.startswith(f"| `{name}` |")]
+    layout = layout_of(name)
+    assert f"]({layout.homepage})" in line
+    assert line.split("|")[-2].strip().startswith("yes" if layout.verified else "no: ")
+
+
 def test_the_example_of_the_readme_is_a_layout():
     (text,) = re.findall(r"```yaml\n(.*?)```", README.read_text("utf-8"), flags=re.DOTALL)
     example = yaml.safe_load(text)

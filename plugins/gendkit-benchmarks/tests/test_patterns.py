@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from gendkit_benchmarks.patterns import compiled, filled
+from gendkit_benchmarks.patterns import compiled, filled, walk
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,22 @@ def test_a_template_with_a_part_that_is_not_known_is_empty():
     assert filled("real/{x}_{y}", {"x": "1"}) == ""
     assert filled("real/{x}", {"x": ""}) == ""
     assert filled("", {"x": "1"}) == ""
+
+
+def test_files_come_sorted_without_a_suffix_and_hidden_ones_not_at_all(tree):
+    root = tree("b.mp4", "a/2.mp4", "a/10.tar.gz", ".hidden/c.mp4", "a/.d.mp4", "e/f/1.png")
+    names = [entry.name for entry in walk(root, is_clip=lambda path, name: name == "e/f")]
+    assert names == ["a/10.tar", "a/2", "b", "e/f"]
+
+
+def test_a_folder_that_cannot_be_read_is_an_entry_and_no_crash(tree, monkeypatch):
+    root = tree("a/1.mp4", "b/2.mp4")
+    listed = Path.iterdir
+
+    def iterdir(self):
+        if self.name == "a":
+            raise PermissionError(13, "Permission denied")
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert [entry.name for entry in walk(root, is_clip=lambda *_: False)] == ["a", "b/2"]
