@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 
 import miniatures
@@ -331,3 +332,31 @@ def test_the_release_of_kodf_and_other_depths_are_read_too(tree, clips):
     assert list(clips("kodf", root)) == [
         f"real/{ANN}_001", f"audio-driven/{ANN}_{ANN}_5_0002", f"fsgan/{ANN}_{BOB}_3_0001"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_copy_gives_clips_or_an_error_of_ours_and_never_a_leak(
+    name, seed, clips, tmp_path
+):
+    draw = random.Random(f"{name} {seed}")
+    files = {}
+    for place, text in miniatures.TABLE[name]().items():
+        pieces = place.split("/")
+        if draw.random() < 0.2:
+            number = draw.randrange(len(pieces))
+            pieces[number] = draw.choice(
+                [pieces[number].swapcase(), f"{pieces[number]} x", "é.mp4"]
+            )
+        if text and draw.random() < 0.3:
+            text = draw.choice(
+                ["", text[: len(text) // 2], text.replace(",", ";"), "[]", text + ","]
+            )
+        if draw.random() > 0.15:
+            files["/".join(pieces)] = text
+    root = miniatures.built(tmp_path / "root", files, lambda path: path.write_text(""))
+    try:
+        found = list(clips(name, root).values())
+    except (InvalidManifest, MissingMedia):
+        return
+    manifest_of(found).check_no_leak()
