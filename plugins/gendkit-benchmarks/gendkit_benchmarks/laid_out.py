@@ -141,7 +141,7 @@ class LaidOut:
         without: dict[str, list[str]] = {}
         for fit in fits:
             parts = {**fit.parts, **owners.parts(fit.name, fit.entry.name)}
-            clip = self._clip(fit, {**parts, "path": fit.entry.name})
+            clip = self._clip(fit, parts)
             if clip is None:
                 nameless.append(fit.entry.path)
                 continue
@@ -156,7 +156,7 @@ class LaidOut:
 
     def _clip(self, fit: _Fit, parts: Mapping[str, str]) -> Clip | None:
         group, label = fit.group, LABELS[fit.group.label]
-        video = filled(group.id, parts)
+        video = filled(group.id, {**fit.parts, "path": fit.entry.name})
         if not ID.fullmatch(video):
             return None
         method = (filled(group.method, parts) or "unknown") if label else ""

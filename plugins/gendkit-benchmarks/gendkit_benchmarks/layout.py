@@ -76,7 +76,7 @@ class Group(_Frozen):
     label: Literal["real", "fake", "voice"]
     """`voice`: nothing that is seen is fake, but the voice is."""
     id: Template = "{path}"
-    """Of the clip; `{path}` is where it lies."""
+    """Of the clip, by its name alone; `{path}` is where it lies."""
     method: Template = ""
     """Of a fake; without one it is `unknown`."""
     family: str = ""
@@ -172,8 +172,10 @@ class Layout(_Frozen):
             if strange := [name for name in table.groups if name not in self.groups]:
                 raise ValueError(f"tables are about the group {strange[0]!r}, which there is not")
         for name, group in self.groups.items():
-            known = {"path"} | self._known(name)
+            named = {part for path in group.paths for part in parts_of(path)}
+            more = self._of_tables(name)
             for field in ("id", "method", "pair", "target", "donor"):
+                known = named | ({"path"} if field == "id" else more)
                 if strange := sorted(parts_of(getattr(group, field)) - known):
                     raise ValueError(
                         f"groups.{name}.{field} has the part {{{strange[0]}}}; known are "
@@ -181,12 +183,11 @@ class Layout(_Frozen):
                     )
         return self
 
-    def _known(self, group: str) -> set[str]:
-        """Return the parts that a group's clips may have, by their names or from tables."""
+    def _of_tables(self, group: str) -> set[str]:
+        """Return the parts that tables may add to a group's clips."""
         tables = [t for t in self.tables.values() if not t.groups or group in t.groups]
-        patterns = (*self.groups[group].paths, *(path for t in tables for path in t.paths))
-        named = {part for pattern in patterns for part in parts_of(pattern)}
-        return named | {part for t in tables for part in t.columns}
+        constant = {part for t in tables for path in t.paths for part in parts_of(path)}
+        return constant | {part for t in tables for part in t.columns}
 
     @property
     def benchmark(self) -> Benchmark:

@@ -37,6 +37,13 @@ def test_of_another_dataset_real_in_the_name_of_the_method_is_real_as_gend_says(
     assert found["KoDF/fake-dfl/a"].pair == ""
 
 
+def test_real_anywhere_in_the_name_of_a_method_is_real(tree, clips):
+    found = clips(NAME, tree("PolyGlotFake/real-ar/a/1.png", "PolyGlotFake/ar2en_Wav2Lip/b/1.png"))
+    assert {video.split("/")[1]: clip.label for video, clip in found.items()} == {
+        "real-ar": 0, "ar2en_Wav2Lip": 1
+    }  # fmt: skip
+
+
 def test_only_frames_of_a_list_are_taken_and_they_keep_their_numbers(root, clips):
     one = root / "one.txt"
     one.write_text("datasets/FF/DF/000_003/012.png\n\n")

@@ -281,6 +281,25 @@ def test_a_table_that_is_none_is_refused(mini, clips):
             clips("polyglotfake", dubbed)
 
 
+def test_what_a_table_says_goes_over_a_name(mini, clips):
+    root = mini("deepspeak-v1-1")
+    table = root / "annotations-fake.csv"
+    table.write_text(table.read_text().replace("facefusion,0,1,4095,4931", "facefusion,1,0,1,4095"))
+    fake = clips("deepspeak-v1-1", root)["facefusion/0-1--4095-4931--0"]
+    assert (fake.target_identity, fake.donor_identity, fake.pair) == ("0", "1", "real/0-4095")
+
+
+def test_a_clip_under_several_splits_of_a_json_file_is_of_the_last(mini, clips):
+    root = mini("df40")
+    file = root / "dataset_json/simswap_ff.json"
+    content = json.loads(file.read_text())
+    of = content["simswap_ff"]["simswap_Real"]
+    of["val"] = of["train"] | of["test"]
+    file.write_text(json.dumps(content))
+    found = clips("df40", root, splits="owners")
+    assert [found[f"real/ff/{n}"].split for n in ("000", "010")] == ["development", "final"]
+
+
 def test_people_of_two_splits_and_people_of_none_are_told(mini, clips, caplog):
     root = mini("deepspeak-v1-1", "videos/facefusion--0-10--4095-4100--0.mp4", "videos/99-1.mp4")
     found = clips("deepspeak-v1-1", root, splits="owners")

@@ -52,6 +52,14 @@ def test_files_come_sorted_without_a_suffix_and_hidden_ones_not_at_all(tree):
     assert names == ["a/10.tar", "a/2", "b", "e/f"]
 
 
+def test_a_link_to_a_folder_is_followed_but_never_round_in_a_circle(tree):
+    root = tree("a/1.mp4", "b/2.mp4")
+    (root / "a" / "up").symlink_to(root)
+    (root / "a" / "beside").symlink_to(root / "b")
+    names = [entry.name for entry in walk(root, is_clip=lambda *_: False)]
+    assert names == ["a/1", "a/beside/2", "b/2"]
+
+
 def test_a_folder_that_cannot_be_read_is_an_entry_and_no_crash(tree, monkeypatch):
     root = tree("a/1.mp4", "b/2.mp4")
     listed = Path.iterdir
