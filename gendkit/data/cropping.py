@@ -181,7 +181,8 @@ def _kind(error: Exception) -> str:
 def _known(clip: Clip) -> dict[str, Any]:
     names = "dataset label video method family pair target_identity donor_identity split"
     row = {name: getattr(clip, name) for name in (*names.split(), "degradation", "licence")}
-    return row if clip.year is None else {**row, "year": clip.year}
+    years = {name: getattr(clip, name) for name in ("year", "generator_year")}
+    return row | {name: year for name, year in years.items() if year is not None}
 
 
 def _facts(crop: Crop) -> dict[str, Any]:

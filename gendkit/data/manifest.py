@@ -66,6 +66,8 @@ COLUMNS: tuple[Column, ...] = (
         name="confidence", dtype="float64", default=float("nan"), meaning="of the face detector"
     ),
     Column(name="year", dtype="int64", unit="a", default=-1, meaning="of the dataset"),
+    Column(name="generator_year", dtype="int64", unit="a", default=-1,
+           meaning="in which the method was first published", late=True),
     Column(name="licence", dtype="string", meaning="of the media"),
     Column(name="reason", dtype="string", meaning="why there is no crop; empty if there is one"),
     # What the clip's own file states, if it has one; see `gendkit.data.source_facts`.

@@ -144,6 +144,8 @@ class Clip:
         What was done to the clip that is no manipulation, such as `jpeg`; empty for nothing.
     year
         In which the clip was made, if that is known.
+    generator_year
+        In which its method was first published, if that is known.
     licence
         Of the clip, if it is another than that of the dataset.
     """
@@ -160,6 +162,7 @@ class Clip:
     split: str = ""
     degradation: str = ""
     year: int | None = None
+    generator_year: int | None = None
     licence: str = ""
 
 

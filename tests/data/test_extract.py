@@ -419,7 +419,7 @@ class Clips:
         fake = Clip(
             video="a-swap", media=functools.partial(render, 3, frozenset({1})), dataset="set",
             label=1, method="swap", family="landmark-swap", pair="a", target_identity="ann",
-            donor_identity="bob", split="train",
+            donor_identity="bob", split="train", generator_year=2019,
         )  # fmt: skip
         control = Clip(
             video="a-swap-jpeg", media=functools.partial(render, 3, landmarks=True),
@@ -449,6 +449,7 @@ def test_a_dataset_becomes_a_tree_of_crops_and_a_manifest(tmp_path: Path) -> Non
     assert table["degradation"].tolist() == [""] * 6 + ["jpeg"] * 3
     assert table["donor_identity"].tolist() == [""] * 3 + ["bob"] * 3 + [""] * 3
     assert table["year"].tolist() == [2024] * 3 + [-1] * 6
+    assert table["generator_year"].tolist() == [-1] * 3 + [2019] * 3 + [-1] * 3
     assert table["licence"].tolist() == ["CC0-1.0"] * 3 + [""] * 6
     assert table["time"].tolist() == pytest.approx([0, 0.04, 0.08] * 3)
     assert table["reason"].tolist() == [""] * 4 + [NO_FACE] + [""] * 4

@@ -30,7 +30,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         "family": "landmark-swap", "label": 1, "video": "a", "pair": "b", "target_identity": "ann",
         "donor_identity": "bob", "split": "train", "degradation": "jpeg", "frame": 3, "time": 0.12,
         "track": 1, "box": [1.5, 2.0, 3.0, 4.0], "landmarks": [float(i) for i in range(10)],
-        "confidence": 0.75, "year": 2024, "licence": "CC0-1.0", "reason": "",
+        "confidence": 0.75, "year": 2024, "generator_year": 2019, "licence": "CC0-1.0",
+        "reason": "",
         "source_width": 640, "source_height": 480, "source_codec": "h264",
         "source_pixel_format": "yuv420p", "source_frame_rate": 29.97, "source_duration": 4.5,
         "source_bytes": 12345, "source_quantisation": 11.5, "source_tables": "0123456789ab",
@@ -47,6 +48,15 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         for name, value in full.items():
             got = read.table[name].iloc[0]
             assert (list(got) if isinstance(value, list) else got) == value, name
+
+
+def test_a_manifest_from_before_a_column_was_added_still_opens(tmp_path: Path) -> None:
+    file = _manifest(_row("a"), root=tmp_path).write()
+    older = parquet.read_table(file).drop_columns(["generator_year"])
+    parquet.write_table(older, file)
+    table = Manifest.read(tmp_path).table
+    assert tuple(table.columns) == NAMES
+    assert table["generator_year"].tolist() == [-1]
 
 
 def test_what_is_not_known_has_the_default_of_its_column(tmp_path: Path) -> None:

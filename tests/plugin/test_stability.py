@@ -55,7 +55,10 @@ REQUIRED = {
 }
 FIELDS = {
     "BackboneSpec": "mean std resize interpolation norm_classes canonical",
-    "Clip": "method family pair target_identity donor_identity split degradation year licence",
+    "Clip": (
+        "method family pair target_identity donor_identity split degradation year generator_year "
+        "licence"
+    ),
     "DatasetSpec": "homepage",
     "FaceExtractorSpec": "thread_safe",
     "FitEnded": "reason record",

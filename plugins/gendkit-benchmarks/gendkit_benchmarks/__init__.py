@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gendkit.plugin import DatasetSpec, hookimpl
 from gendkit_benchmarks import facts
 from gendkit_benchmarks.facts import Benchmark
+from gendkit_benchmarks.rows import rows
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import Dataset
@@ -26,6 +27,18 @@ def gendkit_datasets() -> Iterator[DatasetSpec]:
     yield _spec(facts.DEEPFAKEBENCH, _deepfakebench)
     yield _spec(facts.DFDC, _dfdc)
     yield _spec(facts.FAKEAVCELEB, _fakeavceleb)
+    yield _spec(facts.GEND_TREE, _gend_tree)
+    for name, row in rows().items():
+        yield DatasetSpec(
+            name=name, summary=row["summary"], licence=row["licence"], homepage=row["homepage"],
+            build=_laid_out(name),
+        )  # fmt: skip
+    yield DatasetSpec(
+        name="benchmarks",
+        summary="a dataset that a layout file of yours describes",
+        licence="as the layout says",
+        build=_described,
+    )
 
 
 def _spec(of: Benchmark, build: Callable[..., Dataset]) -> DatasetSpec:
@@ -80,3 +93,48 @@ def _fakeavceleb(root: Path | None = None, *, voices: str = "") -> Dataset:
     from gendkit_benchmarks.fakeavceleb import FakeAVCeleb
 
     return FakeAVCeleb(root, voices=voices)
+
+
+def _gend_tree(
+    root: Path | None = None,
+    *,
+    train: str | Sequence[str] = (),
+    development: str | Sequence[str] = (),
+    final: str | Sequence[str] = (),
+) -> Dataset:
+    from gendkit_benchmarks.gend_tree import GendTree
+
+    return GendTree(root, lists={"train": train, "development": development, "final": final})
+
+
+def _laid_out(name: str) -> Callable[..., Dataset]:
+    """Return what builds a dataset of the table."""
+
+    def build(
+        root: Path | None = None,
+        *,
+        layout: str | Path | None = None,
+        splits: str = "",
+        voices: str = "",
+    ) -> Dataset:
+        from gendkit_benchmarks.laid_out import LaidOut
+        from gendkit_benchmarks.layout import layout_of
+
+        return LaidOut(root, layout=layout_of(name, layout), splits=splits, voices=voices)
+
+    return build
+
+
+def _described(
+    root: Path | None = None,
+    *,
+    layout: str | Path | None = None,
+    dataset: str = "",
+    splits: str = "",
+    voices: str = "",
+) -> Dataset:
+    from gendkit_benchmarks.laid_out import LaidOut
+    from gendkit_benchmarks.layout import described
+
+    found = described(dataset, layout, root=root)
+    return LaidOut(root, layout=found, splits=splits, voices=voices)

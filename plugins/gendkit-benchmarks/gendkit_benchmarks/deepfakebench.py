@@ -16,7 +16,6 @@ FaceForensics++, DeepFakeDetection and Celeb-DF alone, and read as by their own 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -32,6 +31,7 @@ from gendkit_benchmarks.tree import (
     Part,
     Pictures,
     listed,
+    natural,
     note_unpaired,
     nothing,
     opened,
@@ -220,7 +220,7 @@ class DeepfakeBench:
         texts = [text.replace("\\", "/").removeprefix(self._prefix) for text in frames]
         below = [PurePosixPath(text.lstrip("/") if self._prefix else text) for text in texts]
         inside = [path for path in below if not path.is_absolute() and ".." not in path.parts]
-        return [self._media / path for path in sorted(inside, key=_natural)]
+        return [self._media / path for path in sorted(inside, key=natural)]
 
 
 def _frames(row: Any, path: Path, label: str) -> list[str]:
@@ -251,9 +251,3 @@ def _is_there(path: Path, there: dict[Path, set[str]]) -> bool:
     if folder not in there:
         there[folder] = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
     return path.name in there[folder]
-
-
-def _natural(path: PurePosixPath) -> tuple[list[tuple[int, int, str]], str]:
-    """Count numbers in a name as numbers: 2.png comes before 10.png."""
-    pieces = re.findall(r"\d+|\D+", path.name)
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces], path.as_posix()

@@ -92,3 +92,11 @@ DEEPFAKEBENCH = Benchmark(
     year=None,
     layout="DATASET.json as its preprocessing writes them, and the frames that they name",
 )
+GEND_TREE = Benchmark(
+    name="gend-tree",
+    summary="face crops as GenD's own preprocessing writes them, with its lists of files",
+    licence="that of each dataset's owners",
+    homepage="https://github.com/yermandy/GenD",
+    year=None,
+    layout="DATASET/METHOD/VIDEO/FRAME.png, at any depth, or below datasets",
+)

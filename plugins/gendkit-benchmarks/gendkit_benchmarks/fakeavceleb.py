@@ -24,6 +24,7 @@ from pathlib import Path
 from gendkit.errors import InvalidLabels, InvalidManifest, InvalidOption
 from gendkit.plugin.protocols import Clip
 from gendkit_benchmarks.facts import FAKEAVCELEB
+from gendkit_benchmarks.generators import generator_year
 from gendkit_benchmarks.tree import (
     Notes,
     listed,
@@ -131,6 +132,7 @@ def _clip(path: Path, row: Row) -> Clip:
         target_identity=row["source"],
         donor_identity=row["target1"].strip("-") if label and family == _SWAP else "",
         year=FAKEAVCELEB.year,
+        generator_year=generator_year(row["method"]) if label else None,
         licence=FAKEAVCELEB.licence,
     )
 

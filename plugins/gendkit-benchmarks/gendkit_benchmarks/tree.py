@@ -12,12 +12,14 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import count
+from pathlib import Path, PurePath
 
 from gendkit.data.media import is_video, read_image
 from gendkit.errors import InvalidManifest, MissingMedia
 from gendkit.plugin.protocols import Clip, Frame
 from gendkit_benchmarks.facts import Benchmark
+from gendkit_benchmarks.generators import generator_year
 
 log = logging.getLogger(__name__)
 SHOWN = 3
@@ -25,13 +27,22 @@ SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Pictures that are the frames of one clip, read one after the other."""
+    """Pictures that are the frames of one clip, read one after the other.
+
+    Attributes
+    ----------
+    paths
+        In order of display.
+    numbers
+        Of the frames, ascending; without any they count from 0.
+    """
 
     paths: tuple[Path, ...]
+    numbers: tuple[int, ...] = ()
 
     def __call__(self) -> Iterator[Frame]:
         """Yield the frames in the given order."""
-        for index, path in enumerate(self.paths):
+        for index, path in zip(self.numbers or count(), self.paths, strict=False):
             yield Frame(index=index, image=read_image(path))
 
 
@@ -118,6 +129,7 @@ class Part:
             target_identity=self._person(groups.get("target", "")),
             donor_identity=self._person(groups.get("donor", "")),
             year=self.year or of.year,
+            generator_year=generator_year(self.method),
             licence=of.licence,
         )
 
@@ -176,7 +188,7 @@ def opened(root: str | Path | None, of: Benchmark) -> Path:
     if root is None:
         raise MissingMedia(
             f"{of.name} was given no folder, expected one with {of.layout}; write "
-            f"{of.name}:FOLDER. Access: {of.homepage}"
+            f"{of.name}:FOLDER.{_access(of)}"
         )
     if not Path(root).is_dir():
         raise nothing(of, f"there is no folder {root}")
@@ -185,7 +197,11 @@ def opened(root: str | Path | None, of: Benchmark) -> Path:
 
 def nothing(of: Benchmark, got: str) -> MissingMedia:
     """Return the error that there is nothing of the dataset."""
-    return MissingMedia(f"{got}; {of.name} is expected as {of.layout}. Access: {of.homepage}")
+    return MissingMedia(f"{got}; {of.name} is expected as {of.layout}.{_access(of)}")
+
+
+def _access(of: Benchmark) -> str:
+    return f" Access: {of.homepage}" if of.homepage else ""
 
 
 def listed(root: Path) -> str:
@@ -200,6 +216,12 @@ def videos_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if is_video(p) and not p.name.startswith("."))
+
+
+def natural(path: PurePath) -> tuple[list[tuple[int, int, str]], str]:
+    """Return by what names are sorted so that 2.png comes before 10.png."""
+    pieces = re.findall(r"\d+|\D+", path.name)
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces], path.as_posix()
 
 
 def without_twins(clips: Sequence[Clip], notes: Notes) -> list[Clip]:

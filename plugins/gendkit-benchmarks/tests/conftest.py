@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import miniatures
 import pytest
 
 import gendkit as gk
@@ -23,6 +24,19 @@ def tree(tmp_path: Path) -> Made:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("")
         return tmp_path / "root"
+
+    return make
+
+
+@pytest.fixture
+def mini(tmp_path: Path) -> Made:
+    """Make a miniature of a dataset of the table, with empty files for its media."""
+
+    def make(name: str, *more: str, without: tuple[str, ...] = (), root: str = "root") -> Path:
+        files = miniatures.TABLE[name]().items()
+        left = {k: v for k, v in files if not any(part in k for part in without)}
+        left |= dict.fromkeys(more, "")
+        return miniatures.built(tmp_path / root, left, lambda path: path.write_text(""))
 
     return make
 

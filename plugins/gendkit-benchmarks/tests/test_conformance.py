@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import av
+import miniatures
 import numpy as np
 from PIL import Image
 
@@ -103,6 +104,38 @@ def deepfakebench(folder: Path) -> Given:
     return Given(root=folder)
 
 
+def media(path: Path) -> None:
+    """Write a video of two frames, or a picture."""
+    if path.suffix == ".mp4":
+        videos(path.parent, [path.name])
+        return
+    noise = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def of_the_table(name: str) -> Callable[[Path], Given]:
+    return lambda folder: Given(
+        root=miniatures.built(folder, miniatures.TABLE[name](), media),
+    )
+
+
+def gend_tree(folder: Path) -> Given:
+    root = miniatures.built(folder, miniatures.gend_tree(), media)
+    lists = {split: str(root / "lists" / split) for split in ("train", "final")}
+    return Given(root=root, options=lists)
+
+
+def described(folder: Path) -> Given:
+    root = miniatures.built(folder / "set", miniatures.uadfv(), media)
+    layout = folder / "mine.yaml"
+    layout.write_text(
+        "mine:\n  licence: mine\n  groups:\n"
+        "    real: {paths: ['real/{video}'], label: real, id: 'real/{video}'}\n"
+        "    fake: {paths: ['fake/{video}_fake'], label: fake, pair: 'real/{video}'}\n"
+    )
+    return Given(root=root, options={"layout": str(layout)})
+
+
 test_conformance = plugin_checks(
     "gendkit-benchmarks",
     given={
@@ -112,5 +145,8 @@ test_conformance = plugin_checks(
         "deepfakebench": deepfakebench,
         "dfdc": dfdc,
         "fakeavceleb": fakeavceleb,
+        "gend-tree": gend_tree,
+        "benchmarks": described,
+        **{name: of_the_table(name) for name in miniatures.TABLE},
     },
 )

@@ -46,6 +46,7 @@ def test_labels_are_visual_and_fake_voices_are_left_out(tree, clips, caplog):
 def test_a_swap_has_a_donor_and_a_lip_sync_has_none(tree, clips):
     _, swap, lips = clips(NAME, made(tree)).values()
     assert (swap.donor_identity, lips.donor_identity) == ("id00476", "")
+    assert (swap.generator_year, lips.generator_year) == (None, 2020)
 
 
 def test_real_videos_with_a_fake_voice_are_real_when_they_are_asked_for(tree, clips):

@@ -5,7 +5,7 @@ Their options are spelt out here, so that a misspelt one is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +31,13 @@ def gendkit_datasets() -> Iterator[DatasetSpec]:
         name="table",
         summary="a CSV or Parquet table with one row a clip: its path, its label and more",
         licence=LICENCE,
-        build=_table,
+        build=_of_rows(_table),
     )
     yield DatasetSpec(
         name="hf-datasets",
         summary="a dataset of pictures that Hugging Face datasets saved with save_to_disk",
         licence=LICENCE,
-        build=_saved,
+        build=_of_rows(_saved),
     )
 
 
@@ -61,39 +61,35 @@ def _class_folders(
     )  # fmt: skip
 
 
-def _table(
-    root: Path | None = None,
-    *,
-    media: str | Path | None = None,
-    columns: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None,
-    splits: Mapping[str, str] | None = None,
-    dataset: str = "",
-    licence: str = NOT_STATED,
-) -> Dataset:
+def _of_rows(kind: Callable[[], Callable[..., Dataset]]) -> Callable[..., Dataset]:
+    """Return what builds a dataset of rows; all of them have the same options."""
+
+    def build(
+        root: Path | None = None,
+        *,
+        media: str | Path | None = None,
+        columns: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        splits: Mapping[str, str] | None = None,
+        dataset: str = "",
+        licence: str = NOT_STATED,
+    ) -> Dataset:
+        return kind()(
+            root,
+            media=media, columns=columns or {}, labels=labels or {}, splits=splits or {},
+            dataset=dataset, licence=licence,
+        )  # fmt: skip
+
+    return build
+
+
+def _table() -> Callable[..., Dataset]:
     from gendkit_folders.table import Table
 
-    return Table(
-        root,
-        media=media, columns=columns or {}, labels=labels or {}, splits=splits or {},
-        dataset=dataset, licence=licence,
-    )  # fmt: skip
+    return Table
 
 
-def _saved(
-    root: Path | None = None,
-    *,
-    media: str | Path | None = None,
-    columns: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None,
-    splits: Mapping[str, str] | None = None,
-    dataset: str = "",
-    licence: str = NOT_STATED,
-) -> Dataset:
+def _saved() -> Callable[..., Dataset]:
     from gendkit_folders.saved import Saved
 
-    return Saved(
-        root,
-        media=media, columns=columns or {}, labels=labels or {}, splits=splits or {},
-        dataset=dataset, licence=licence,
-    )  # fmt: skip
+    return Saved

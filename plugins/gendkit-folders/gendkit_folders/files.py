@@ -144,14 +144,15 @@ def without_twins(clips: Sequence[Clip], places: Sequence[str], *, dataset: str)
     InvalidManifest
         If two have one id, naming where they stand.
     """
-    seen: dict[str, str] = {}
+    seen: dict[tuple[str, str], str] = {}
     for clip, place in zip(clips, places, strict=True):
-        if clip.video in seen:
+        key = (clip.dataset, clip.video)
+        if key in seen:
             raise InvalidManifest(
-                f"{dataset}: {seen[clip.video]} and {place} have the same video id "
+                f"{dataset}: {seen[key]} and {place} have the same video id "
                 f"{clip.video!r}; each clip needs its own."
             )
-        seen[clip.video] = place
+        seen[key] = place
     return list(clips)
 
 

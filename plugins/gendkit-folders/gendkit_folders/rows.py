@@ -12,16 +12,21 @@ from gendkit.plugin.protocols import Clip, Frame
 from gendkit_folders.files import (
     Pictures,
     checked,
+    existing,
     files_under,
     in_natural_order,
     is_id,
     listed,
+    log,
     media_only,
 )
 from gendkit_folders.words import REAL, Labels, Splits, as_method, word
 
 TEXTS = ("pair", "target_identity", "donor_identity", "degradation")
-OURS = ("path", "label", "video", "method", "family", *TEXTS, "split", "year", "licence")
+YEARS = ("year", "generator_year")
+OURS = (
+    "path", "label", "dataset", "video", "method", "family", *TEXTS, "split", *YEARS, "licence",
+)  # fmt: skip
 """The columns that are read: one of media, and what `Clip` knows."""
 NO_METHOD = ("", "none", "-", *REAL)
 """What a real row may have as its method and family."""
@@ -68,15 +73,7 @@ def renamed(there: Sequence[str], columns: Any, *, ours: Sequence[str] = OURS) -
 
 
 def media_at(text: str, *, media: Path, where: str, dataset: str) -> tuple[str, Media]:
-    """Return the path below the root of media, and what is read there.
-
-    A folder is one clip: its pictures are the frames.
-
-    Raises
-    ------
-    MissingMedia
-        If there is nothing, nothing that can be read, or it lies outside of the root.
-    """
+    """Return the path below the root of media, and what is read there; see `Reading.media_at`."""
     if not text:
         raise MissingMedia(f"{where} has no path.")
     path = media / text
@@ -106,65 +103,130 @@ def media_at(text: str, *, media: Path, where: str, dataset: str) -> tuple[str, 
     return below, Pictures(paths=in_natural_order(pictures))
 
 
-def clip_of(
-    row: Row,
-    *,
-    video: str,
-    media: Media,
-    dataset: str,
-    licence: str,
-    labels: Labels,
-    splits: Splits,
-    where: str,
-    split: str = "",
-) -> Clip:
-    """Return the clip of a row.
+class Reading:
+    """How the rows of a dataset are read: what its options say.
 
     Parameters
     ----------
-    row
-        Values by our names; columns may be missing.
-    video
-        Its id if the row has none.
-    split
-        If the row has none.
-    where
-        What the row is called in an error.
+    name
+        Of the kind of dataset, for errors.
+    place
+        Where its paths start, if `media` says nothing else.
+    media, columns, labels, splits, dataset, licence
+        The options: see `gendkit_folders.table.Table`.
+    file
+        What the dataset is called if no option says it.
 
     Raises
     ------
-    InvalidLabels
-        For a label or split that is not known, and for a real row with a method.
-    InvalidManifest
-        For an id, or a year, that cannot be one.
+    InvalidOption
+        For an option that cannot be.
+    MissingMedia
+        If `media` is no folder.
     """
-    label = labels.of(row.get("label"), where=where)
-    how = {name: text_of(row, name) for name in ("method", "family")}
-    if label == 0:
-        for name, text in how.items():
-            if word(text) not in NO_METHOD:
-                raise InvalidLabels(
-                    f"{where} is real and has the {name} {text!r}; a real clip has none."
-                )
-        how = dict.fromkeys(how, "")
-    method = as_method(how["method"]) or ("fake" if label == 1 else "")
-    given = text_of(row, "video")
-    if given and not is_id(given):
-        raise InvalidManifest(
-            f"{where} has the video id {given!r}; ids have letters, digits, - _ . and / only."
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        place: Path,
+        file: str,
+        media: str | Path | None,
+        columns: Mapping[str, str],
+        labels: Mapping[str, str],
+        splits: Mapping[str, str],
+        dataset: str,
+        licence: str,
+    ) -> None:
+        self._name, self._columns = name, columns
+        self.media = place
+        if media is not None:
+            self.media = existing(media, dataset=name, sought="a folder as its option media")
+        self._labels, self.splits = Labels(labels), Splits(splits)
+        self._dataset = dataset or as_method(file) or name
+        self._licence = licence
+
+    def names(self, there: Sequence[str], *, ours: Sequence[str] = OURS) -> dict[str, str]:
+        """Return under which name each of our columns stands; see `renamed`."""
+        return renamed(there, self._columns, ours=ours)
+
+    def note_unread(self, there: Iterable[str], read: Iterable[str]) -> None:
+        """Name the columns that are not read in a warning."""
+        if unread := sorted(set(there) - set(read)):
+            log.warning(
+                "%s: not read are the columns %s; known are %s",
+                self._name,
+                listed(unread),
+                ", ".join(OURS),
+            )
+
+    def media_at(self, row: Row, *, where: str) -> tuple[str, Media]:
+        """Return the path of a row below the root of media, and what is read there.
+
+        A folder is one clip: its pictures are the frames.
+
+        Raises
+        ------
+        MissingMedia
+            If there is nothing, nothing that can be read, or it lies outside of the root.
+        """
+        return media_at(text_of(row, "path"), media=self.media, where=where, dataset=self._name)
+
+    def clip(self, row: Row, *, video: str, media: Media, where: str, split: str = "") -> Clip:
+        """Return the clip of a row.
+
+        Parameters
+        ----------
+        row
+            Values by our names; columns may be missing.
+        video
+            Its id if the row has none.
+        media
+            Of the clip.
+        where
+            What the row is called in an error.
+        split
+            If the row has none.
+
+        Raises
+        ------
+        InvalidLabels
+            For a label or split that is not known, and for a real row with a method.
+        InvalidManifest
+            For an id, or a year, that cannot be one.
+        """
+        label = self._labels.of(row.get("label"), where=where)
+        how = {name: text_of(row, name) for name in ("method", "family")}
+        if label == 0:
+            for name, text in how.items():
+                if word(text) not in NO_METHOD:
+                    raise InvalidLabels(
+                        f"{where} is real and has the {name} {text!r}; a real clip has none."
+                    )
+            how = dict.fromkeys(how, "")
+        given = text_of(row, "video")
+        if given and not is_id(given):
+            raise InvalidManifest(
+                f"{where} has the video id {given!r}; ids have letters, digits, - _ . and / only."
+            )
+        texts = {name: text_of(row, name) for name in TEXTS}
+        years = {name: _year(row.get(name), where=where) for name in YEARS}
+        return Clip(
+            video=given or video,
+            media=media,
+            dataset=as_method(text_of(row, "dataset")) or self._dataset,
+            label=label,
+            method=as_method(how["method"]) or ("fake" if label == 1 else ""),
+            family=how["family"],
+            split=self.splits.of(row.get("split"), where=where) or split,
+            pair=texts["pair"],
+            target_identity=texts["target_identity"],
+            donor_identity=texts["donor_identity"],
+            degradation=texts["degradation"],
+            year=years["year"],
+            generator_year=years["generator_year"],
+            licence=text_of(row, "licence") or self._licence,
         )
-    return Clip(
-        video=given or video,
-        media=media,
-        dataset=dataset,
-        label=label,
-        method=method,
-        family=how["family"],
-        split=splits.of(row.get("split"), where=where) or split,
-        year=_year(row.get("year"), where=where),
-        licence=text_of(row, "licence") or licence,
-        **{name: text_of(row, name) for name in TEXTS},
-    )
 
 
 def text_of(row: Row, name: str) -> str:

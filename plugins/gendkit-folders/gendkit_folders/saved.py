@@ -16,8 +16,7 @@ from gendkit.data.pictures import decode_image
 from gendkit.errors import InvalidOption, MissingMedia, UnreadableMedia, first_line
 from gendkit.plugin.protocols import Clip, Frame
 from gendkit_folders.files import checked, existing, listed, log, video_id, without_twins
-from gendkit_folders.rows import OURS, Media, clip_of, media_at, renamed, text_of
-from gendkit_folders.words import Labels, Splits, as_method
+from gendkit_folders.rows import OURS, Media, Reading
 
 SOUGHT = "a folder that datasets wrote with save_to_disk"
 DICT, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
@@ -62,18 +61,11 @@ class Saved:
     ----------
     root
         The folder.
-    media
-        Root of the paths, where a row has a path instead of a picture; by default the folder.
-    columns
-        From the dataset's names to `image` and those of `gendkit_folders.rows.OURS`. Without it,
-        the only column of pictures is the image and the only `ClassLabel` is the label.
-    labels, splits
-        What its class names, values and splits mean, beside the known words. A `ClassLabel` counts
-        by its names, never by its numbers.
-    dataset
-        Name of the collection; by default the folder's.
-    licence
-        Of the media of rows that do not say it.
+    options
+        As of `gendkit_folders.table.Table`. Paths, where a row has one instead of a picture, are
+        below the folder. `columns` may name the `image`, too; without it, the only column of
+        pictures is the image and the only `ClassLabel` is the label. A `ClassLabel` counts by its
+        names, never by its numbers.
 
     Raises
     ------
@@ -85,25 +77,11 @@ class Saved:
 
     name = "hf-datasets"
 
-    def __init__(
-        self,
-        root: str | Path | None,
-        *,
-        media: str | Path | None,
-        columns: Mapping[str, str],
-        labels: Mapping[str, str],
-        splits: Mapping[str, str],
-        dataset: str,
-        licence: str,
-    ) -> None:
+    def __init__(self, root: str | Path | None, **options: Any) -> None:
         self._root = existing(root, dataset=self.name, sought=SOUGHT)
-        self._media = self._root
-        if media is not None:
-            self._media = existing(media, dataset=self.name, sought="a folder as its option media")
-        self._columns = columns
-        self._labels, self._splits = Labels(labels), Splits(splits)
-        self._dataset = dataset or as_method(self._root.resolve().name) or self.name
-        self._licence = licence
+        self._reading = Reading(
+            name=self.name, place=self._root, file=self._root.resolve().name, **options
+        )
         self._parts = self._folders()
 
     def clips(self) -> list[Clip]:
@@ -123,21 +101,12 @@ class Saved:
         clips: list[Clip] = []
         places: list[str] = []
         for split, folder in self._parts:
-            meant = self._splits.of(split, where=f"{self._root.name} has a part that")
+            meant = self._reading.splits.of(split, where=f"{self._root.name} has a part that")
             for where, number, row, picture in self._rows(folder):
                 video, media = self._media_of(row, picture, where=where)
+                video = video or f"{video_id(PurePosixPath(split or 'row'))}/{number:06d}"
                 clips.append(
-                    clip_of(
-                        row,
-                        video=video or f"{video_id(PurePosixPath(split or 'row'))}/{number:06d}",
-                        media=media,
-                        dataset=self._dataset,
-                        licence=self._licence,
-                        labels=self._labels,
-                        splits=self._splits,
-                        split=meant,
-                        where=where,
-                    )
+                    self._reading.clip(row, video=video, media=media, where=where, split=meant)
                 )
                 places.append(where)
         if not clips:
@@ -214,7 +183,7 @@ class Saved:
 
     def _names(self, features: Mapping[str, Any], folder: Path) -> dict[str, str]:
         """Return under which name the dataset has each of our columns."""
-        names = renamed(list(features), self._columns, ours=NAMES)
+        names = self._reading.names(list(features), ours=NAMES)
         for ours, kind in (("image", "Image"), ("label", "ClassLabel")):
             of_kind = [
                 n
@@ -235,6 +204,7 @@ class Saved:
             )
         if "image" in names:
             names.pop("path", None)
+        self._reading.note_unread(features, names.values())
         return names
 
     def _media_of(
@@ -243,9 +213,7 @@ class Saved:
         """Return the id by the path, empty without one, and the media."""
         if picture is not None:
             return "", picture
-        below, media = media_at(
-            text_of(row, "path"), media=self._media, where=where, dataset=self.name
-        )
+        below, media = self._reading.media_at(row, where=where)
         return video_id(PurePosixPath(below)), media
 
 

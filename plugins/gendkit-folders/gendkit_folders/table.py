@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gendkit.errors import InvalidOption, MissingMedia, UnreadableMedia, first_line
 from gendkit.plugin.protocols import Clip
 from gendkit_folders.files import existing, listed, video_id, without_twins
-from gendkit_folders.rows import OURS, clip_of, media_at, renamed, text_of
-from gendkit_folders.words import Labels, Splits, as_method
+from gendkit_folders.rows import OURS, Reading
 
 SUFFIXES = (".csv", ".parquet")
 SOUGHT = "a .csv or .parquet file, or a folder with one"
@@ -25,16 +23,15 @@ class Table:
     ----------
     root
         The file, or a folder with one such file in it.
-    media
-        Root of the paths; by default the file's folder.
-    columns
-        From the table's names to those of `gendkit_folders.rows.OURS`; others are not read.
-    labels, splits
-        What the table's words mean, beside the known ones.
-    dataset
-        Name of the collection; by default the file's.
-    licence
-        Of the media of rows that do not say it.
+    options
+        All of these:
+
+        - `media`: root of the paths; None for the file's folder.
+        - `columns`: from the table's names to those of `gendkit_folders.rows.OURS`; others are not
+          read, which is told.
+        - `labels`, `splits`: what the table's words mean, beside the known ones.
+        - `dataset`: name of the collection of rows that do not say it; empty for the file's.
+        - `licence`: of the media of rows that do not say it.
 
     Raises
     ------
@@ -46,25 +43,11 @@ class Table:
 
     name = "table"
 
-    def __init__(
-        self,
-        root: str | Path | None,
-        *,
-        media: str | Path | None,
-        columns: Mapping[str, str],
-        labels: Mapping[str, str],
-        splits: Mapping[str, str],
-        dataset: str,
-        licence: str,
-    ) -> None:
+    def __init__(self, root: str | Path | None, **options: Any) -> None:
         self._file = _table_file(existing(root, dataset=self.name, sought=SOUGHT))
-        self._media = self._file.parent
-        if media is not None:
-            self._media = existing(media, dataset=self.name, sought="a folder as its option media")
-        self._columns = columns
-        self._labels, self._splits = Labels(labels), Splits(splits)
-        self._dataset = dataset or as_method(self._file.stem) or self.name
-        self._licence = licence
+        self._reading = Reading(
+            name=self.name, place=self._file.parent, file=self._file.stem, **options
+        )
 
     def clips(self) -> list[Clip]:
         """Return the clips, sorted by path and then by row.
@@ -81,31 +64,22 @@ class Table:
             For values that cannot be, and for two rows with one id.
         """
         table = _read(self._file)
-        names = renamed(list(table), self._columns)
+        names = self._reading.names(list(table))
         if missing := [name for name in NEEDED if name not in names]:
             raise InvalidOption(
                 f"{self._file} has no column {' and no '.join(missing)}; it has "
                 f"{listed(list(table))}. Say which it is with the option "
                 f"columns={{theirs: {missing[0]}}}; read are {', '.join(OURS)}."
             )
+        self._reading.note_unread(table, names.values())
         columns = [table[theirs] for theirs in names.values()]
         found = []
         for number, values in enumerate(zip(*columns, strict=True), start=1):
             row = dict(zip(names, values, strict=True))
             where = f"row {number} of {self._file.name}"
-            below, content = media_at(
-                text_of(row, "path"), media=self._media, where=where, dataset=self.name
-            )
-            clip = clip_of(
-                row,
-                video=video_id(PurePosixPath(below)),
-                media=content,
-                dataset=self._dataset,
-                licence=self._licence,
-                labels=self._labels,
-                splits=self._splits,
-                where=where,
-            )
+            below, content = self._reading.media_at(row, where=where)
+            video = video_id(PurePosixPath(below))
+            clip = self._reading.clip(row, video=video, media=content, where=where)
             found.append((below, number, where, clip))
         if not found:
             raise MissingMedia(f"{self._file} has no row; expected is one a clip.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 import gendkit as gk
+from gendkit.data.manifest import NAMES
 from gendkit.errors import (
     GendkitError,
     InvalidLabels,
@@ -21,6 +23,7 @@ from gendkit.errors import (
     UnreadableMedia,
 )
 from gendkit.plugin import Clip
+from gendkit_folders.rows import OURS
 
 PATHS = ("a.png", "b.png", "sub/c.png", "clip/1.png", "clip/2.png", "film.mp4", "notes.txt")
 
@@ -66,6 +69,27 @@ def test_a_row_says_all_that_is_known_of_a_clip(root: Path) -> None:
         year=2019, licence="CC0-1.0",
     )  # fmt: skip
     assert pickle.loads(pickle.dumps([one, two])) == [one, two]
+
+
+def test_a_row_may_name_its_collection_and_the_year_of_its_generator(root: Path) -> None:
+    text = "path,label,dataset,video,generator_year\na.png,0,one,v,\nb.png,1,My set,v,2019\n"
+    one, two = clips(write(root, text))
+    assert [(c.dataset, c.video) for c in (one, two)] == [("one", "v"), ("My_set", "v")]
+    assert (one.generator_year, two.generator_year) == (None, 2019)
+
+
+def test_every_column_of_a_manifest_that_a_clip_has_is_read() -> None:
+    said = {field.name for field in fields(Clip)} - {"media"}
+    assert said == set(OURS) - {"path"}
+    assert said <= set(NAMES)
+
+
+def test_columns_that_are_not_read_are_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clips(write(root, "path,label,Split,size\na.png,0,train,9\n"))
+    assert "table: not read are the columns Split, size; known are path, label" in caplog.text
+    caplog.clear()
+    clips(write(root, "path,label,Split\na.png,0,train\n"), columns={"Split": "split"})
+    assert caplog.text == ""
 
 
 def test_path_and_label_are_enough_and_the_order_is_by_path(root: Path) -> None:
@@ -199,6 +223,7 @@ def test_two_rows_with_one_id_are_refused(root: Path) -> None:
         ("video", "../a", "the video id '../a'"),
         ("video", "a b", "the video id 'a b'"),
         ("year", "20x", "the year '20x'"),
+        ("generator_year", "x", "the year 'x'"),
         ("split", "part 3", "the split 'part 3'"),
     ],
 )
