@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FILE_COLUMNS = (
     *("path", "status", "score", "faces", "people", "person", "frames_looked_at", "frames_total"),
     *("frames_without_face", "reasons", "problem", "seconds", "adapter", "dtype"),
-    *("extractor", "threshold", "scale", "order", "frames_asked"),
+    *("extractor", "threshold", "scale", "order", "frames_asked", "which"),
 )
 FRAME_COLUMNS = ("path", "frame", "track", "time", "score", "reason")
 _log = logging.getLogger(__name__)
@@ -37,8 +37,10 @@ _log = logging.getLogger(__name__)
               help="Which frames of a video are looked at first.")  # fmt: skip
 @click.option("--extractor", help="Face extractor [default: that of the training].")
 @click.option(
-    "--which", default="largest", show_default=True, type=click.Choice(["largest", "all"]),
-    help="Faces of a frame; where all are taken, each person of a clip has a score.",
+    "--which", default="largest", show_default=True,
+    type=click.Choice(["largest", "track", "all"]),
+    help="Faces of a frame. track: those of the clip's main person; all: each, and each person of "
+    "the clip has a score.",
 )  # fmt: skip
 @DEVICE
 @DTYPE

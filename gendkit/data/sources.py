@@ -104,6 +104,11 @@ class Rendered:
         return Facts(frames=None)
 
 
+def files_of(media: object) -> tuple[Path, ...]:
+    """Return the files that a clip's media are; none for a function that renders its frames."""
+    return (Path(media),) if isinstance(media, str | Path) else ()
+
+
 def source_of(media: str | Path | Clip) -> Source:
     """Return where the frames of a file, or of a clip, come from."""
     if not isinstance(media, Clip):

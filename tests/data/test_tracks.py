@@ -98,7 +98,7 @@ def test_the_manifest_tells_people_apart_and_says_which_faces_were_taken(tmp_pat
     ]
     assert made.crop(0).shape[0] > made.crop(1).shape[0]
     one = extract([_clip(3)], tmp_path / "one", extractor=TwoPeople(), frames=3)
-    assert one.meta["which"] == "largest"
+    assert one.meta["which"] == "meant"
     of_first = made.where(made.table["track"] == 0)
     for row in range(3):
         np.testing.assert_array_equal(one.crop(row), of_first.crop(row))

@@ -60,7 +60,7 @@ FIELDS = {
         "licence"
     ),
     "DatasetSpec": "homepage",
-    "FaceExtractorSpec": "thread_safe",
+    "FaceExtractorSpec": "thread_safe detects",
     "FitEnded": "reason record",
     "Frame": "time landmarks mask",
     "LossInputs": "pair target_identity donor_identity",
@@ -102,7 +102,7 @@ OPTIONS = {
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
     "export": "layout overwrite",
-    "extract": "extractor frames json option order overwrite pack scale scheduler seed size "
+    "extract": "crop extractor frames json option order overwrite pack scale scheduler seed size "
     "time-limit which workers",
     "geometry": "by csv json",
     "index": "json kind overwrite",
