@@ -20,12 +20,13 @@ from gendkit.data.which import OFF_MASK, Which, by_mask, masked_out
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
 
 if TYPE_CHECKING:
-    from gendkit.data.media import Facts
     from gendkit.plugin.protocols import Clip, FaceExtractor, Frame
 
 CropBy = Literal["own", "pair"]
 """By whose landmarks a fake is cropped: its own, or those of its real frame."""
 CROP_BY: tuple[CropBy, ...] = get_args(CropBy)
+
+NO_CROP = "the real frame has no crop"
 
 
 def check_crop(crop: str) -> None:
@@ -129,16 +130,15 @@ def examine_twin(
         done[frame.index] = [_twin(frame, c, scale=scale, size=size, which=which) for c in crops]
 
     walked = source.walk(wanted, visit)
-    absent = {number: _not_there(number, walked, facts) for number in set(by_frame) - set(done)}
+    total = walked.frames or facts.frames or 0
+    there = set(source.numbers(np.arange(total)))
+    for number in set(by_frame) - set(done):
+        reason = DAMAGED if number in there else NO_FRAME
+        done[number] = [_without(crop, reason=reason) for crop in by_frame[number]]
     problems = [*facts.problem.split("; "), *walked.problem.split("; ")]
     return Examined(
-        crops=tuple(
-            crop
-            for number, crops in by_frame.items()
-            for crop in done.get(number)
-            or [Crop(frame=number, time=None, reason=absent[number], track=c.track) for c in crops]
-        ),
-        frames_total=walked.frames or facts.frames or 0,
+        crops=tuple(crop for number in by_frame for crop in done[number]),
+        frames_total=total,
         frames_looked_at=len(wanted),
         problem="; ".join(dict.fromkeys(filter(None, problems))),
     )
@@ -148,7 +148,7 @@ def _twin(frame: Frame, model: Crop, *, scale: float, size: int | None, which: W
     """Crop a fake's frame as its real frame was cropped."""
     blank = Crop(frame=frame.index, time=frame.time, track=model.track)
     if model.image is None:
-        return replace(blank, reason=f"the real frame has no crop: {model.reason}")
+        return replace(blank, reason=f"{NO_CROP}: {model.reason}")
     sides = frame.image.shape[:2]
     if sides != model.picture:
         (high, wide), (height, width) = sides, model.picture or (0, 0)
@@ -158,14 +158,15 @@ def _twin(frame: Frame, model: Crop, *, scale: float, size: int | None, which: W
         )
     if reason := masked_out(frame, which=which, real=False):
         return replace(blank, reason=reason)
-    chosen_by_mask = by_mask(which) and frame.mask is not None and model.box is not None
-    if chosen_by_mask and not overlap(model.box, np.asarray(frame.mask)):
+    mask, box = frame.mask if by_mask(which) else None, model.box
+    if mask is not None and box is not None and not overlap(box, mask):
         return replace(blank, reason=OFF_MASK)
     known = replace(model, time=frame.time, image=None, confidence=None)
     return cropped(frame, known, scale=scale, size=size)
 
 
-def _not_there(number: int, walked: Facts, facts: Facts) -> str:
-    """Return why a frame was not given, though the real clip has one of this number."""
-    total = walked.frames or facts.frames
-    return DAMAGED if total is None or number < total else NO_FRAME
+def _without(model: Crop, *, reason: str) -> Crop:
+    """Return the row of a frame that was not given, though the real clip was asked for it."""
+    if model.reason == NO_FRAME:
+        reason = f"{NO_CROP}: {NO_FRAME}"
+    return Crop(frame=model.frame, time=None, track=model.track, reason=reason)
