@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from gendkit.data.masked import MaskedVideo
 from gendkit.data.media import Facts, inspect, walk_frames
 from gendkit.errors import UnreadableMedia
 from gendkit.plugin.protocols import Clip, Frame
@@ -115,4 +116,6 @@ def source_of(media: str | Path | Clip) -> Source:
         return File(Path(media))
     if isinstance(media.media, str | Path):
         return File(Path(media.media))
+    if isinstance(media.media, MaskedVideo):
+        return media.media
     return Rendered(media.media, name=media.video)
