@@ -90,9 +90,7 @@ class Done:
         return "; ".join(filter(None, (self.damage, faceless)))
 
 
-def crop_clip(
-    job: Job, clip: Clip, apart: Apart | None, *, twin: Clip | None = None
-) -> Done:
+def crop_clip(job: Job, clip: Clip, apart: Apart | None, *, twin: Clip | None = None) -> Done:
     """Write the crops of a clip and return its rows.
 
     Parameters
