@@ -107,6 +107,8 @@ class Rendered:
 
 def files_of(media: object) -> tuple[Path, ...]:
     """Return the files that a clip's media are; none for a function that renders its frames."""
+    if isinstance(media, MaskedVideo):
+        return media.video, media.masks
     return (Path(media),) if isinstance(media, str | Path) else ()
 
 
