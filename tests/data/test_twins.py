@@ -18,7 +18,7 @@ from gendkit.data.faces import TEMPLATE
 from gendkit.data.media import read_image
 from gendkit.data.twins import examine_twin, real_twins
 from gendkit.data.which import EMPTY_MASK, NO_MASK, OFF_MASK
-from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
+from gendkit.errors import InvalidArgument, MissingMedia, OutputExists, UnreadableMedia
 from gendkit.plugin import Clip, Face, Frame
 
 PATCH = (slice(60, 75), slice(70, 90))
@@ -112,6 +112,24 @@ def test_files_are_cropped_as_rendered_frames_are(tmp_path: Path) -> None:
     assert crop.image is not None
     assert crop.landmarks == model.landmarks
     assert read_image(tmp_path / "fake.png").shape[:2] == crop.picture
+
+
+@pytest.mark.parametrize("limit", [600.0, None])
+def test_files_are_cropped_in_pairs_wherever_they_are_decoded(
+    tmp_path: Path, limit: float | None
+) -> None:
+    clips = []
+    for name, label in (("fake", 1), ("real", 0)):
+        file = tmp_path / f"{name}.png"
+        Image.fromarray(picture(0, fake=label == 1)).save(file)
+        clips.append(replace(REAL, video=name, media=file, label=label))
+    made = extract(
+        clips, tmp_path / "out", extractor=Marks(), crop="pair", time_limit=limit, size=64
+    )
+    assert list(made.table["landmarks"][0]) == list(made.table["landmarks"][1])
+    assert made.crop(0).shape == (64, 64, 3)
+    with pytest.raises(OutputExists):
+        extract(clips, tmp_path / "out", extractor=Marks(), time_limit=limit, size=64)
 
 
 def test_the_frames_are_those_of_the_real_clip_and_each_says_why_it_has_no_crop() -> None:
