@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gendkit.data.tracks import link
+from gendkit.data.tracks import MISSED, link
 
 if TYPE_CHECKING:
     from gendkit.data.examine import Crop, Crops
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 NOT_THEM = "the main person of the clip is not among the faces of this frame"
 
 
-def tracked(frames: Sequence[Crops]) -> list[Crops]:
-    """Return the crops of frames in order of time, each face with the number of its person."""
+def tracked(frames: Sequence[Crops], *, missed: int | None = MISSED) -> list[Crops]:
+    """Return the crops of frames in order of time, each face with the number of its person.
+
+    For how long a person may be `missed`, see `link`.
+    """
     boxes = [[crop.box for crop in crops if crop.box is not None] for crops in frames]
     out = []
-    for crops, tracks in zip(frames, link(boxes), strict=True):
+    for crops, tracks in zip(frames, link(boxes, missed=missed), strict=True):
         numbers = iter(tracks)
         out.append(
             tuple(
@@ -39,7 +42,8 @@ def main_person(
 
     The main person is the track whose boxes, in pixels and over all frames that were looked at, add
     up to the largest area: who is large, and who is there for long. Of equal ones it is who comes
-    first.
+    first. Whoever is not seen for a while, however long, is the same person when back in the same
+    place.
 
     Parameters
     ----------
@@ -56,7 +60,7 @@ def main_person(
         By frame number, in the order of looking. All are of track 0, the one person that is left.
     """
     numbers = sorted(looked_at)
-    people = dict(zip(numbers, tracked([found[n] for n in numbers]), strict=True))
+    people = dict(zip(numbers, tracked([found[n] for n in numbers], missed=None), strict=True))
     areas: dict[int, float] = {}
     for crops in people.values():
         for crop in crops:

@@ -37,6 +37,8 @@ def test_a_face_elsewhere_or_of_another_size_is_another_person() -> None:
 def test_one_frame_may_be_missed_and_two_may_not() -> None:
     assert link([[box(50)], [], [box(50)]]) == [[0], [], [0]]
     assert link([[box(50)], [], [], [box(50)]]) == [[0], [], [], [1]]
+    assert link([[box(50)], [], [], [box(50)]], missed=None) == [[0], [], [], [0]]
+    assert link([[box(50)], [], [], [box(150)]], missed=None) == [[0], [], [], [1]]
 
 
 def test_no_frames_and_no_faces_give_no_tracks() -> None:

@@ -152,6 +152,12 @@ def test_who_is_large_for_a_moment_is_less_than_who_is_there_for_long() -> None:
     assert track([LARGE, HUGE], [LARGE]) == [HUGE, NOT_THEM]
 
 
+def test_who_comes_back_to_the_same_place_is_the_same_however_long_it_took() -> None:
+    """In two pieces the large one is seen for less than the small one, who stays."""
+    frames = [[LARGE, SMALL], *[[SMALL]] * 8, [LARGE, SMALL], [LARGE, SMALL]]
+    assert track(*frames) == [LARGE, *[NOT_THEM] * 8, LARGE, LARGE]
+
+
 def test_of_two_who_are_equally_large_the_first_is_kept() -> None:
     left, right = (0.0, 20.0, 40.0, 60.0), (90.0, 20.0, 130.0, 60.0)
     assert track([left], [right], [left], [right]) == [left, NOT_THEM, left, NOT_THEM]
