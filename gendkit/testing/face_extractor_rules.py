@@ -116,7 +116,7 @@ def gives_the_whole_frame_if_it_looks_for_no_face(extractor: FaceExtractorUnderC
         boxes = [tuple(face.box) for face in extractor.ask(frame)]
         demand(
             boxes == [(0, 0, width - 1, height - 1)],
-            f"of a frame of {width} x {height} px it gave {boxes}; expected 0, 0, both sides less 1.",
+            f"of a frame of {width} x {height} px it gave {boxes}; expected 0, 0, both sides - 1.",
         )
 
 

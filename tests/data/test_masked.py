@@ -125,6 +125,8 @@ def test_masks_that_cannot_be_read_are_a_row_without_a_path_of_this_machine(
     made = extract(clips, tmp_path / "out", extractor=BOTH, frames=2)
     reasons = list(made.table["reason"][-2:])
     assert all("the file of its masks" in reason for reason in reasons)
+    assert list(made.table["source_width"][:2]) == [WIDTH, WIDTH], "facts are the video's"
+    assert made.table["source_bytes"][0] == both.video.stat().st_size
     assert not any(str(tmp_path) in reason or str(both.video) in reason for reason in reasons)
     with pytest.raises(UnreadableMedia, match="the file of its masks"):
         examine(clip(bad), extractor=BOTH)
