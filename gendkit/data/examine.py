@@ -89,7 +89,8 @@ class Examined:
     frames_total
         Number of frames of the clip, as far as they decode.
     frames_looked_at
-        How many of them a face was sought in.
+        How many of them a face was sought in; more than there are rows if it took more to know
+        who the main person is.
     problem
         What is wrong with the file though frames could be read, such as being cut off; empty if
         nothing is.
@@ -201,6 +202,7 @@ def examine(
             done = next((i for i, n in enumerate(sequence[:done]) if n not in found), done)
             wanted = _wanted(found, sequence[:done], wanted, frames)
     taken = _chosen(found, sequence[:done], wanted)
+    looked_at = len(taken)
     if which == "track":
         kept = main_person(found, taken, wanted=frames)
         taken = list(kept)
@@ -213,7 +215,7 @@ def examine(
     return Examined(
         crops=tuple(crop for crops in frames_of for crop in crops),
         frames_total=total,
-        frames_looked_at=len(taken),
+        frames_looked_at=looked_at,
         problem="; ".join(dict.fromkeys(filter(None, problems))),
     )
 

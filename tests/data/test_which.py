@@ -171,6 +171,10 @@ def test_frames_are_looked_at_until_enough_show_the_main_person() -> None:
     assert kept.count(LARGE) == 6
     few = track(*frames[:9], wanted=6, order="spread")
     assert (few.count(LARGE), few.count(NOT_THEM)) == (5, 4)
+    extractor = Sees(*frames)
+    found = examine(clip(*[None] * 40), extractor=extractor, which="track", frames=6)
+    assert len(found.faces) == 6
+    assert len(found.crops) <= found.frames_looked_at < 40
 
 
 def test_the_main_person_of_a_long_clip_is_found_in_passes_that_hold_no_frame() -> None:
