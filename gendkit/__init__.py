@@ -25,6 +25,7 @@ _PUBLIC: dict[str, str] = {
     "check_manifest": "gendkit.measure.manifest_check",
     "class_angle": "gendkit.manifold.geometry",
     "combine": "gendkit.manifold.combine",
+    "corrected_threshold": "gendkit.measure.thresholds",
     "dataset": "gendkit.data.datasets",
     "drift": "gendkit.manifold.drift",
     "drift_table": "gendkit.manifold.drift",
@@ -120,6 +121,7 @@ if TYPE_CHECKING:
     from gendkit.measure.leaks import leaks as leaks
     from gendkit.measure.manifest_check import check_manifest as check_manifest
     from gendkit.measure.metrics import auroc as auroc
+    from gendkit.measure.thresholds import corrected_threshold as corrected_threshold
     from gendkit.model.adapter import Adapter as Adapter
     from gendkit.model.backbone import build_backbone as build_backbone
     from gendkit.model.detector import Detector as Detector

@@ -34,6 +34,12 @@ def _build_yunet(
     )
 
 
+def _build_whole_frame(*, threshold: float | None = None) -> FaceExtractor:
+    from gendkit.builtin.whole_frame import WholeFrame
+
+    return WholeFrame(threshold=0.0 if threshold is None else threshold)
+
+
 def face_extractors() -> Iterable[FaceExtractorSpec]:
     """Give the built-in face extractors."""
     yield FaceExtractorSpec(
@@ -51,4 +57,13 @@ def face_extractors() -> Iterable[FaceExtractorSpec]:
         threshold=YUNET_THRESHOLD,
         thread_safe=True,
         build=_build_yunet,
+    )
+    yield FaceExtractorSpec(
+        name="whole-frame",
+        summary="looks for no face: the whole picture is kept; for faces that are cropped already",
+        licence="no weights",
+        threshold=0.0,
+        thread_safe=True,
+        detects=False,
+        build=_build_whole_frame,
     )

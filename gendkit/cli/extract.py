@@ -69,8 +69,16 @@ def _order(ctx: click.Context, parameter: click.Parameter, value: str) -> str | 
     "--size", type=click.IntRange(1, SIDE), help="Side of the crops in pixels [default: native]."
 )
 @click.option(
-    "--which", default="largest", show_default=True, type=click.Choice(["largest", "all"]),
-    help="Faces of a frame; where all are taken, tracks tell people apart.",
+    "--which", default="meant", show_default=True,
+    type=click.Choice(["meant", "largest", "mask", "track", "all"]),
+    help="Faces of a frame. meant: by the manipulation mask if the dataset brings one, else the "
+    "largest; mask: as meant, but frames of fakes without a mask are left out; track: the main "
+    "person of the clip; all: each, and tracks tell people apart.",
+)  # fmt: skip
+@click.option(
+    "--crop", default="own", show_default=True, type=click.Choice(["own", "pair"]),
+    help="By whose landmarks a fake is cropped; pair: by those of its real clip, so that both are "
+    "aligned.",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(1),
               help="Processes on this machine that share the clips.")  # fmt: skip

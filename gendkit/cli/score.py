@@ -14,15 +14,24 @@ from gendkit.cli.options import ADAPTER, DEVICE, DTYPE
 from gendkit.cli.show import show_csv, show_json, show_table
 
 if TYPE_CHECKING:
+    from gendkit.measure.thresholds import Threshold
     from gendkit.model.score import Score
 
 FILE_COLUMNS = (
     *("path", "status", "score", "faces", "people", "person", "frames_looked_at", "frames_total"),
     *("frames_without_face", "reasons", "problem", "seconds", "adapter", "dtype"),
-    *("extractor", "threshold", "scale", "order", "frames_asked"),
+    *("extractor", "threshold", "scale", "order", "frames_asked", "which"),
 )
+CALLED_COLUMNS = ("called", "called_above", "corrected_for", "fpr", "reals")
 FRAME_COLUMNS = ("path", "frame", "track", "time", "score", "reason")
 _log = logging.getLogger(__name__)
+
+
+def _share(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse what is no share, NaN included."""
+    if value is not None and not 0 < value < 1:
+        raise click.BadParameter(f"{value} is not in the range 0<x<1.")
+    return value
 
 
 @click.command()
@@ -37,9 +46,18 @@ _log = logging.getLogger(__name__)
               help="Which frames of a video are looked at first.")  # fmt: skip
 @click.option("--extractor", help="Face extractor [default: that of the training].")
 @click.option(
-    "--which", default="largest", show_default=True, type=click.Choice(["largest", "all"]),
-    help="Faces of a frame; where all are taken, each person of a clip has a score.",
+    "--which", default="largest", show_default=True,
+    type=click.Choice(["largest", "track", "all"]),
+    help="Faces of a frame. track: those of the clip's main person; all: each, and each person of "
+    "the clip has a score.",
 )  # fmt: skip
+@click.option(
+    "--reals", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="Also call each file fake or not: CSV that this command wrote of clips known to be real, "
+    "with the same adapter and options.",
+)  # fmt: skip
+@click.option("--fpr", type=float, callback=_share, metavar="RATE",
+              help="Share of real files that --reals may call fake [default: 0.05].")  # fmt: skip
 @DEVICE
 @DTYPE
 @click.option("--per-frame", is_flag=True, help="Also each frame that was looked at.")
@@ -55,6 +73,8 @@ def score(
     order: Any,
     extractor: str | None,
     which: Any,
+    reals: Path | None,
+    fpr: float | None,
     device: str | None,
     dtype: Any,
     per_frame: bool,
@@ -66,37 +86,60 @@ def score(
     The score of a file is the mean over its frames with a face. It is no probability: how many
     fakes the detector was trained on is in it. People are never averaged: with --which all a clip
     has a row a person, and the file's score is the highest, which is higher by chance alone the
-    more people there are. A file without a face was not examined, which is
-    not the same as real. The exit code is 1 if any file could not be read in full or was not
-    examined; the others are scored all the same.
+    more people there are. A file without a face was not examined, which is not the same as real.
+
+    With --reals each file is called: fake if its score is above a threshold that the share --fpr of
+    real files exceeds, corrected for the number of people who were examined in it. "not fake" does
+    not mean real, and with too few real clips for that many people it is "not estimable".
+
+    The exit code is 1 if any file could not be read in full, was not examined or not called; the
+    others are scored all the same.
 
     \b
     Example: gendkit score holiday.mp4 photos --adapter gendkit-demo/run
              gendkit score holiday.mp4 --adapter run --json --per-frame
+             gendkit score reals --adapter run --csv > reals.csv
+             gendkit score holiday.mp4 --adapter run --which all --reals reals.csv
     """
     if as_json and as_csv:
         raise click.UsageError("give --json or --csv, not both.")
+    if fpr is not None and reals is None:
+        raise click.UsageError("--fpr is about --reals: give the scores of clips known to be real.")
+    if reals is not None and per_frame and not as_json:
+        raise click.UsageError(
+            "files are called, not frames: give --reals without --per-frame, or add --json."
+        )
     import gendkit
     from gendkit.progress import Bars
 
     detector = gendkit.load(adapter, device=device, dtype=dtype)
     built = detector.extractor(extractor)
+    name = extractor or detector.extractor_name
+    known = None
+    if reals is not None:
+        from gendkit.cli.reals import read_reals, scored_with
+
+        made_with = scored_with(detector, built, name=name, order=order, frames=frames)
+        known = read_reals(reals, made_with=made_with)
 
     def score_one(path: Path) -> Score:
         found = detector.score(path, frames=frames, order=order, extractor=built, which=which)
-        return replace(found, extractor=extractor or detector.extractor_name)
+        return replace(found, extractor=name)
 
     files, bars = list(_files(paths)), Bars()
     results = []
     for i, file in enumerate(files):
         results.append(file if isinstance(file, _Result) else _score(file, score_one))
         bars(i + 1, len(files), "score")
+    if known is not None:
+        results = [r.called(known, fpr=0.05 if fpr is None else fpr) for r in results]
+    columns = FILE_COLUMNS if known is None else (*FILE_COLUMNS, *CALLED_COLUMNS)
     if as_json:
         show_json([r.record(per_frame=per_frame) for r in results])
     elif per_frame:
         _show_frames(results, as_csv=as_csv)
     elif as_csv:
-        show_csv([{**r.record(), "reasons": r.reasons} for r in results], FILE_COLUMNS)
+        show_csv([{**r.record(), "reasons": r.reasons} for r in results], columns)
     else:
         _show_files(results)
     return _complain(results)
@@ -109,6 +152,18 @@ class _Result:
     path: str
     score: Score | None = None
     error: str = ""
+    threshold: Threshold | None = None
+    verdict: str = ""
+
+    def called(self, reals: list[float], *, fpr: float) -> _Result:
+        """Return it with what it is called, by the scores of clips known to be real."""
+        from gendkit.measure.thresholds import corrected_threshold
+
+        people = len(self.score.people) if self.score else 0
+        if self.score is None or not people:
+            return replace(self, verdict="not examined")
+        threshold = corrected_threshold(reals, fpr=fpr, people=people)
+        return replace(self, threshold=threshold, verdict=threshold.call(self.score.score))
 
     @property
     def reasons(self) -> str:
@@ -127,7 +182,10 @@ class _Result:
                 f"not examined, which is not the same as real: {why or 'no frame'}; expected is a "
                 "face that can be seen: give other media, or another --extractor."
             )
-        return self.score.problem
+        uncalled = self.threshold.reason if self.threshold else ""
+        if uncalled:
+            uncalled = f"not called: {uncalled}; give more --reals, or a larger --fpr."
+        return "; ".join(filter(None, (self.score.problem, uncalled)))
 
     def record(self, *, per_frame: bool = False) -> dict[str, Any]:
         if self.score is None:
@@ -136,6 +194,10 @@ class _Result:
             record |= {"faces": 0, "frames_looked_at": 0, "reasons": {}}
         else:
             record = self.score.to_dict()
+        if self.verdict:
+            at = self.threshold
+            values = (at.value, at.people, at.fpr, at.reals) if at else (None,) * 4
+            record |= dict(zip(CALLED_COLUMNS, (self.verdict, *values), strict=True))
         if per_frame:
             record["frames"] = [f.to_dict() for f in (self.score.frames if self.score else ())]
         return record
@@ -173,22 +235,30 @@ def _score(path: Path, score_one: Callable[[Path], Score]) -> _Result:
 
 def _show_files(results: list[_Result]) -> None:
     rows: list[tuple[Any, ...]] = []
+    calls = any(result.verdict for result in results)
+
+    def row(name: str, value: str, call: str, at: Threshold | None, *rest: Any) -> None:
+        above = None if at is None or at.value is None else f"{at.value:.3f}"
+        rows.append((name, value, *([call, above] if calls else []), *rest))
+
     for result in results:
-        found = result.score
+        found, at = result.score, result.threshold
         if found is None:
-            rows.append((result.path, "unreadable", *[None] * 4, result.error))
+            row(result.path, "unreadable", result.verdict, at, *[None] * 4, result.error)
             continue
         value = "not examined" if found.score is None else f"{found.score:.3f}"
         people = found.people
         highest = f"highest of {len(people)} people: {found.person}" if len(people) > 1 else ""
         note = "; ".join(filter(None, (highest, result.reasons, found.problem)))
         counts = (found.faces, found.frames_looked_at, found.frames_total)
-        rows.append((result.path, value, *counts, f"{found.seconds:.1f}", note))
+        row(result.path, value, result.verdict, at, *counts, f"{found.seconds:.1f}", note)
         for track, score in people.items() if highest else ():
             faces = sum(f.track == track and f.score is not None for f in found.frames)
-            rows.append((f"  person {track}", f"{score:.3f}", faces, *[None] * 3, ""))
-    columns = ("file", "score", "faces", "looked at", "frames", "seconds", "note")
-    show_table(rows, columns, right=("score", "faces", "looked at", "frames", "seconds"))
+            call = at.call(score) if at else ""
+            row(f"  person {track}", f"{score:.3f}", call, at, faces, *[None] * 3, "")
+    called = ("called", "above") if calls else ()
+    columns = ("file", "score", *called, "faces", "looked at", "frames", "seconds", "note")
+    show_table(rows, columns, right=("score", "above", "faces", "looked at", "frames", "seconds"))
 
 
 def _show_frames(results: list[_Result], *, as_csv: bool) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from gendkit.data.examine import Crop, examine
 from gendkit.data.png import encode_png
 from gendkit.data.source_facts import SourceFacts
+from gendkit.data.sources import files_of
+from gendkit.data.twins import CropBy, examine_twin
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia, WorkerLost
 from gendkit.output import part_of
 from gendkit.plugin.protocols import Clip
@@ -40,6 +42,8 @@ class Job:
         Finds the faces; it can be called from several threads.
     settings
         Of `examine`.
+    crop
+        By whose landmarks a fake is cropped.
     limit
         Seconds for a clip in a file; None is no limit, and no child process.
     """
@@ -47,6 +51,7 @@ class Job:
     folder: Path
     extractor: FaceExtractor
     settings: Mapping[str, Any]
+    crop: CropBy = "own"
     limit: float | None
 
 
@@ -85,7 +90,7 @@ class Done:
         return "; ".join(filter(None, (self.damage, faceless)))
 
 
-def crop_clip(job: Job, clip: Clip, apart: Apart | None) -> Done:
+def crop_clip(job: Job, clip: Clip, apart: Apart | None, *, twin: Clip | None = None) -> Done:
     """Write the crops of a clip and return its rows.
 
     Parameters
@@ -96,6 +101,8 @@ def crop_clip(job: Job, clip: Clip, apart: Apart | None) -> Done:
         A clip in a file is worked on in a child process if there is a limit.
     apart
         The child processes; None for those of this process.
+    twin
+        The real clip by whose landmarks a fake is cropped, if it has one.
 
     Raises
     ------
@@ -104,10 +111,10 @@ def crop_clip(job: Job, clip: Clip, apart: Apart | None) -> Done:
     MissingAsset, CorruptAsset, MissingDependency, PluginError
         From an extractor that cannot be built.
     """
-    if job.limit is None or not in_file(clip):
-        return _crop(job, clip)
+    if job.limit is None or not (in_file(clip) or (twin is not None and in_file(twin))):
+        return _crop(job, clip, twin)
     try:
-        done: Done = (apart or own_children()).run(_crop, job, clip, limit=job.limit)
+        done: Done = (apart or own_children()).run(_crop, job, clip, twin, limit=job.limit)
         return done
     except TimeoutError:
         return _lost(job, clip, f"took longer than {job.limit:g} s to decode and was given up")
@@ -122,7 +129,7 @@ def crop_clip(job: Job, clip: Clip, apart: Apart | None) -> Done:
 
 def in_file(clip: Clip) -> bool:
     """Tell whether a clip is a file, not a function that renders it."""
-    return isinstance(clip.media, str | Path)
+    return bool(files_of(clip.media))
 
 
 @lru_cache(maxsize=1)
@@ -155,10 +162,13 @@ def _unread(clip: Clip, error: MissingMedia | UnreadableMedia, source: Mapping[s
     )
 
 
-def _crop(job: Job, clip: Clip) -> Done:
+def _crop(job: Job, clip: Clip, twin: Clip | None) -> Done:
     source = SourceFacts(clip)
     try:
-        examined = examine(source.clip, extractor=job.extractor, **job.settings)
+        if job.crop == "pair" and clip.label == 1:
+            examined = examine_twin(source.clip, twin, extractor=job.extractor, **job.settings)
+        else:
+            examined = examine(source.clip, extractor=job.extractor, **job.settings)
     except (MissingMedia, UnreadableMedia) as error:
         return _unread(clip, ERRORS[_kind(error)](str(error)), source.columns())
     rows: Rows = []

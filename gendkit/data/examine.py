@@ -13,15 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gendkit.data.extractors import UNBUILT
-from gendkit.data.faces import align_face, by_size, largest_face, overlapping_face
+from gendkit.data.extractors import UNBUILT, looks_for_faces
+from gendkit.data.faces import align_face, whole_picture
 from gendkit.data.media import ORDERS, Facts, Order, frame_order
+from gendkit.data.people import main_person, tracked
 from gendkit.data.sources import HELD, Source, source_of
-from gendkit.data.tracks import link
+from gendkit.data.which import OFF_MASK, Which, check_which, chosen, is_real, masked_out
 from gendkit.errors import InvalidArgument, InvalidImage, first_line
 from gendkit.markup import card, visible
 from gendkit.plugin.protocols import Clip, Frame
@@ -29,17 +30,14 @@ from gendkit.plugin.protocols import Clip, Frame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gendkit.plugin.protocols import Face, FaceExtractor, Image
+    from gendkit.plugin.protocols import FaceExtractor, Image
 
 LEAST = 16
 NO_FACE = "no face found"
-EMPTY_MASK = "the manipulation mask is empty"
-OFF_MASK = "no face overlaps the manipulation mask"
 DAMAGED = "the frame does not decode"
 NO_FRAME = "the clip has no such frame"
 
 Box = tuple[float, float, float, float]
-Which = Literal["largest", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +52,15 @@ class Crop:
         RGB uint8 crop of the face that is meant, or None without a usable face.
     box, landmarks
         In pixels of the frame, to hundredths: left, top, right, bottom, and five x, y; None
-        without a face.
+        without a face. A picture that counts as the face as it is has a box and no landmarks.
     confidence
-        Of the face extractor; None where the dataset gave the landmarks.
+        Of the face extractor; None where no face was sought.
     reason
         Why there is no crop; empty if there is one.
     track
         Person within the clip, from 0, where all faces are taken; see `gendkit.data.tracks`.
+    picture
+        Height and width of the frame in pixels; None if it does not decode.
     """
 
     frame: int
@@ -71,6 +71,7 @@ class Crop:
     confidence: float | None = None
     reason: str = ""
     track: int = 0
+    picture: tuple[int, int] | None = field(default=None, repr=False, compare=False)
 
 
 Crops = tuple[Crop, ...]
@@ -88,7 +89,8 @@ class Examined:
     frames_total
         Number of frames of the clip, as far as they decode.
     frames_looked_at
-        How many of them a face was sought in.
+        How many of them a face was sought in; more than there are rows if it took more to know
+        who the main person is.
     problem
         What is wrong with the file though frames could be read, such as being cut off; empty if
         nothing is.
@@ -127,7 +129,7 @@ def examine(
     seed: int = 0,
     scale: float = 1.3,
     size: int | None = None,
-    which: Which = "largest",
+    which: Which = "meant",
 ) -> Examined:
     """Look at a clip's frames until enough faces are found, and crop them.
 
@@ -137,7 +139,8 @@ def examine(
         A video, a picture, or a clip whose media is a file or a function that renders its frames.
         A rendered frame that brings landmarks is cropped by them.
     extractor
-        Finds the faces.
+        Finds the faces. One that looks for none (`detects` is False, such as `whole-frame`) is not
+        asked: each picture is kept whole and as it is, whatever landmarks it brings.
     frames
         How many frames with a usable face are wanted.
     order, seed
@@ -145,15 +148,15 @@ def examine(
         each is among the crops, with its reason if the clip has no such frame, and `frames` is not
         regarded.
     scale, size
-        Of the crop; see `align_face`.
+        Of the crop; see `align_face`. Of whole pictures only `size` matters; see `whole_picture`.
     which
-        `largest`: of each frame the largest face, or where it brings a manipulation mask the one
-        that overlaps it most. `all`: each face, with the person's `track`.
+        Which faces are cropped; see `gendkit.data.which.Which`. With `all` each has its person's
+        `track`; with `track` frames are looked at until enough show the clip's main person.
 
     Raises
     ------
     InvalidArgument
-        For numbers of frames that are negative, or given twice.
+        For numbers of frames that are negative, or given twice, and for a rule that there is not.
     MissingMedia
         If there is no such file.
     UnreadableMedia
@@ -163,8 +166,11 @@ def examine(
         From an extractor that is built when it is first asked. Any other error of an extractor
         becomes the reason of that frame.
     """
+    check_which(which)
     source = source_of(media)
-    look = functools.partial(_look, extractor=extractor, scale=scale, size=size, which=which)
+    look = functools.partial(
+        _look, extractor=extractor, scale=scale, size=size, which=which, real=is_real(media)
+    )
     found: dict[int, Crops] = {}
     facts = source.inspect()
     total, problems = facts.frames or 0, [facts.problem]
@@ -179,8 +185,8 @@ def examine(
         return [number for number in asked if number in there]
 
     sequence = sequence_of(total)
-    done = 0
-    while done < len(sequence) and (missing := frames - _faces(found, sequence[:done])) > 0:
+    done, wanted = 0, frames
+    while done < len(sequence) and (missing := wanted - _faces(found, sequence[:done])) > 0:
         # A long stretch without a face is searched in passes that grow and hold no frame: an hour
         # of it in passes of 64 frames would be decoded more than a thousand times.
         stream = done // 2 > HELD
@@ -192,15 +198,24 @@ def examine(
         if seen.frames is not None and seen.frames != total:
             total, done = seen.frames, 0
             sequence = sequence_of(total)
-    chosen = _chosen(found, sequence[:done], frames)
-    _crop_again(source, found, chosen, scale=scale, size=size)
+        if which == "track":
+            done = next((i for i, n in enumerate(sequence[:done]) if n not in found), done)
+            wanted = _wanted(found, sequence[:done], wanted, frames)
+    taken = _chosen(found, sequence[:done], wanted)
+    looked_at = len(taken)
+    if which == "track":
+        kept = main_person(found, taken, wanted=frames)
+        taken = list(kept)
+        found |= {number: (crop,) for number, crop in kept.items()}
+    _crop_again(source, found, taken, scale=scale, size=size)
     absent = set(asked) - set(sequence)
     found |= {n: (Crop(frame=n, time=None, reason=NO_FRAME),) for n in absent}
-    frames_of = [found[number] for number in sorted({*chosen, *absent})]
+    frames_of = [found[number] for number in sorted({*taken, *absent})]
+    frames_of = tracked(frames_of) if which == "all" else frames_of
     return Examined(
-        crops=_tracked(frames_of) if which == "all" else tuple(crop for crop, *_ in frames_of),
+        crops=tuple(crop for crops in frames_of for crop in crops),
         frames_total=total,
-        frames_looked_at=len(chosen),
+        frames_looked_at=looked_at,
         problem="; ".join(dict.fromkeys(filter(None, problems))),
     )
 
@@ -252,19 +267,29 @@ def _search(
 
 
 def _look(
-    frame: Frame, *, extractor: FaceExtractor, scale: float, size: int | None, which: Which
+    frame: Frame,
+    *,
+    extractor: FaceExtractor,
+    scale: float,
+    size: int | None,
+    which: Which,
+    real: bool,
 ) -> Crops:
-    """Return what was found in a frame: one crop, or with `all` one of each face."""
-    blank = Crop(frame=frame.index, time=frame.time, reason=NO_FACE)
-    if reason := _masked_out(frame):
+    """Return what was found in a frame: one crop, or one of each face that the rule asks for."""
+    height, width = frame.image.shape[:2]
+    blank = Crop(frame=frame.index, time=frame.time, reason=NO_FACE, picture=(height, width))
+    if reason := masked_out(frame, which=which, real=real):
         return (replace(blank, reason=reason),)
+    if not looks_for_faces(extractor):
+        whole = replace(blank, box=(0.0, 0.0, width - 1.0, height - 1.0))
+        return (cropped(frame, whole, scale=scale, size=size),)
     if frame.landmarks is not None:
         points = rounded_points(frame.landmarks)
         known = replace(blank, landmarks=points, box=_bounds(points))
-        return (_cropped(frame, known, scale=scale, size=size),)
+        return (cropped(frame, known, scale=scale, size=size),)
     try:
         faces = extractor(frame.image)
-        meant = _meant(faces, frame.mask, which)
+        meant = chosen(faces, frame.mask, which=which)
     except UNBUILT:
         raise
     except Exception as error:  # one frame of a batch, and code of a plugin
@@ -280,45 +305,21 @@ def _look(
             box=(left, top, right, bottom),
             confidence=round(float(face.confidence), 4),
         )
-        crops.append(_cropped(frame, known, scale=scale, size=size))
+        crops.append(cropped(frame, known, scale=scale, size=size))
     return tuple(crops)
 
 
-def _cropped(frame: Frame, known: Crop, *, scale: float, size: int | None) -> Crop:
-    """Cut out a face whose landmarks are known."""
+def cropped(frame: Frame, known: Crop, *, scale: float, size: int | None) -> Crop:
+    """Cut out a face whose landmarks are known; without landmarks, the whole picture is meant."""
     try:
-        points = np.array(known.landmarks, np.float32)
-        image = align_face(frame.image, points, scale=scale, size=size)
+        if known.landmarks is None:
+            image = whole_picture(frame.image, size=size)
+        else:
+            points = np.array(known.landmarks, np.float32)
+            image = align_face(frame.image, points, scale=scale, size=size)
     except InvalidImage as error:
-        return replace(known, reason=str(error))
+        return replace(known, image=None, reason=str(error))
     return replace(known, image=image, reason="")
-
-
-def _masked_out(frame: Frame) -> str:
-    """Return why a frame's mask leaves it out before a face is sought; empty if it does not."""
-    if frame.mask is None:
-        return ""
-    got, expected = np.shape(frame.mask), frame.image.shape[:2]
-    if got != expected:
-        return f"the manipulation mask has the shape {got}, expected that of the image, {expected}"
-    return "" if np.any(frame.mask) else EMPTY_MASK
-
-
-def _meant(faces: Sequence[Face], mask: NDArray[np.bool_] | None, which: Which) -> Sequence[Face]:
-    if which == "all":
-        return by_size(faces)
-    one = largest_face(faces) if mask is None else overlapping_face(faces, mask)
-    return () if one is None else (one,)
-
-
-def _tracked(frames: list[Crops]) -> tuple[Crop, ...]:
-    """Return the crops of the frames, each with its track."""
-    boxes = [[crop.box for crop in crops if crop.box is not None] for crops in frames]
-    out = []
-    for crops, tracks in zip(frames, link(boxes), strict=True):
-        numbers = iter(tracks)
-        out += [crop if crop.box is None else replace(crop, track=next(numbers)) for crop in crops]
-    return tuple(out)
 
 
 def _usable(crops: Crops) -> bool:
@@ -340,6 +341,15 @@ def _chosen(found: dict[int, Crops], sequence: list[int], wanted: int) -> list[i
     return chosen
 
 
+def _wanted(found: dict[int, Crops], sequence: list[int], wanted: int, frames: int) -> int:
+    """Return how many faces to look for so that enough are those of the clip's main person."""
+    if _faces(found, sequence) < wanted:
+        return wanted
+    kept = main_person(found, _chosen(found, sequence, wanted), wanted=frames)
+    missing = frames - sum(not crop.reason for crop in kept.values())
+    return wanted + max(missing, wanted // 2) if missing else wanted
+
+
 def _crop_again(
     source: Source, found: dict[int, Crops], chosen: list[int], *, scale: float, size: int | None
 ) -> None:
@@ -347,7 +357,7 @@ def _crop_again(
 
     def visit(frame: Frame) -> None:
         found[frame.index] = tuple(
-            crop if crop.reason else _cropped(frame, crop, scale=scale, size=size)
+            crop if crop.reason else cropped(frame, crop, scale=scale, size=size)
             for crop in found[frame.index]
         )
 

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gendkit.data.cropping import ERRORS, Done, Job, crop_clip, folder_of, in_file
-from gendkit.data.examine import Crop, Examined, Which, examine
-from gendkit.data.extractors import WhenAsked, prepared
+from gendkit.data.examine import Crop, Examined, examine
+from gendkit.data.extractors import WhenAsked, looks_for_faces, prepared
 from gendkit.data.journal import Journal, inputs_of
 from gendkit.data.manifest import FILE, Manifest, write_rows
 from gendkit.data.media import Order, find_media
+from gendkit.data.sources import files_of
+from gendkit.data.twins import CropBy, check_crop, real_twins
+from gendkit.data.which import Which, check_which
 from gendkit.errors import (
     InvalidArgument,
     InvalidManifest,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Crop", "Examined", "check_ids", "clips_of", "examine", "extract"]
 
 MADE_BY = "gendkit extract"
+SCALE = 1.3
 THREADS = 4
 """The most clips that are worked on at a time in this process."""
 LIMIT = 600.0
@@ -48,7 +52,8 @@ LIMIT = 600.0
 
 SETTINGS = ("frames", "order", "seed", "scale", "size", "which")
 """Those of `examine`."""
-Task = tuple[int, Clip]
+Task = tuple[int, Clip, Clip | None]
+"""A clip with its number, and the real clip by whose landmarks it is cropped if it has one."""
 
 _ID = re.compile(r"[\w.-]+(/[\w.-]+)*")
 _log = logging.getLogger(__name__)
@@ -62,9 +67,10 @@ def extract(
     frames: int = 32,
     order: Order | Sequence[int] = "spread",
     seed: int = 0,
-    scale: float = 1.3,
+    scale: float = SCALE,
     size: int | None = None,
-    which: Which = "largest",
+    which: Which = "meant",
+    crop: CropBy = "own",
     workers: int | None = None,
     scheduler: str | None = None,
     time_limit: float | None = LIMIT,
@@ -95,7 +101,12 @@ def extract(
         are worked on in other processes.
     frames, order, seed, scale, size, which
         See `examine`. Where all faces are taken, a frame has a row each, and `track` tells the
-        people of a clip apart.
+        people of a clip apart; their label is that of the clip. Whole pictures know no scale.
+    crop
+        `own`: each clip by its own faces. `pair`: each fake by the landmarks of its real clip, in
+        the same frames, so that both are aligned pixel by pixel; see `gendkit.data.twins`. A fake
+        whose real clip is not in the source has a row with that reason. Clips that are not
+        labelled fake are cropped by their own.
     workers
         Processes on this machine that share the clips; by default this one does all, several at a
         time.
@@ -127,7 +138,8 @@ def extract(
     MissingMedia
         If there is no clip.
     InvalidArgument
-        For numbers that cannot be, if there are `workers` and a `scheduler`, and if something
+        For numbers that cannot be, for a rule or way to crop that there is not, for a scale where
+        whole pictures are kept, if there are `workers` and a `scheduler`, and if something
         cannot be sent to another process.
     InvalidManifest
         If two clips have one id, or an id cannot be the name of a file.
@@ -141,12 +153,20 @@ def extract(
         If no clip gives a face, or none can be read. Nothing is then written.
     """
     check_workers(workers, scheduler)
+    check_which(which)
+    check_crop(crop)
     if time_limit is not None and not time_limit > 0:
         raise InvalidArgument(f"a time limit is more than 0 s, or None; got {time_limit}.")
     out = Path(out)
     clips = clips_of(source)
     check_ids(clips)
     detector, made_by = prepared(extractor)
+    whole = not looks_for_faces(detector)
+    if whole and scale != SCALE:
+        raise InvalidArgument(
+            f"the scale is {scale}, and {made_by['extractor'] or 'this extractor'} keeps whole "
+            "pictures, which have none; leave it away."
+        )
     meta: dict[str, Any] = {
         "made_by": MADE_BY,
         "gendkit": _version(),
@@ -155,9 +175,10 @@ def extract(
         "frames": frames,
         "order": order if isinstance(order, str) else [int(number) for number in order],
         "seed": seed,
-        "scale": scale,
+        "scale": None if whole else scale,
         "size": size,
         "which": which,
+        "crop": crop,
         "time_limit": time_limit,
     }
     inputs = inputs_of(clips, meta, extractor=extractor)
@@ -169,7 +190,8 @@ def extract(
         job = partial(
             Job,
             extractor=detector,
-            settings={name: meta[name] for name in SETTINGS},
+            settings={**{name: meta[name] for name in SETTINGS}, "scale": scale},
+            crop=crop,
             limit=time_limit,
         )
         with Journal(out, inputs) as journal:
@@ -237,7 +259,8 @@ def _run(
 ) -> None:
     """Work on the clips that are not in the journal, and note down what came of them."""
     todo = [number for number in range(len(clips)) if number not in journal]
-    tasks = ((number, clips[number]) for number in todo)
+    twins = real_twins(clips) if job.crop == "pair" else {}
+    tasks = ((n, clip, twins.get((clip.dataset, clip.video))) for n in todo for clip in [clips[n]])
     found: Generator[tuple[Task, Done]]
     if workers is None and scheduler is None:
         found = _here(job, tasks, min(cores(), THREADS))
@@ -253,7 +276,7 @@ def _run(
             ),
         )
     with closing(found):
-        for (number, _), done in found:
+        for (number, *_), done in found:
             journal.add(number, done)
             if progress is not None:
                 progress(len(journal), len(clips), "face crops")
@@ -271,7 +294,7 @@ def _here(job: Job, tasks: Iterator[Task], threads: int) -> Generator[tuple[Task
 
 
 def _crop(job: Job, apart: Apart | None, task: Task) -> Done:
-    return crop_clip(job, task[1], apart)
+    return crop_clip(job, task[1], apart, twin=task[2])
 
 
 def _check_any_crop(journal: Journal) -> None:
@@ -356,9 +379,9 @@ def _check_replaceable(out: Path, clips: list[Clip]) -> None:
     if Manifest.read(out).meta.get("made_by") != MADE_BY:
         raise OutputExists(f"{out} was not made by {MADE_BY} and is not replaced.")
     inside = out.resolve()
-    for clip in clips:
-        if isinstance(clip.media, Path) and clip.media.resolve().is_relative_to(inside):
-            raise OutputExists(f"{clip.media} lies in the output {out} that would be replaced.")
+    for file in (file for clip in clips for file in files_of(clip.media)):
+        if file.resolve().is_relative_to(inside):
+            raise OutputExists(f"{file} lies in the output {out} that would be replaced.")
 
 
 def _version() -> str:

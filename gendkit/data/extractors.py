@@ -46,6 +46,11 @@ def build_extractor(name: str, **options: Any) -> FaceExtractor:
     return build_from(plugins().part("face-extractor", name), options)
 
 
+def looks_for_faces(extractor: FaceExtractor) -> bool:
+    """Tell whether an extractor looks for faces at all; see `FaceExtractorSpec.detects`."""
+    return bool(getattr(extractor, "detects", True))
+
+
 def prepared(extractor: str | FaceExtractor) -> tuple[FaceExtractor, dict[str, str]]:
     """Return an extractor that several threads may call, and the record of it for a manifest.
 
@@ -89,6 +94,12 @@ def build_from(part: Part, options: Mapping[str, Any]) -> FaceExtractor:
             f"{who} was built as {type(built).__name__}; expected a function from an image to "
             "faces: mend or update it, or name another one."
         )
+    detects = _spec_of(part).detects
+    if looks_for_faces(built) is not detects:
+        raise PluginError(
+            f"{who} declares detects={detects}, and its attribute `detects` says the opposite: "
+            "mend or update it, or name another one."
+        )
     return built
 
 
@@ -112,6 +123,11 @@ class WhenAsked:
     def threshold(self) -> float:
         """The declared least confidence."""
         return self._spec.threshold
+
+    @property
+    def detects(self) -> bool:
+        """Whether it looks for faces, as declared."""
+        return self._spec.detects
 
     def build(self) -> None:
         """Build it now, to know that it can be."""

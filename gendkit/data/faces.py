@@ -91,6 +91,44 @@ def align_face(
     return crop
 
 
+def whole_picture(image: Image, *, size: int | None = None) -> Image:
+    """Return a picture that counts as a face as it is, such as one that was cropped before.
+
+    Parameters
+    ----------
+    image
+        RGB uint8 (H, W, 3). It is not changed.
+    size
+        By default every pixel is kept, of whatever shape the picture is. With a size, the short
+        side is scaled to it (by area where it shrinks, else bilinearly) and the middle square is
+        kept.
+
+    Returns
+    -------
+    A copy: RGB uint8 (H, W, 3), or (size, size, 3).
+
+    Raises
+    ------
+    InvalidImage
+        For an image of another shape or dtype, or of more than 8192 pixels a side in the end.
+    """
+    import cv2
+
+    check_image(image)
+    if size is None and max(image.shape) <= LARGEST:
+        return image.copy()
+    if size is None or not 1 <= size <= LARGEST:
+        got = max(image.shape) if size is None else size
+        raise InvalidImage(f"a crop has 1 to {LARGEST} pixels a side, got {got}.")
+    height, width = image.shape[:2]
+    factor = size / min(height, width)
+    sides = (max(size, round(width * factor)), max(size, round(height * factor)))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    scaled: Image = image if factor == 1 else cv2.resize(image, sides, interpolation=how)
+    top, left = ((side - size) // 2 for side in scaled.shape[:2])
+    return scaled[top : top + size, left : left + size].copy()
+
+
 def native_size(landmarks: NDArray[np.floating], *, scale: float = 1.3) -> int:
     """Return the side in pixels at which a crop keeps the face's own resolution.
 
@@ -135,17 +173,27 @@ def overlapping_face(faces: Sequence[Face], mask: NDArray[np.generic]) -> Face |
     InvalidImage
         If the mask is no picture.
     """
-    if mask.ndim not in (2, 3):
-        raise InvalidImage(f"a mask has the shape (H, W) or (H, W, C), got {mask.shape}.")
-    manipulated = (mask != 0).any(axis=2) if mask.ndim == 3 else mask != 0
+    _check_mask(mask)
     best, most = None, 0
     for face in faces:
-        left, top = (max(0, int(np.floor(v))) for v in face.box[:2])
-        right, bottom = (max(0, int(np.ceil(v))) for v in face.box[2:])
-        overlap = int(np.count_nonzero(manipulated[top:bottom, left:right]))
-        if overlap > most:
-            best, most = face, overlap
+        if (pixels := overlap(face.box, mask)) > most:
+            best, most = face, pixels
     return best
+
+
+def overlap(box: tuple[float, float, float, float], mask: NDArray[np.generic]) -> int:
+    """Count the manipulated pixels in a box; as for `overlapping_face`.
+
+    Raises
+    ------
+    InvalidImage
+        If the mask is no picture.
+    """
+    _check_mask(mask)
+    left, top = (max(0, int(np.floor(v))) for v in box[:2])
+    right, bottom = (max(0, int(np.ceil(v))) for v in box[2:])
+    inside = mask[top:bottom, left:right] != 0
+    return int(np.count_nonzero(inside.any(axis=2) if mask.ndim == 3 else inside))
 
 
 def faces_within(
@@ -194,6 +242,11 @@ def check_image(image: Image) -> None:
         raise InvalidImage(f"an image is an RGB uint8 array (H, W, 3), got {got}.")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise InvalidImage(f"an image is an RGB uint8 array (H, W, 3), got shape {image.shape}.")
+
+
+def _check_mask(mask: NDArray[np.generic]) -> None:
+    if mask.ndim not in (2, 3):
+        raise InvalidImage(f"a mask has the shape (H, W) or (H, W, C), got {mask.shape}.")
 
 
 def _area(box: tuple[float, float, float, float]) -> float:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gendkit.data.cropping import Done
+from gendkit.data.sources import files_of
 from gendkit.errors import OutputExists
 from gendkit.output import write_whole
 from gendkit.plugin.protocols import Clip
@@ -177,8 +178,9 @@ def inputs_of(clips: list[Clip], made_by: Mapping[str, Any], *, extractor: objec
         for clip in clips:
             facts = {name: value for name, value in vars(clip).items() if name != "media"}
             whole.update(json.dumps(facts, sort_keys=True).encode())
-            file = isinstance(clip.media, str | Path)
-            whole.update(_ends(Path(clip.media)) if file else pickle.dumps(clip.media))  # type: ignore[arg-type]
+            files = files_of(clip.media)
+            for part in map(_ends, files) if files else [pickle.dumps(clip.media)]:
+                whole.update(part)
     except Exception:  # whatever an object raises when it is pickled
         return None
     return whole.hexdigest()

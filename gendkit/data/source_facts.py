@@ -18,6 +18,7 @@ import numpy as np
 
 from gendkit.data.container import container_facts, quantisation_tables
 from gendkit.data.media import is_image
+from gendkit.data.sources import files_of
 from gendkit.errors import MissingMedia, UnreadableMedia
 from gendkit.plugin.protocols import Clip, Frame
 
@@ -36,12 +37,12 @@ class SourceFacts:
     def __init__(self, clip: Clip) -> None:
         self._media = clip.media
         self._size: tuple[int, int] | None = None
-        self.clip = clip if isinstance(clip.media, str | Path) else replace(clip, media=self._noted)
+        self.clip = clip if files_of(clip.media) else replace(clip, media=self._noted)
 
     def columns(self) -> dict[str, Any]:
         """Return the manifest's columns that are known."""
-        if isinstance(self._media, str | Path):
-            return file_columns(self._media)
+        if files := files_of(self._media):
+            return file_columns(files[0])
         if self._size is None:
             return {}
         return {"source_width": self._size[1], "source_height": self._size[0]}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from gendkit.data.masked import MaskedVideo
 from gendkit.data.media import Facts, inspect, walk_frames
 from gendkit.errors import UnreadableMedia
 from gendkit.plugin.protocols import Clip, Frame
@@ -104,10 +105,19 @@ class Rendered:
         return Facts(frames=None)
 
 
+def files_of(media: object) -> tuple[Path, ...]:
+    """Return the files that a clip's media are; none for a function that renders its frames."""
+    if isinstance(media, MaskedVideo):
+        return media.video, media.masks
+    return (Path(media),) if isinstance(media, str | Path) else ()
+
+
 def source_of(media: str | Path | Clip) -> Source:
     """Return where the frames of a file, or of a clip, come from."""
     if not isinstance(media, Clip):
         return File(Path(media))
     if isinstance(media.media, str | Path):
         return File(Path(media.media))
+    if isinstance(media.media, MaskedVideo):
+        return media.media
     return Rendered(media.media, name=media.video)

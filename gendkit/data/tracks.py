@@ -22,7 +22,7 @@ MISSED = 1
 """In how many frames in a row a person may not be found."""
 
 
-def link(frames: Sequence[Sequence[Box]]) -> list[list[int]]:
+def link(frames: Sequence[Sequence[Box]], *, missed: int | None = MISSED) -> list[list[int]]:
     """Give each face of each frame the number of its track.
 
     Parameters
@@ -30,6 +30,8 @@ def link(frames: Sequence[Sequence[Box]]) -> list[list[int]]:
     frames
         In order of time, the boxes (left, top, right, bottom) of the faces in each, largest first.
         A frame that was looked at without a face is there, and empty.
+    missed
+        In how many frames in a row a person may not be found; None: in any number.
 
     Returns
     -------
@@ -46,7 +48,9 @@ def link(frames: Sequence[Sequence[Box]]) -> list[list[int]]:
     tracks: list[list[int]] = []
     count = 0
     for number, boxes in enumerate(frames):
-        alive = [t for t, (seen, _) in last.items() if number - seen <= MISSED + 1]
+        alive = [
+            t for t, (seen, _) in last.items() if missed is None or number - seen <= missed + 1
+        ]
         cost = _apart([last[t][1] for t in alive], boxes)
         found = [-1] * len(boxes)
         rows, columns = linear_sum_assignment(np.minimum(cost, 1e6))

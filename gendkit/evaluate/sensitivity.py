@@ -24,6 +24,7 @@ from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Frame
+from gendkit.plugin.specs import FaceExtractorSpec
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor, Image
@@ -109,8 +110,11 @@ def sensitivity_of(
     images = [face.image for face in faces if face.image is not None]
     base = _Means(tracks, detector.predict(images))
     rows = list(base.rows("none", "as scored"))
-    for name, pictures in _jittered(media, faces, detector.scale, draws=draws, seed=seed):
-        rows += base.rows("crop jitter", name, _Means(tracks, detector.predict(pictures)))
+    if any(face.landmarks is None for face in faces):
+        rows += base.rows("crop jitter", "none", "whole pictures have no landmarks to move")
+    else:
+        for name, pictures in _jittered(media, faces, detector.scale, draws=draws, seed=seed):
+            rows += base.rows("crop jitter", name, _Means(tracks, detector.predict(pictures)))
     for kind, strength in ENCODINGS:
         name = f"{kind} {'quality' if kind == 'jpeg' else 'crf'} {strength}"
         rows += base.rows("re-encoding", name, _encoded(images, tracks, detector, kind, strength))
@@ -212,9 +216,10 @@ def _again(again: Examined, faces: Sequence[Crop], detector: Detector) -> _Means
 
 
 def _others(detector: Detector, extractor: object) -> list[str]:
-    """Return the names of the face extractors that were not asked."""
+    """Return the names of the extractors that look for faces and were not asked."""
     asked = extractor if isinstance(extractor, str) else detector.extractor_name
-    return [p.name for p in plugins().parts if p.kind == "face-extractor" and p.name != asked]
+    specs = [p.spec for p in plugins().parts if isinstance(p.spec, FaceExtractorSpec)]
+    return [spec.name for spec in specs if spec.detects and spec.name != asked]
 
 
 def _by_extractor(

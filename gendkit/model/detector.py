@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gendkit.data.examine import Examined, Which, examine
-from gendkit.data.extractors import build_extractor
+from gendkit.data.examine import Examined, examine
+from gendkit.data.extractors import build_extractor, looks_for_faces
 from gendkit.data.media import ORDERS, Order
+from gendkit.data.which import OF_A_FILE, Which
 from gendkit.device import DTYPES, Dtype, as_input, compute, usable
 from gendkit.errors import InvalidArgument, UnknownPart, WrongBackbone
 from gendkit.markup import DASH, card, number, visible
@@ -183,8 +184,10 @@ class Detector:
         extractor
             By default the one whose crops the adapter was trained on.
         which
-            `largest`: one face a frame; `all`: every face, and each person a score, see
-            `Score.people`. The more people are scored, the higher the highest is by chance.
+            `largest`: one face a frame; `track`: those of the main person, see
+            `gendkit.data.people.main_person`; `all`: every face, and each person a score, see
+            `Score.people`. The more people are scored, the higher the highest is by chance: see
+            `gendkit.measure.thresholds.corrected_threshold`.
 
         Returns
         -------
@@ -196,7 +199,7 @@ class Detector:
         MissingMedia, UnreadableMedia
             If there is no file, or nothing in it can be decoded.
         InvalidArgument
-            If `frames` is less than 1, or the order is unknown.
+            If `frames` is less than 1, or the order is unknown, or `which` is none of these.
         """
         return score_file(
             self, self.predict, media, frames=frames, order=order, extractor=extractor,
@@ -252,6 +255,11 @@ class Detector:
         As for `score`; `seed` and `which` as for `gendkit.data.examine.examine`.
         """
         _check_frames(frames, order)
+        if which not in OF_A_FILE:
+            raise InvalidArgument(
+                f"of a file no faces are called {which!r}, because it brings no manipulation mask; "
+                f"there is {', '.join(OF_A_FILE)}."
+            )
         if extractor is None or isinstance(extractor, str):
             extractor = self.extractor(extractor)
         return examine(
@@ -412,9 +420,10 @@ def score_file(
         dtype=detector.dtype,
         extractor=str(name),
         threshold=getattr(extractor, "threshold", None),
-        scale=detector.scale,
+        scale=detector.scale if looks_for_faces(extractor) else None,
         order=order,
         frames_asked=frames,
+        which=which,
     )
 
 

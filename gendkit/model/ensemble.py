@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gendkit.data.examine import Which
 from gendkit.data.media import Order
+from gendkit.data.which import Which
 from gendkit.device import Dtype
 from gendkit.errors import InvalidArgument, WrongBackbone
 from gendkit.markup import card, grid

@@ -81,12 +81,14 @@ class Score:
         Name of the face extractor, or its class if it has none, and its least confidence; None if
         it does not say.
     scale
-        Of the crop; see `gendkit.data.faces.align_face`.
+        Of the crop; see `gendkit.data.faces.align_face`. None where whole pictures were scored.
     order, frames_asked
         Which frames were looked at first, and how many faces were sought.
     members
         Of an ensemble, what each member says of the same frames; else empty. `score` and the
         frames' scores are then the means, and `adapter` the hash of the members' hashes.
+    which
+        Which faces were scored; see `gendkit.data.which.Which`.
     """
 
     path: str
@@ -98,10 +100,11 @@ class Score:
     dtype: str
     extractor: str
     threshold: float | None
-    scale: float
+    scale: float | None
     order: str
     frames_asked: int
     members: tuple[Score, ...] = ()
+    which: str = "largest"
 
     @property
     def score(self) -> float | None:
@@ -173,6 +176,7 @@ class Score:
             "scale": self.scale,
             "order": self.order,
             "frames_asked": self.frames_asked,
+            "which": self.which,
         }
 
     def to_frame(self) -> pd.DataFrame:

@@ -115,14 +115,24 @@ def _question(record: Record) -> Html:
         bullets(
             [
                 "sound, speech and whether the lips fit it;",
-                f"{max(file['frames'] - looked, 0):,} of {file['frames']:,} frames, faces that the "
-                "face extractor does not find, and everything outside the faces;",
+                f"{max(file['frames'] - looked, 0):,} of {file['frames']:,} frames"
+                + (
+                    ";"
+                    if _whole(record)
+                    else ", faces that the face extractor does not find, and "
+                    "everything outside the faces;"
+                ),
                 "who the people are, and whether what they do or say happened;",
                 "whether time stamps and tags of the file are true;",
                 "manipulations that neither the training nor the reference shows.",
             ]
         ),
     )
+
+
+def _whole(record: Record) -> bool:
+    """Tell whether whole pictures were scored: they have a box and no landmarks."""
+    return any(frame["box"] and not frame["landmarks"] for frame in record["frames"])
 
 
 def _file(record: Record) -> Html:
@@ -181,12 +191,16 @@ def _looked(record: Record) -> Html:
         "crop in px", "crop sha256",
     )  # fmt: skip
     why = [f"{n} × {reason}" for reason, n in reasons.items()]
+    found = (
+        f"Faces are found by {made['extractor']}; people are told apart by where they are in the "
+        "picture, and whoever moves far between two of these frames is listed as another."
+    )
+    if _whole(record):
+        found = f"No face was sought: {made['extractor']} takes each picture, whole, for one."
     return join(
         prose(
             f"{looked} of {record['file']['frames']:,} frames were looked at, in the order "
-            f"“{settings['order']}”, until {settings['frames']} had a usable face. Faces are found "
-            f"by {made['extractor']}; people are told apart by where they are in the picture, and "
-            "whoever moves far between two of these frames is listed as another."
+            f"“{settings['order']}”, until {settings['frames']} had a usable face. {found}"
         ),
         join(prose("Without a usable face:"), bullets(why)) if why else None,
         tag(

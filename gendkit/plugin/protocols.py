@@ -40,7 +40,10 @@ class Face:
 
 
 class FaceExtractor(Protocol):
-    """A function from an RGB image to its faces with five landmarks."""
+    """A function from an RGB image to its faces with five landmarks.
+
+    One that looks for no face has an attribute `detects`, which is False; see `FaceExtractorSpec`.
+    """
 
     @property
     def threshold(self) -> float:
@@ -107,8 +110,9 @@ class Frame:
         (5, 2) where the dataset knows them, so that no detector is asked; else None.
     mask
         (H, W) bool, true where the image was manipulated, if the dataset knows it; else None. The
-        face that overlaps it most is the one that is meant. A frame whose mask is empty, or that no
-        face overlaps, is left out; landmarks, if there are any, already say which face is meant.
+        face that overlaps it most is the one that is meant, unless a run asks for other faces. A
+        frame whose mask is empty, or that no face overlaps, is left out; landmarks, if there are
+        any, already say which face is meant.
     """
 
     index: int

@@ -237,12 +237,17 @@ class FaceExtractorSpec(_Spec):
     thread_safe
         Whether several threads may call one built extractor at once. Otherwise each thread of an
         extraction builds its own.
+    detects
+        Whether it looks for faces at all. One that does not takes each picture for the face, whole
+        and as it is: crops are not aligned, and rows have no landmarks and no confidence. What it
+        builds has an attribute `detects`, which is False, too.
     """
 
     licence: str
     build: Callable[..., FaceExtractor]
     threshold: float
     thread_safe: bool = False
+    detects: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

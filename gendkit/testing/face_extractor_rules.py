@@ -106,8 +106,23 @@ class FaceExtractorUnderCheck:
         return None
 
 
+def gives_the_whole_frame_if_it_looks_for_no_face(extractor: FaceExtractorUnderCheck) -> None:
+    """One that says it looks for no face gives one for each frame, whose box is the whole frame."""
+    extractor.built()  # one that cannot be built says why
+    if extractor.spec.detects:
+        raise LeftOut("it says that it looks for faces.")
+    for frame in [portraits()[0].image, *cut_frames(), np.zeros((64, 48, 3), np.uint8)]:
+        height, width = frame.shape[:2]
+        boxes = [tuple(face.box) for face in extractor.ask(frame)]
+        demand(
+            boxes == [(0, 0, width - 1, height - 1)],
+            f"of a frame of {width} x {height} px it gave {boxes}; expected 0, 0, both sides - 1.",
+        )
+
+
 def finds_drawn_faces(extractor: FaceExtractorUnderCheck) -> None:
     """Of eight drawn portraits of 256 to 512 px, it finds a face in at least six."""
+    _leave_out_unless_it_looks(extractor)
     found = sum(bool(faces) for _, faces in extractor.portraits)
     demand(
         found >= LEAST,
@@ -118,6 +133,7 @@ def finds_drawn_faces(extractor: FaceExtractorUnderCheck) -> None:
 
 def finds_nothing_on_an_empty_frame(extractor: FaceExtractorUnderCheck) -> None:
     """On a black, a grey and a white frame it gives an empty list."""
+    _leave_out_unless_it_looks(extractor)
     for level, name in ((0, "black"), (128, "grey"), (255, "white")):
         faces = extractor.ask(np.full((256, 256, 3), level, np.uint8))
         demand(
@@ -170,6 +186,7 @@ def keeps_faces_inside_the_frame(extractor: FaceExtractorUnderCheck) -> None:
 
 def puts_landmarks_in_order(extractor: FaceExtractorUnderCheck) -> None:
     """Landmarks are the image's left and right eye, the nose, the left and right mouth corner."""
+    _leave_out_unless_it_looks(extractor)
     for _, face in extractor.faces:
         (left, right, nose, mouth_left, mouth_right) = face.landmarks
         text = f"landmarks are {np.round(face.landmarks).astype(int).tolist()}"
@@ -184,6 +201,7 @@ def puts_landmarks_in_order(extractor: FaceExtractorUnderCheck) -> None:
 
 def puts_landmarks_where_they_are(extractor: FaceExtractorUnderCheck) -> None:
     """At each drawn landmark, at most 0.4 eye distances away, is one of the five, in any order."""
+    _leave_out_unless_it_looks(extractor)
     for drawn, face in extractor.faces:
         eyes = float(np.linalg.norm(drawn.landmarks[0] - drawn.landmarks[1]))
         apart = np.linalg.norm(drawn.landmarks[:, None] - face.landmarks[None], axis=2)
@@ -197,6 +215,7 @@ def puts_landmarks_where_they_are(extractor: FaceExtractorUnderCheck) -> None:
 
 def finds_two_faces(extractor: FaceExtractorUnderCheck) -> None:
     """Of two portraits side by side it finds both faces, each once."""
+    _leave_out_unless_it_looks(extractor)
     pair = _pair(extractor)
     faces = extractor.ask(np.concatenate(pair, axis=1))
     sides = sorted(bool(face.landmarks[2, 0] > pair[0].shape[1]) for face in faces)
@@ -235,6 +254,7 @@ def has_its_declared_threshold(extractor: FaceExtractorUnderCheck) -> None:
 
 def keeps_the_threshold_that_is_asked_for(extractor: FaceExtractorUnderCheck) -> None:
     """Built with another threshold, it says so and leaves out the faces below it."""
+    _leave_out_unless_it_looks(extractor)
     sure = sorted(face.confidence for _, face in extractor.faces)
     asked = (sure[0] + sure[-1]) / 2
     other = extractor.built(threshold=asked)
@@ -303,6 +323,7 @@ def may_be_built_by_several_threads(extractor: FaceExtractorUnderCheck) -> None:
 
 
 RULES = (
+    gives_the_whole_frame_if_it_looks_for_no_face,
     finds_drawn_faces,
     finds_nothing_on_an_empty_frame,
     gives_faces_as_declared,
@@ -320,6 +341,11 @@ RULES = (
     may_be_shared_by_threads_if_it_says_so,
     may_be_built_by_several_threads,
 )
+
+
+def _leave_out_unless_it_looks(extractor: FaceExtractorUnderCheck) -> None:
+    if not extractor.spec.detects:
+        raise LeftOut("it says that it looks for no face: each picture counts as one, whole.")
 
 
 def _demand_same_in_threads(

@@ -160,7 +160,7 @@ def test_weights_that_are_none_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_declared_threshold_is_the_built_ones(centerface: CenterFace) -> None:
-    spec, _ = face_extractors()
+    spec, *_ = face_extractors()
     assert (spec.name, spec.licence) == ("centerface", "MIT")
     assert spec.build().threshold == spec.threshold == centerface.threshold == 0.5
     assert spec.build(threshold=0.7).threshold == 0.7

@@ -235,7 +235,7 @@ def test_a_network_without_landmarks_is_refused(spots: Builder) -> None:
 def test_it_is_declared_as_it_is_built(
     spots: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, spec = face_extractors()
+    _, spec, _ = face_extractors()
     assert (spec.name, spec.licence, spec.thread_safe) == ("yunet", "MIT", True)
     assert spec.build(weights=spots()).threshold == spec.threshold == 0.9
     assert spec.build(weights=str(spots()), threshold=0.7).threshold == 0.7

@@ -159,6 +159,8 @@ def test_a_dataset_of_files_is_given_its_folder(gendkit: Run, tmp_path: Path):
         (("nowhere", "out", "--workers", "2", "--scheduler", "tcp://a:1"), 1, "give one"),
         (("synthetic", "out", "--scheduler", "tcp://127.0.0.1:1"), 1, "is not to be reached"),
         (("synthetic", "out", "--scheduler", "cluster"), 1, "is not to be reached"),
+        (("nowhere", "out", "--which", "biggest"), 2, "'biggest' is not one of 'meant', 'largest'"),
+        (("nowhere", "out", "--crop", "twin"), 2, "'twin' is not one of 'own', 'pair'"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_output(
@@ -216,3 +218,30 @@ def test_workers_write_the_same_folder(
     for path in one.table["path"]:
         read = {(tmp_path / name / path).read_bytes() for name in ("one", "two", "bare")}
         assert len(read) == 1
+
+
+def test_the_rule_and_the_way_to_crop_stand_in_the_manifest(gendkit: Run, tmp_path: Path):
+    out = tmp_path / "crops"
+    ask = ("-o", "identities=3", "-o", "splits=train", "-o", "size=128", "--size", 32)
+    said = gendkit("extract", "synthetic", out, *ask, "--which", "mask", "--crop", "pair")
+    assert said.code == 0, said.err
+    made = Manifest.read(out)
+    assert (made.meta["which"], made.meta["crop"]) == ("mask", "pair")
+    table = made.table
+    of_real = {row.pair: list(row.landmarks) for row in table[table["label"] == 0].itertuples()}
+    fakes = list(table[table["label"] == 1].itertuples())
+    assert fakes
+    assert all(list(row.landmarks) == of_real[row.pair] for row in fakes)
+
+
+def test_a_whole_picture_is_kept_to_the_pixel(gendkit: Run, picture: Path, tmp_path: Path):
+    import numpy as np
+
+    from gendkit.data.media import read_image
+
+    out = tmp_path / "crops"
+    assert gendkit("extract", picture, out, "--extractor", "whole-frame").code == 0
+    np.testing.assert_array_equal(Manifest.read(out).crop(0), read_image(picture))
+    said = gendkit("extract", picture, tmp_path / "no", "--extractor", "whole-frame", "--scale", 2)
+    assert said.code == 1
+    assert "whole-frame keeps whole pictures, which have none; leave it away" in said.complaints[0]

@@ -14,20 +14,12 @@ from PIL import Image
 
 from gendkit.data import extract as extract_module
 from gendkit.data import sources as sources_module
-from gendkit.data.examine import (
-    DAMAGED,
-    EMPTY_MASK,
-    HELD,
-    NO_FACE,
-    NO_FRAME,
-    OFF_MASK,
-    Crop,
-    examine,
-)
+from gendkit.data.examine import DAMAGED, HELD, NO_FACE, NO_FRAME, Crop, examine
 from gendkit.data.extract import clips_of, extract
 from gendkit.data.faces import TEMPLATE, align_face
 from gendkit.data.manifest import Manifest
 from gendkit.data.media import frame_order, read_image
+from gendkit.data.which import EMPTY_MASK, OFF_MASK
 from gendkit.errors import (
     InvalidArgument,
     InvalidManifest,

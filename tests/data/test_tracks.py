@@ -37,6 +37,8 @@ def test_a_face_elsewhere_or_of_another_size_is_another_person() -> None:
 def test_one_frame_may_be_missed_and_two_may_not() -> None:
     assert link([[box(50)], [], [box(50)]]) == [[0], [], [0]]
     assert link([[box(50)], [], [], [box(50)]]) == [[0], [], [], [1]]
+    assert link([[box(50)], [], [], [box(50)]], missed=None) == [[0], [], [], [0]]
+    assert link([[box(50)], [], [], [box(150)]], missed=None) == [[0], [], [], [1]]
 
 
 def test_no_frames_and_no_faces_give_no_tracks() -> None:
@@ -98,7 +100,7 @@ def test_the_manifest_tells_people_apart_and_says_which_faces_were_taken(tmp_pat
     ]
     assert made.crop(0).shape[0] > made.crop(1).shape[0]
     one = extract([_clip(3)], tmp_path / "one", extractor=TwoPeople(), frames=3)
-    assert one.meta["which"] == "largest"
+    assert one.meta["which"] == "meant"
     of_first = made.where(made.table["track"] == 0)
     for row in range(3):
         np.testing.assert_array_equal(one.crop(row), of_first.crop(row))

@@ -135,3 +135,17 @@ def test_nonsense_is_refused(detector: Detector, tmp_path: Path) -> None:
         gk.sensitivity(tmp_path / "none.mp4", detector, extractor=Still())
     with pytest.raises(InvalidArgument, match="draws is 0"):
         gk.sensitivity(tmp_path / "none.mp4", detector, draws=0)
+
+
+@pytest.mark.usefixtures("alone")
+def test_whole_pictures_have_no_landmarks_to_move(detector: Detector, clip: Path) -> None:
+    found = gk.sensitivity(clip, detector, frames=2, draws=1, extractor="whole-frame")
+    (row,) = found[found["change"] == "crop jitter"].to_dict("records")
+    assert row["reason"] == "whole pictures have no landmarks to move"
+    assert np.isnan(row["score"])
+
+
+def test_a_part_that_looks_for_no_face_is_no_other_extractor(detector: Detector) -> None:
+    others = module._others(detector, "centerface")
+    assert "yunet" in others
+    assert "whole-frame" not in others

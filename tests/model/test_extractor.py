@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import gendkit as gk
-from gendkit.errors import PluginError, UnknownPart
+from gendkit.errors import InvalidArgument, PluginError, UnknownPart
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Detector, load
 from gendkit.plugin.protocols import Face
@@ -79,3 +79,34 @@ def test_an_extractor_that_cannot_be_built_stops_with_its_plugin_and_name(
     words = r"'failing' of plugin 'gendkit.testing' .* cannot be built: RuntimeError: no luck"
     with registered(small_backbone(), failing), pytest.raises(PluginError, match=words):
         detector.score(picture, extractor="failing")
+
+
+def test_a_detector_of_whole_pictures_scores_them_whole(
+    adapter: Adapter, picture: Path, tmp_path: Path
+) -> None:
+    from gendkit.train.record import extraction
+
+    made = gk.extract(picture, tmp_path / "out", extractor="whole-frame")
+    header = replace(adapter.header, extraction=extraction(made))
+    trained = load(replace(adapter, header=header), device="cpu")
+    found = trained.score(picture)
+    assert (found.extractor, found.threshold, found.scale) == ("whole-frame", 0.0, None)
+    assert found.score == pytest.approx(float(trained.predict([made.crop(0)])[0]))
+    assert found.to_dict()["scale"] is None
+    assert found.frames[0].box == (0, 0, 63, 63)
+
+
+@pytest.mark.parametrize("which", ["mask", "meant", "everybody"])
+def test_of_a_file_no_face_is_chosen_by_a_mask(
+    detector: Detector, picture: Path, which: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"faces are called '{which}', because it brings no"):
+        detector.score(picture, extractor=Bright(), which=which)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("which", ["largest", "track", "all"])
+def test_the_score_says_which_faces_were_scored(
+    detector: Detector, picture: Path, which: str
+) -> None:
+    found = detector.score(picture, extractor=Bright(), which=which)  # type: ignore[arg-type]
+    assert (found.which, found.faces) == (which, 1)

@@ -69,6 +69,7 @@ def test_the_record_is_flat_json() -> None:
         "scale": 1.3,
         "order": "spread",
         "frames_asked": 32,
+        "which": "largest",
     }
 
 

@@ -400,3 +400,23 @@ def test_the_codecs_of_the_reference_are_told_where_they_are_known(store: Path) 
     assert f"h264 ({counts['h264']})" in words
     assert f"not known ({counts['']})" in words
     assert "not recorded" in clip_page._codecs(None)
+
+
+@pytest.mark.slow
+def test_a_report_of_whole_pictures_says_so_and_is_recomputed(
+    media: Path, detector: Detector, store: Path, tmp_path: Path
+) -> None:
+    """Nothing was sought in them: there are no landmarks, no confidence, and nothing is moved."""
+    extraction = {"extractor": "whole-frame", "threshold": 0.0}
+    header = replace(detector.adapter.header, extraction=extraction)
+    adapter = replace(detector.adapter, header=header).write(tmp_path / "whole.safetensors")
+    made = gk.report(media, adapter, store, **FEW)
+    frame = made.record["frames"][0]
+    assert frame["box"] == [0, 0, 175, 143]
+    assert (frame["landmarks"], frame["confidence"]) == (None, None)
+    text = Tags(made.page()).text
+    assert "whole pictures have no landmarks to move" in text
+    assert "No face was sought: whole-frame takes each picture, whole, for one." in text
+    assert "Faces are found by" not in text
+    page, _ = made.write(tmp_path / "whole.html")
+    assert gk.verify(page).holds

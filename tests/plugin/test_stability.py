@@ -60,7 +60,7 @@ FIELDS = {
         "licence"
     ),
     "DatasetSpec": "homepage",
-    "FaceExtractorSpec": "thread_safe",
+    "FaceExtractorSpec": "thread_safe detects",
     "FitEnded": "reason record",
     "Frame": "time landmarks mask",
     "LossInputs": "pair target_identity donor_identity",
@@ -77,7 +77,7 @@ PUBLIC = (
     "build_backbone build_index check_manifest class_angle combine dataset drift drift_table "
     "duplicates embed errors explore extract fit geometry k_frames label_issues layer_effects "
     "leaks likely_method load neighbours novelty open_embeddings open_index pair_displacement "
-    "paired place plot "
+    "corrected_threshold paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
     "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
 )
@@ -102,7 +102,7 @@ OPTIONS = {
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
     "export": "layout overwrite",
-    "extract": "extractor frames json option order overwrite pack scale scheduler seed size "
+    "extract": "crop extractor frames json option order overwrite pack scale scheduler seed size "
     "time-limit which workers",
     "geometry": "by csv json",
     "index": "json kind overwrite",
@@ -119,7 +119,7 @@ OPTIONS = {
     "report make": "adapter device draws dtype frames json known member out overwrite reference "
     "seed",
     "report verify": "adapter digits json media reference",
-    "score": "adapter csv device dtype extractor frames json order per-frame which",
+    "score": "adapter csv device dtype extractor fpr frames json order per-frame reals which",
     "suspects": "angle json reference",
     "train": "checkpoint-every compile device json out overwrite resume set tracker train val",
     "votes": "json likely-method novelty overwrite reference",

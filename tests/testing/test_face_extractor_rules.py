@@ -176,6 +176,20 @@ class KeepsTheFrame(Finder):
         return super().__call__(self.frame)
 
 
+class KeepsTheMiddle(Finder):
+    """Looks for no face, and cuts off the border all the same."""
+
+    detects = False
+
+    def faces(self, image: Any) -> Iterator[Face]:
+        height, width = image.shape[:2]
+        if min(height, width) > 8:
+            middle = np.array([width, height]) / 2
+            points = middle + (portraits()[0].landmarks - portraits()[0].landmarks.mean(0)) / 999
+            face = self.face(0, points, image)
+            yield replace(face, box=(1.0, 1.0, width - 2.0, height - 2.0))
+
+
 def checked(build: Callable[..., Any], **changes: Any) -> FaceExtractorUnderCheck:
     spec = FaceExtractorSpec(
         name="finder", summary="knows eight faces", licence="MIT",
@@ -204,6 +218,9 @@ def of_one_mind() -> FaceExtractorUnderCheck:
 
 
 WRONG: Mapping[RuleFunction, tuple[Callable[[], FaceExtractorUnderCheck], str]] = {
+    rules.gives_the_whole_frame_if_it_looks_for_no_face: (
+        lambda: made(KeepsTheMiddle, detects=False), "1.0, 1.0, 254.0, 254.0)]; expected 0, 0, both"
+    ),
     rules.finds_drawn_faces: (lambda: made(FindsFive), "a face in 5 of 8 portraits; at least 6"),
     rules.finds_nothing_on_an_empty_frame: (
         lambda: made(SeesFacesInNothing), "on a black frame it gave 1 faces; expected an empty list"
@@ -247,7 +264,29 @@ def test_each_wrong_one_breaks_its_rule_alone(rule: RuleFunction) -> None:
 
 def test_a_right_one_keeps_every_rule() -> None:
     found = tried("face-extractor", made(Finder, thread_safe=True))
-    assert {o.verdict for o in found.values()} == {"kept"}, broken(found)
+    assert left_out(found) == {"gives_the_whole_frame_if_it_looks_for_no_face"}
+    assert {o.verdict for o in found.values()} == {"kept", "left out"}, broken(found)
+
+
+def left_out(found: Mapping[str, Any]) -> set[str]:
+    return {name for name, outcome in found.items() if outcome.verdict == "left out"}
+
+
+def test_one_that_looks_for_no_face_is_spared_what_is_about_finding_and_it_is_told() -> None:
+    part = plugins().part("face-extractor", "whole-frame")
+    found = tried("face-extractor", FaceExtractorUnderCheck(part, plugins(), Given()))
+    assert broken(found) == {}
+    assert left_out(found) == {
+        "finds_drawn_faces",
+        "finds_nothing_on_an_empty_frame",
+        "puts_landmarks_in_order",
+        "puts_landmarks_where_they_are",
+        "finds_two_faces",
+        "keeps_the_threshold_that_is_asked_for",
+    }
+    assert {found[name].reason for name in left_out(found)} == {
+        "it says that it looks for no face: each picture counts as one, whole."
+    }
 
 
 def test_one_that_needs_a_frame_of_its_own_breaks_the_rule_about_frames() -> None:
@@ -291,4 +330,5 @@ def test_the_built_in_one_keeps_every_rule(asset: Callable[[str], Path]) -> None
     asset("centerface")
     part = plugins().part("face-extractor", "centerface")
     found = tried("face-extractor", FaceExtractorUnderCheck(part, plugins(), Given()))
-    assert {o.verdict for o in found.values()} == {"kept"}, broken(found)
+    assert broken(found) == {}
+    assert left_out(found) == {"gives_the_whole_frame_if_it_looks_for_no_face"}

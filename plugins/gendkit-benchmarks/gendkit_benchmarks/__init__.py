@@ -53,10 +53,11 @@ def _faceforensics(
     compression: str = "c23",
     methods: str | Sequence[str] = (),
     splits: str | Path | None = None,
+    masks: bool = False,
 ) -> Dataset:
     from gendkit_benchmarks.faceforensics import FaceForensics
 
-    return FaceForensics(root, compression=compression, methods=methods, splits=splits)
+    return FaceForensics(root, compression=compression, methods=methods, splits=splits, masks=masks)
 
 
 def _celeb_df(root: Path | None = None, *, rest: str = "") -> Dataset:

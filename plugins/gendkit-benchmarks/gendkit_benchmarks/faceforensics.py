@@ -12,6 +12,8 @@ owners' script downloads into the same tree. Sources: the README of the owners' 
 - The owners say that DeepFakeDetection has more than 3000 fakes of 28 actors; 3068, and 363 real
   videos, are the numbers that others report.
 - The official splits are of the youtube ids. DeepFakeDetection has none.
+- Masks are videos, too, in masks/videos of a method, as the owners' script downloads them
+  (`-t masks`). They are compressed, so that near black counts as black; not verified on the files.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from gendkit.data.masked import MaskedVideo
 from gendkit.errors import InvalidManifest, InvalidOption, MissingMedia
 from gendkit.plugin.protocols import Clip
 from gendkit_benchmarks.facts import FACEFORENSICS
@@ -31,6 +34,8 @@ Compression = Literal["raw", "c23", "c40"]
 SPLIT_FILES = {"train.json": "train", "val.json": "development", "test.json": "final"}
 PLACES = ("", "splits", "dataset/splits")
 """Where below the root the split files are looked for; the last as in the owners' repository."""
+MASKS = "masks/videos"
+"""Where below a method's folder the masks lie, whatever the compression."""
 
 _SWAP, _DRIVEN = "face-swap", "reenactment"
 YOUTUBE = Part(
@@ -83,6 +88,9 @@ class FaceForensics:
     splits
         The folder with the owners' train.json, val.json and test.json; by default the root, and
         splits and dataset/splits below it. Without the files no clip has a split.
+    masks
+        Whether frames bring their manipulation mask: a fake that of its method, a real clip that of
+        the first of its fakes that has one.
 
     Raises
     ------
@@ -99,12 +107,16 @@ class FaceForensics:
         compression: str,
         methods: str | Sequence[str],
         splits: str | Path | None,
+        masks: bool = False,
     ) -> None:
         if compression not in get_args(Compression):
             raise InvalidOption(
                 f"compression is {compression!r}; expected {', '.join(get_args(Compression))}."
             )
         wanted = [methods] if isinstance(methods, str) else list(methods)
+        if not isinstance(masks, bool):
+            raise InvalidOption(f"masks is {masks!r}; expected true or false.")
+        self._masks = masks
         if strange := [name for name in wanted if name not in METHODS]:
             raise InvalidOption(
                 f"faceforensics has no method {strange[0]!r}; there is {', '.join(METHODS)}."
@@ -148,8 +160,31 @@ class FaceForensics:
             )
         note_unpaired(clips, notes)
         clips = self._with_splits(clips, notes)
+        clips = self._with_masks(clips, notes) if self._masks else clips
         notes.tell()
         return clips
+
+    def _with_masks(self, clips: Sequence[Clip], notes: Notes) -> list[Clip]:
+        """Let fakes, and the real clips that they were made from, bring their masks."""
+        of_pair: dict[str, Path] = {}
+        found, absent = [], []
+        for clip in clips:
+            if clip.label and isinstance(clip.media, Path):
+                folder = self._root / METHODS[clip.method].folder / MASKS
+                path = folder / clip.media.name
+                if path.is_file():
+                    of_pair.setdefault(clip.pair, path)
+                    clip = replace(clip, media=MaskedVideo(video=clip.media, masks=path))
+                else:
+                    absent.append(clip.video)
+            found.append(clip)
+        notes.some(f"fakes without a video in {MASKS}", absent)
+        return [
+            replace(clip, media=MaskedVideo(video=clip.media, masks=of_pair[clip.pair]))
+            if not clip.label and isinstance(clip.media, Path) and clip.pair in of_pair
+            else clip
+            for clip in found
+        ]
 
     def _with_splits(self, clips: Sequence[Clip], notes: Notes) -> list[Clip]:
         splits = self._read_splits(notes)

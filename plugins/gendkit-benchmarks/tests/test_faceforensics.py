@@ -185,3 +185,29 @@ def test_links_to_folders_on_other_disks_are_followed(tree, clips, tmp_path):
     (root / "manipulated_sequences/FaceSwap").symlink_to(tmp_path / "disk")
     fake = clips(NAME, root, methods="FaceSwap")["c23/FaceSwap/071_054"]
     assert fake.media == root / "manipulated_sequences/FaceSwap/c23/videos/071_054.mp4"
+
+
+MASK = "manipulated_sequences/{}/masks/videos/{}.mp4"
+
+
+def test_masks_are_brought_where_they_are_asked_for(tree, clips, caplog):
+    there = [MASK.format("FaceSwap", "071_054"), MASK.format("Deepfakes", "071_054")]
+    root = tree(*names(), *there)
+    plain = clips(NAME, root)
+    found = clips(NAME, root, masks=True)
+    assert list(found) == list(plain)
+    assert plain["c23/FaceSwap/071_054"].media == found["c23/FaceSwap/071_054"].media.video
+    assert found["c23/FaceSwap/071_054"].media.masks == root / there[0]
+    # A real clip has none of its own: it is the first of its fakes'.
+    assert found["c23/youtube/071"].media.masks == root / there[1]
+    assert found["c23/youtube/071"].media.video == plain["c23/youtube/071"].media
+    assert found["c23/youtube/054"].media == plain["c23/youtube/054"].media
+    absent = 5 * 6 - 2
+    assert (
+        f"fakes without a video in masks/videos: {absent}, c23/Deepfakes/054_071, " in caplog.text
+    )
+
+
+def test_masks_are_true_or_false(tree, clips):
+    with pytest.raises(InvalidOption, match="masks is 'yes'; expected true or false"):
+        clips(NAME, tree(*names()), masks="yes")

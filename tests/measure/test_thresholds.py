@@ -1,0 +1,104 @@
+"""Thresholds: few real files are above them, however many people are in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gendkit as gk
+from gendkit.errors import InvalidArgument
+from gendkit.measure.thresholds import Threshold, corrected_threshold
+
+
+def test_the_rate_of_each_person_is_that_of_sidak() -> None:
+    reals = np.linspace(0, 1, 5000)
+    for people in (1, 2, 7):
+        found = corrected_threshold(reals, fpr=0.05, people=people)
+        assert 1 - (1 - found.rate) ** people == pytest.approx(0.05, abs=1e-12)
+        assert (found.people, found.fpr, found.reals) == (people, 0.05, 5000)
+
+
+def test_the_threshold_is_a_score_that_few_enough_reals_exceed() -> None:
+    """Of 99 reals and a further one, each of the hundred is as likely to be among the highest 5."""
+    reals = np.random.default_rng(0).permutation(np.arange(1, 100) / 100)
+    found = corrected_threshold(reals, fpr=0.05)
+    assert found.value == 0.95
+    assert found.call(0.95) == "not fake"
+    assert found.call(0.951) == "fake"
+    assert found.call(None) == "not examined"
+    assert corrected_threshold(reals, fpr=0.05, people=2).value == 0.98
+
+
+def test_one_over_the_rate_is_how_many_reals_it_needs() -> None:
+    assert corrected_threshold(np.zeros(20), fpr=0.05).value == 0
+    few = corrected_threshold(np.zeros(19), fpr=0.05)
+    assert few.value is None
+    assert few.call(0.9) == "not estimable"
+    assert few.call(None) == "not examined"
+    assert few.reason == (
+        "19 real clips cannot show a rate of 0.05 a person; at least 20 are needed for 1 person "
+        "and a false positive rate of 0.05"
+    )
+    none = corrected_threshold([], fpr=0.5, people=2)
+    assert none.value is None
+    assert "0 real clips" in none.reason
+    assert "at least 4 are needed for 2 people" in none.reason
+    for people in range(1, 40):
+        needed = int(np.ceil(1 / corrected_threshold([], people=people).rate - 1e-9))
+        assert corrected_threshold(np.zeros(needed), people=people).value == 0
+        assert corrected_threshold(np.zeros(needed - 1), people=people).value is None
+
+
+@pytest.mark.parametrize("people", [1, 3])
+@pytest.mark.parametrize("count", [60, 200])
+def test_real_files_are_called_fake_at_most_as_often_as_wanted(people: int, count: int) -> None:
+    """Over many draws of the real clips and of a file; without the correction it is more."""
+    rng = np.random.default_rng(people)
+    called = naive = 0
+    draws = 4000
+    for _ in range(draws):
+        reals, file = rng.random(count), rng.random(people).max()
+        called += corrected_threshold(reals, fpr=0.1, people=people).call(file) == "fake"
+        naive += corrected_threshold(reals, fpr=0.1).call(file) == "fake"
+    assert called / draws <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / draws)
+    assert called / draws >= 0.04
+    assert (naive / draws > 0.2) == (people == 3)
+
+
+def test_scores_that_are_equal_are_not_above() -> None:
+    tied = [0.5] * 50
+    assert corrected_threshold(tied).call(0.5) == "not fake"
+
+
+@pytest.mark.parametrize(
+    ("reals", "options", "told"),
+    [
+        ([0.1, float("nan")], {}, "not finite; leave clips out that were not examined"),
+        ([0.1, float("inf")], {}, "not finite"),
+        ([0.1, None], {}, "not finite"),
+        (["high", "low"], {}, "are no numbers"),
+        ([[0.1, 0.2]], {}, r"got the shape \(1, 2\)"),
+        (0.5, {}, r"got the shape \(\)"),
+        ([0.1], {"fpr": 0.0}, "fpr is 0.0; expected a share between 0 and 1"),
+        ([0.1], {"fpr": 1.0}, "fpr is 1.0"),
+        ([0.1], {"fpr": -0.1}, "fpr is -0.1"),
+        ([0.1], {"fpr": float("nan")}, "fpr is nan"),
+        ([0.1], {"people": 0}, "people is 0; expected a whole number from 1"),
+        ([0.1], {"people": 1.5}, "people is 1.5"),
+        ([0.1], {"people": True}, "people is True"),
+    ],
+)
+def test_nonsense_is_refused(reals: Any, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidArgument, match=told):
+        corrected_threshold(reals, **options)
+
+
+def test_it_is_public_and_shows_itself() -> None:
+    assert gk.corrected_threshold is corrected_threshold
+    shown = corrected_threshold(np.linspace(0, 1, 200), people=2)._repr_html_()
+    assert "called fake above" in shown
+    assert "0.05 a file, 0.0253 a person" in shown
+    lacking = Threshold(value=None, fpr=0.1, people=1, rate=0.1, reals=3, reason="<few>")
+    assert "&lt;few&gt;" in lacking._repr_html_()
