@@ -54,6 +54,10 @@ def check_workers(workers: int | None, scheduler: str | None) -> None:
         raise InvalidArgument(f"workers is {workers}, expected 1 or more.")
 
 
+class Unsendable(InvalidArgument):
+    """Something that cannot be pickled, or not made again where it was sent."""
+
+
 class Apart:
     """Child processes that do what may hang or crash; several threads may ask at once.
 
@@ -95,7 +99,7 @@ class Apart:
             If it took longer; it was then ended.
         WorkerLost
             If it ended its process.
-        InvalidArgument
+        Unsendable
             If function or arguments cannot be sent to another process.
         """
         import pebble
@@ -158,8 +162,8 @@ def _call(call: bytes) -> Any:
     return function(*arguments)
 
 
-def _unsendable(error: Exception) -> InvalidArgument:
-    return InvalidArgument(f"it cannot be sent to another process: {first_line(error)}")
+def _unsendable(error: Exception) -> Unsendable:
+    return Unsendable(f"cannot be sent to another process: {first_line(error)}")
 
 
 def _begin_child(parent: int, threads: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from gendkit import processes
 from gendkit.errors import InvalidArgument, UnreadableMedia, WorkerLost
-from gendkit.processes import Apart, check_workers, in_turn
+from gendkit.processes import Apart, Unsendable, check_workers, in_turn
 
 
 def test_ranks_on_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_what_cannot_be_sent_is_told_and_harms_nothing() -> None:
 
     with Apart(1) as apart:
         for there, words in ((False, "process: never"), (True, "process: invalid literal")):
-            with pytest.raises(InvalidArgument, match=words):
+            with pytest.raises(Unsendable, match=words):
                 apart.run(str, Stuck(there=there), limit=60)
         assert apart.run(str, 1, limit=60) == "1"
 

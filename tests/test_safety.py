@@ -45,6 +45,10 @@ UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "joblib", "cloudpickle", "
 NAMED = {
     ("gendkit/model/gend.py", "import pickle"): "for the error that torch.load raises alone",
     ("gendkit/data/journal.py", "import pickle"): "hashed, never loaded",
+    (
+        "plugins/gendkit-benchmarks/gendkit_benchmarks/rows.py",
+        "yaml.load()",
+    ): "by yaml's SafeLoader, in C where it is there",
     **{
         ("gendkit/processes.py", danger): "a call of this process's own to its own child"
         for danger in ("import cloudpickle", "import pickle", "pickle.loads()")

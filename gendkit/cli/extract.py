@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gendkit.cli.options import OVERWRITE, assignments
+from gendkit.cli.options import OVERWRITE, TIME_LIMIT, assignments
 from gendkit.cli.show import show_json
 
 if TYPE_CHECKING:
@@ -22,13 +22,6 @@ def _finite(ctx: click.Context, parameter: click.Parameter, value: float) -> flo
     if not math.isfinite(value):
         raise click.BadParameter(f"{value} is not in the range 0<x<={SCALE}.")
     return value
-
-
-def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> float | None:
-    """Refuse what is no time; 0 means that there is no limit."""
-    if not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number of seconds.")
-    return value or None
 
 
 def _order(ctx: click.Context, parameter: click.Parameter, value: str) -> str | list[int]:
@@ -84,10 +77,7 @@ def _order(ctx: click.Context, parameter: click.Parameter, value: str) -> str | 
               help="Processes on this machine that share the clips.")  # fmt: skip
 @click.option("--scheduler", metavar="ADDRESS",
               help="Share them among the workers of a dask scheduler.")  # fmt: skip
-@click.option("--time-limit", default=600.0, show_default=True, callback=_seconds,
-              type=click.FloatRange(0),
-              help="Seconds for a clip in a file, after which it is given up; 0 is no limit, and a "
-              "file that crashes its decoder then ends all.")  # fmt: skip
+@TIME_LIMIT
 @click.option("--pack", is_flag=True,
               help="Also keep all crops in one file, which is read faster.")  # fmt: skip
 @OVERWRITE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,21 @@ DTYPE = click.option(
     type=click.Choice(["float32", "tf32", "bfloat16"]),
     help="Compute dtype of the encoder [default: that of the training].",
 )
+
+
+def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> float | None:
+    """Refuse what is no time; 0 means that there is no limit."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds.")
+    return value or None
+
+
+TIME_LIMIT = click.option(
+    "--time-limit", default=600.0, show_default=True, callback=_seconds, type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="For one file, after which it is given up; 0 is no limit, and a file that crashes its "
+    "decoder then ends all.",
+)  # fmt: skip
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gendkit.cli.options import ADAPTER, DEVICE, DTYPE
+from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, TIME_LIMIT
 from gendkit.cli.show import show_csv, show_json, show_table
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: float | None) 
 )  # fmt: skip
 @click.option("--fpr", type=float, callback=_share, metavar="RATE",
               help="Share of real files that --reals may call fake [default: 0.05].")  # fmt: skip
+@TIME_LIMIT
 @DEVICE
 @DTYPE
 @click.option("--per-frame", is_flag=True, help="Also each frame that was looked at.")
@@ -75,6 +76,7 @@ def score(
     which: Any,
     reals: Path | None,
     fpr: float | None,
+    time_limit: float | None,
     device: str | None,
     dtype: Any,
     per_frame: bool,
@@ -113,7 +115,7 @@ def score(
     from gendkit.progress import Bars
 
     detector = gendkit.load(adapter, device=device, dtype=dtype)
-    built = detector.extractor(extractor)
+    built = detector.sendable_extractor(extractor)
     name = extractor or detector.extractor_name
     known = None
     if reals is not None:
@@ -123,7 +125,9 @@ def score(
         known = read_reals(reals, made_with=made_with)
 
     def score_one(path: Path) -> Score:
-        found = detector.score(path, frames=frames, order=order, extractor=built, which=which)
+        found = detector.score(
+            path, frames=frames, order=order, extractor=built, which=which, time_limit=time_limit
+        )
         return replace(found, extractor=name)
 
     files, bars = list(_files(paths)), Bars()

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gendkit.data.examine import Crop, examine
+from gendkit.data.isolated import isolated
 from gendkit.data.png import encode_png
 from gendkit.data.source_facts import SourceFacts
 from gendkit.data.sources import files_of
 from gendkit.data.twins import CropBy, examine_twin
-from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia, WorkerLost
+from gendkit.errors import MissingMedia, UnreadableMedia
 from gendkit.output import part_of
 from gendkit.plugin.protocols import Clip
 from gendkit.processes import Apart
@@ -114,28 +114,14 @@ def crop_clip(job: Job, clip: Clip, apart: Apart | None, *, twin: Clip | None = 
     if job.limit is None or not (in_file(clip) or (twin is not None and in_file(twin))):
         return _crop(job, clip, twin)
     try:
-        done: Done = (apart or own_children()).run(_crop, job, clip, twin, limit=job.limit)
-        return done
-    except TimeoutError:
-        return _lost(job, clip, f"took longer than {job.limit:g} s to decode and was given up")
-    except WorkerLost as error:
-        return _lost(job, clip, f"crashes what decodes it: {error}")
-    except InvalidArgument as error:
-        raise InvalidArgument(
-            f"clip {clip.video!r} or its face extractor {error}; give the extractor's name, or "
-            "a time limit of None to decode in this process."
-        ) from None
+        return isolated(_crop, job, clip, twin, media=clip.media, limit=job.limit, apart=apart)
+    except UnreadableMedia as error:
+        return _lost(job, clip, error)
 
 
 def in_file(clip: Clip) -> bool:
     """Tell whether a clip is a file, not a function that renders it."""
     return bool(files_of(clip.media))
-
-
-@lru_cache(maxsize=1)
-def own_children() -> Apart:
-    """Return the one child of a worker of a cluster, which lives as long as the worker."""
-    return Apart(1)
 
 
 def folder_of(clip: Clip) -> str:
@@ -144,13 +130,12 @@ def folder_of(clip: Clip) -> str:
     return f"{clip.dataset}/{method}/{clip.video}"
 
 
-def _lost(job: Job, clip: Clip, why: str) -> Done:
+def _lost(job: Job, clip: Clip, error: UnreadableMedia) -> Done:
     """Return the row of a clip whose process is gone, and remove what it left behind."""
     folder = job.folder / folder_of(clip)
     for file in folder.glob("*.png*") if folder.is_dir() else ():
         if file.is_file():
             file.unlink()
-    error = UnreadableMedia(f"{clip.media} {why}; copy or export it again.")
     return _unread(clip, error, {})  # whoever opens the file again may be lost too
 
 

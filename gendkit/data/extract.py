@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gendkit.data.cropping import ERRORS, Done, Job, crop_clip, folder_of, in_file
 from gendkit.data.examine import Crop, Examined, examine
 from gendkit.data.extractors import WhenAsked, looks_for_faces, prepared
+from gendkit.data.isolated import LIMIT, check_limit
 from gendkit.data.journal import Journal, inputs_of
 from gendkit.data.manifest import FILE, Manifest, write_rows
 from gendkit.data.media import Order, find_media
@@ -47,8 +48,6 @@ MADE_BY = "gendkit extract"
 SCALE = 1.3
 THREADS = 4
 """The most clips that are worked on at a time in this process."""
-LIMIT = 600.0
-"""Seconds for a clip in a file, unless it is said."""
 
 SETTINGS = ("frames", "order", "seed", "scale", "size", "which")
 """Those of `examine`."""
@@ -155,8 +154,7 @@ def extract(
     check_workers(workers, scheduler)
     check_which(which)
     check_crop(crop)
-    if time_limit is not None and not time_limit > 0:
-        raise InvalidArgument(f"a time limit is more than 0 s, or None; got {time_limit}.")
+    check_limit(time_limit)
     out = Path(out)
     clips = clips_of(source)
     check_ids(clips)

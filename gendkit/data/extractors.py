@@ -110,19 +110,24 @@ class WhenAsked:
     to another process, which builds its own.
     """
 
-    def __init__(self, part: Part) -> None:
-        self._part, self._spec = part, _spec_of(part)
+    def __init__(self, part: Part, options: Mapping[str, Any] | None = None) -> None:
+        self._part, self._spec, self._options = part, _spec_of(part), dict(options or {})
         self._shared: FaceExtractor | None = None
         self._building = threading.Lock()
         self._local = threading.local()
 
-    def __reduce__(self) -> tuple[type[WhenAsked], tuple[Part]]:
-        return WhenAsked, (self._part,)
+    def __reduce__(self) -> tuple[type[WhenAsked], tuple[Part, dict[str, Any]]]:
+        return WhenAsked, (self._part, self._options)
+
+    @property
+    def name(self) -> str:
+        """By which the plugin gives it."""
+        return self._spec.name
 
     @property
     def threshold(self) -> float:
-        """The declared least confidence."""
-        return self._spec.threshold
+        """The least confidence that was asked for, or that is declared."""
+        return float(self._options.get("threshold", self._spec.threshold))
 
     @property
     def detects(self) -> bool:
@@ -140,12 +145,12 @@ class WhenAsked:
     def _once(self) -> FaceExtractor:
         with self._building:
             if self._shared is None:
-                self._shared = build_from(self._part, {})
+                self._shared = build_from(self._part, self._options)
             return self._shared
 
     def _own(self) -> FaceExtractor:
         if not hasattr(self._local, "built"):
-            self._local.built = build_from(self._part, {})
+            self._local.built = build_from(self._part, self._options)
         built: FaceExtractor = self._local.built
         return built
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,21 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gendkit.data.examine import Examined, examine
-from gendkit.data.extractors import build_extractor, looks_for_faces
-from gendkit.data.media import ORDERS, Order
-from gendkit.data.which import OF_A_FILE, Which
+from gendkit.data.examine import Examined
+from gendkit.data.extractors import WhenAsked, build_extractor
+from gendkit.data.media import Order
+from gendkit.data.which import Which
 from gendkit.device import DTYPES, Dtype, as_input, compute, usable
 from gendkit.errors import InvalidArgument, UnknownPart, WrongBackbone
 from gendkit.markup import DASH, card, number, visible
 from gendkit.model.adapter import Adapter
 from gendkit.model.backbone import build_backbone, held
-from gendkit.model.batches import BATCH, batches, check_positive
+from gendkit.model.batches import BATCH, batches
 from gendkit.model.export import Layout, check_layout, write_model
+from gendkit.model.files import examine_file, score_file
 from gendkit.model.gend import find_gend
 from gendkit.model.head import Head
 from gendkit.model.losses import normalise
-from gendkit.model.score import Score, frame_scores
+from gendkit.model.score import Score
 from gendkit.model.shared import SharedBackbone
 from gendkit.model.tuned import put
 from gendkit.plugin.manager import plugins
@@ -170,6 +170,7 @@ class Detector:
         order: Order = "spread",
         extractor: str | FaceExtractor | None = None,
         which: Which = "largest",
+        time_limit: float | None = None,
     ) -> Score:
         """Score an image or a video: the mean P(fake) over the frames with a face.
 
@@ -188,6 +189,9 @@ class Detector:
             `gendkit.data.people.main_person`; `all`: every face, and each person a score, see
             `Score.people`. The more people are scored, the higher the highest is by chance: see
             `gendkit.measure.thresholds.corrected_threshold`.
+        time_limit
+            Seconds, after which a file is given up: it is then decoded in a child process, which
+            may also crash. None is no limit, and decodes in this process.
 
         Returns
         -------
@@ -197,13 +201,14 @@ class Detector:
         Raises
         ------
         MissingMedia, UnreadableMedia
-            If there is no file, or nothing in it can be decoded.
+            If there is no file, nothing in it can be decoded, or not in time.
         InvalidArgument
-            If `frames` is less than 1, or the order is unknown, or `which` is none of these.
+            If `frames` is less than 1, the order is unknown, or `which` is none of these; with a
+            time limit also for a built extractor that cannot be pickled.
         """
         return score_file(
             self, self.predict, media, frames=frames, order=order, extractor=extractor,
-            which=which,
+            which=which, time_limit=time_limit,
         )  # fmt: skip
 
     def export(self, path: str | Path, *, layout: Layout = "gend", overwrite: bool = False) -> Path:
@@ -249,29 +254,16 @@ class Detector:
         seed: int = 0,
         extractor: str | FaceExtractor | None = None,
         which: Which = "largest",
+        time_limit: float | None = None,
     ) -> Examined:
         """Crop the faces of a file as those of the training data were.
 
         As for `score`; `seed` and `which` as for `gendkit.data.examine.examine`.
         """
-        _check_frames(frames, order)
-        if which not in OF_A_FILE:
-            raise InvalidArgument(
-                f"of a file no faces are called {which!r}, because it brings no manipulation mask; "
-                f"there is {', '.join(OF_A_FILE)}."
-            )
-        if extractor is None or isinstance(extractor, str):
-            extractor = self.extractor(extractor)
-        return examine(
-            media,
-            extractor=extractor,
-            frames=frames,
-            order=order,
-            seed=seed,
-            which=which,
-            scale=self.scale,
-            size=self.adapter.header.extraction.get("size"),
-        )
+        return examine_file(
+            self, media, frames=frames, order=order, seed=seed, extractor=extractor, which=which,
+            time_limit=time_limit,
+        )  # fmt: skip
 
     @property
     def extractor_name(self) -> str:
@@ -294,6 +286,20 @@ class Detector:
         PluginError, MissingAsset, CorruptAsset, MissingDependency
             If it cannot be built.
         """
+        name, options = self._extractor_options(name)
+        return build_extractor(name, **options)
+
+    def sendable_extractor(self, name: str | None = None) -> FaceExtractor:
+        """Return the same as `extractor`, but one that child processes can build for themselves.
+
+        Errors as there.
+        """
+        name, options = self._extractor_options(name)
+        asked = WhenAsked(plugins().part("face-extractor", name), options)
+        asked.build()
+        return asked
+
+    def _extractor_options(self, name: str | None) -> tuple[str, dict[str, Any]]:
         extraction = self.adapter.header.extraction
         default = self.extractor_name
         if name is None and not default:
@@ -303,7 +309,7 @@ class Detector:
             )
         threshold = extraction.get("threshold") if name in (None, default) else None
         options: dict[str, Any] = {} if threshold is None else {"threshold": float(threshold)}
-        return build_extractor(default if name is None else name, **options)
+        return default if name is None else name, options
 
 
 def load(
@@ -385,52 +391,6 @@ def load(
             adapter.apply(module, spec)
     chosen: Any = dtype or header.dtype
     return Detector(module, spec=spec, adapter=adapter, device=device, dtype=chosen)
-
-
-def score_file(
-    detector: Detector,
-    predict: Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]],
-    media: str | Path,
-    *,
-    frames: int,
-    order: Order,
-    extractor: str | FaceExtractor | None,
-    which: Which = "largest",
-) -> Score:
-    """Score a file by what a function says of the crops that a detector makes of it.
-
-    As `Detector.score`, of which the function is its own `predict`.
-    """
-    start = time.perf_counter()
-    _check_frames(frames, order)
-    if extractor is None or isinstance(extractor, str):
-        name = extractor or detector.extractor_name
-        extractor = detector.extractor(extractor)
-    else:
-        name = getattr(extractor, "name", "") or type(extractor).__qualname__
-    examined = detector.examine(media, frames=frames, order=order, extractor=extractor, which=which)
-    scores = predict([crop.image for crop in examined.crops if crop.image is not None])
-    return Score(
-        path=str(media),
-        frames_total=examined.frames_total,
-        frames=frame_scores(examined.crops, scores.tolist()),
-        problem=examined.problem,
-        seconds=time.perf_counter() - start,
-        adapter=detector.adapter.hash,
-        dtype=detector.dtype,
-        extractor=str(name),
-        threshold=getattr(extractor, "threshold", None),
-        scale=detector.scale if looks_for_faces(extractor) else None,
-        order=order,
-        frames_asked=frames,
-        which=which,
-    )
-
-
-def _check_frames(frames: int, order: str) -> None:
-    check_positive("frames", frames)
-    if order not in ORDERS:
-        raise InvalidArgument(f"no frame order is named {order!r}; there is {', '.join(ORDERS)}.")
 
 
 def join(parts: Sequence[Outputs], *, dim: int) -> Outputs:

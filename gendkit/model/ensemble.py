@@ -21,7 +21,8 @@ from gendkit.errors import InvalidArgument, WrongBackbone
 from gendkit.markup import card, grid
 from gendkit.model.adapter import Adapter
 from gendkit.model.batches import BATCH, batches
-from gendkit.model.detector import load, score_file
+from gendkit.model.detector import load
+from gendkit.model.files import score_file
 from gendkit.model.kinds import need_layer_norms
 from gendkit.model.score import Score, joined_hash, rescored
 from gendkit.model.shared import SharedBackbone
@@ -153,6 +154,7 @@ class Ensemble:
         order: Order = "spread",
         extractor: str | FaceExtractor | None = None,
         which: Which = "largest",
+        time_limit: float | None = None,
     ) -> Score:
         """Score an image or a video; arguments and errors as for `Detector.score`.
 
@@ -181,7 +183,7 @@ class Ensemble:
 
         mean = score_file(
             self.members[0], predict, media, frames=frames, order=order, extractor=extractor,
-            which=which,
+            which=which, time_limit=time_limit,
         )  # fmt: skip
         members = tuple(
             replace(mean, adapter=member.adapter.hash, frames=rescored(mean.frames, one.tolist()))

@@ -119,7 +119,8 @@ OPTIONS = {
     "report make": "adapter device draws dtype frames json known member out overwrite reference "
     "seed",
     "report verify": "adapter digits json media reference",
-    "score": "adapter csv device dtype extractor fpr frames json order per-frame reals which",
+    "score": "adapter csv device dtype extractor fpr frames json order per-frame reals time-limit "
+    "which",
     "suspects": "angle json reference",
     "train": "checkpoint-every compile device json out overwrite resume set tracker train val",
     "votes": "json likely-method novelty overwrite reference",

@@ -1,0 +1,79 @@
+"""A file is decoded in a child process where there is a limit of time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gendkit.data.faces import TEMPLATE
+from gendkit.errors import InvalidArgument, UnreadableMedia
+from gendkit.model.detector import Detector
+from gendkit.plugin.protocols import Face
+
+
+def extractor() -> Any:
+    """One that tells its process, and crashes or hangs at certain values."""
+    points = np.asarray(TEMPLATE, dtype=np.float32) * 20 + 6
+
+    class Local:
+        threshold = 0.5
+
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            value = int(image[0, 0, 0])
+            if value == 13:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if value == 17:
+                time.sleep(600)
+            box = (0, 0, os.getpid() % 97, os.getpid() // 97)
+            return [Face(box=box, landmarks=points, confidence=0.75)]
+
+    return Local()
+
+
+def picture(folder: Path, value: int) -> Path:
+    path = folder / f"{value}.png"
+    Image.fromarray(np.full((32, 32, 3), value, np.uint8)).save(path)
+    return path
+
+
+def test_with_a_limit_a_file_is_decoded_in_another_process(
+    detector: Detector, tmp_path: Path
+) -> None:
+    path = picture(tmp_path, 10)
+    apart = detector.score(path, extractor=extractor(), time_limit=60)
+    here = detector.score(path, extractor=extractor())
+    assert apart.score == here.score
+    processes = {
+        limit: detector.examine(path, extractor=extractor(), time_limit=limit).crops[0].box
+        for limit in (None, 60)
+    }
+    assert processes[None] == (0, 0, os.getpid() % 97, os.getpid() // 97)
+    assert processes[60] != processes[None]
+
+
+def test_a_file_that_crashes_or_hangs_is_unreadable_and_the_next_is_scored(
+    detector: Detector, tmp_path: Path
+) -> None:
+    for value, words in ((13, "crashes what decodes it: .*SIGSEGV"), (17, "longer than 3 s")):
+        with pytest.raises(UnreadableMedia, match=rf"{value}.png {words}"):
+            detector.score(picture(tmp_path, value), extractor=extractor(), time_limit=3)
+    assert detector.score(picture(tmp_path, 9), extractor=extractor(), time_limit=60).faces == 1
+
+
+def test_what_cannot_be_sent_or_is_no_time_is_refused(detector: Detector, tmp_path: Path) -> None:
+    path, built = picture(tmp_path, 9), extractor()
+    for limit in (0, -1.0, float("nan")):
+        with pytest.raises(InvalidArgument, match="more than 0 s, or None"):
+            detector.score(path, extractor=built, time_limit=limit)
+    built.lock = threading.Lock()
+    with pytest.raises(InvalidArgument, match="its face extractor cannot be sent"):
+        detector.score(path, extractor=built, time_limit=60)
+    assert detector.score(path, extractor=built).faces == 1
