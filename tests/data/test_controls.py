@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gendkit.data.degrade import DEGRADATIONS, degrade
+from gendkit.data.controls import DEGRADATIONS, degrade
 from gendkit.data.drawn import draw_face
 from gendkit.errors import InvalidImage, UnknownPart
 

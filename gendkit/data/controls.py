@@ -7,7 +7,6 @@ on real and fake alike, and a good detector is indifferent to them.
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from gendkit.data.codecs import h264, jpeg
 from gendkit.errors import InvalidImage, UnknownPart
 
 if TYPE_CHECKING:
@@ -90,13 +89,6 @@ def degrade(image: Image, name: str, *, seed: int, strength: float | None = None
     return kind.apply(image, strength, rng)
 
 
-def jpeg(image: Image, quality: int) -> Image:
-    """Return an image (H, W, 3) after JPEG of a quality of 1 to 100, colour 4:2:0."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.asarray(cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
-
-
 def blur(image: Image, sigma: float) -> Image:
     """Return an image (H, W, 3) after Gaussian blur, `sigma` in its pixels."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
@@ -154,23 +146,7 @@ def _resize(image: Image, strength: float, rng: np.random.Generator) -> Image:
 
 
 def _h264(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Encode the picture as the one frame of a film and decode it again."""
-    import av
-
-    height, width = image.shape[:2]
-    even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    memory = io.BytesIO()
-    with av.open(memory, "w", format="mp4") as film:
-        stream = film.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = even.shape[1], even.shape[0], "yuv420p"
-        stream.options = {"crf": str(round(strength)), "preset": "veryfast", "threads": "1"}
-        film.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-        film.mux(stream.encode())
-    memory.seek(0)
-    with av.open(memory) as film:
-        frame = next(film.decode(video=0))
-    decoded: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(decoded[:height, :width])
+    return h264(image, round(strength))
 
 
 def _crop_jitter(image: Image, strength: float, rng: np.random.Generator) -> Image:
