@@ -21,7 +21,7 @@ from PIL import Image
 from gendkit.data.codecs import jpeg
 
 Pixels = NDArray[np.uint8]
-Augmentation = Callable[[Pixels, Generator], Pixels]
+Augment = Callable[[Pixels, Generator], Pixels]
 
 DEGREES = 10.0
 TRANSLATE = 0.1
@@ -161,7 +161,7 @@ def none(image: Pixels, rng: Generator) -> Pixels:
     return image
 
 
-AUGMENTATIONS: MappingProxyType[str, Augmentation] = MappingProxyType(
+AUGMENTATIONS: MappingProxyType[str, Augment] = MappingProxyType(
     {"gend": gend, "light": light, "none": none}
 )
 

@@ -11,14 +11,15 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
-from gendkit.data.augment import BLUR_KERNEL, Draw
+from gendkit.data.augment import BLUR_KERNEL, Draw, draw
 from gendkit.data.blur import gaussian_blur
 from gendkit.data.degrade_batch import check_batch
 from gendkit.data.jpeg import jpeg
 
-BatchAugmentation = Callable[[Tensor, Sequence[Draw]], Tensor]
+BatchAugmentation = Callable[[Tensor, Sequence[Generator]], Tensor]
 FRACTION = 16
 """Fraction bits of the positions that nearest neighbours are looked up at, as in Pillow."""
 
@@ -64,7 +65,17 @@ def gend_batched(images: Tensor, drawn: Sequence[Draw]) -> Tensor:
     return jpeg(lit, [d.quality for d in drawn]).to(torch.uint8)
 
 
-BATCHED: MappingProxyType[str, BatchAugmentation] = MappingProxyType({"gend-batched": gend_batched})
+def _gend(images: Tensor, rngs: Sequence[Generator]) -> Tensor:
+    return gend_batched(images, [draw(rng) for rng in rngs])
+
+
+def _none(images: Tensor, rngs: Sequence[Generator]) -> Tensor:
+    return images
+
+
+BATCHED: MappingProxyType[str, BatchAugmentation] = MappingProxyType(
+    {"gend-batched": _gend, "none-batched": _none}
+)
 
 
 def _turned(images: Tensor, drawn: Sequence[Draw]) -> Tensor:

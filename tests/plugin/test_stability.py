@@ -122,7 +122,8 @@ OPTIONS = {
     "score": "adapter csv device dtype extractor fpr frames json order per-frame reals time-limit "
     "which",
     "suspects": "angle json reference",
-    "train": "checkpoint-every compile device json out overwrite resume set tracker train val",
+    "train": "augmentation checkpoint-every compile device json out overwrite resume set tracker "
+    "train val",
     "votes": "json likely-method novelty overwrite reference",
 }
 LISTED = {
