@@ -178,7 +178,7 @@ class Step:
     ----------
     name
         One of `KINDS`.
-    values
+    arguments
         Of the kind's parameters, in their order. Those that have a default may be left out.
     probability
         How often it is done, above 0 and up to 1.
@@ -190,14 +190,14 @@ class Step:
     """
 
     name: str
-    values: tuple[Value, ...]
+    arguments: tuple[Value, ...]
     probability: float = 1.0
 
     def __post_init__(self) -> None:
         """Check, and put in what was left out."""
         if self.name not in KINDS:
             raise InvalidArgument(_unknown(self.name))
-        parameters, given = self.kind.parameters, self.values
+        parameters, given = self.kind.parameters, self.arguments
         defaults = [p.default for p in parameters[len(given) :]]
         if not given or len(given) > len(parameters) or None in defaults:
             takes = ":".join(p.name for p in parameters)
@@ -215,12 +215,12 @@ class Step:
                 f"{self.name}: @{_shown(self.probability)} says how often the step is done; "
                 "it is above 0 and at most 1."
             )
-        object.__setattr__(self, "values", tuple(checked))
+        object.__setattr__(self, "arguments", tuple(checked))
         object.__setattr__(self, "probability", float(self.probability))
 
     def __str__(self) -> str:
         often = "" if self.probability == 1 else f"@{_number(self.probability)}"
-        return ":".join([self.name, *map(_shown, self.values)]) + often
+        return ":".join([self.name, *map(_shown, self.arguments)]) + often
 
     @property
     def kind(self) -> Kind:
@@ -230,7 +230,7 @@ class Step:
     @property
     def exact(self) -> bool:
         """Whether it is the same for every sample."""
-        return self.probability == 1 and not any(isinstance(v, Range) for v in self.values)
+        return self.probability == 1 and not any(isinstance(v, Range) for v in self.arguments)
 
     @classmethod
     def parse(cls, text: str) -> Step:
@@ -315,7 +315,7 @@ class Chain:
         for step in self.steps:
             if step.probability < 1 and rng.random() >= step.probability:
                 continue
-            pairs = zip(step.kind.parameters, step.values, strict=True)
+            pairs = zip(step.kind.parameters, step.arguments, strict=True)
             drawn.append(Step(step.name, tuple(p.draw(v, rng) for p, v in pairs)))
         return Drawn(tuple(drawn), seed)
 

@@ -57,7 +57,7 @@ def degrade_batch(images: Tensor, drawn: Sequence[Drawn]) -> Tensor:
                 rows.setdefault(one.steps[number].name, []).append(row)
         for name, chosen in rows.items():
             which = torch.tensor(chosen, device=images.device)
-            values = [drawn[row].steps[number].values for row in chosen]
+            values = [drawn[row].steps[number].arguments for row in chosen]
             seeds = [(drawn[row].seed, number) for row in chosen]
             images.index_copy_(0, which, _DO[name](images[which], values, seeds))
     return images

@@ -47,7 +47,7 @@ def degrade_image(image: Pixels, drawn: Drawn) -> Pixels:
     """
     image = np.array(check_crop(image), order="C")
     for number, step in enumerate(drawn.steps):
-        image = _DO[step.name](image, (drawn.seed, number), *step.values)
+        image = _DO[step.name](image, (drawn.seed, number), *step.arguments)
     return image
 
 

@@ -110,13 +110,14 @@ def test_a_truth_value_is_no_number() -> None:
 def test_ranges_are_drawn_evenly_and_in_their_limits() -> None:
     chain = Chain.parse("jpeg:40..43,blur:3..9:0.5..2,resize:64..65:area,noise:0.1..0.3")
     drawn = [chain.draw(np.random.default_rng(i)) for i in range(1500)]
-    qualities, kernels, sides = (Counter(one.steps[k].values[0] for one in drawn) for k in range(3))
+    first = [[one.steps[k].arguments[0] for one in drawn] for k in range(4)]
+    qualities, kernels, sides = map(Counter, first[:3])
     assert qualities.keys() == {40, 41, 42, 43}
     assert kernels.keys() == {3, 5, 7, 9}
     assert sides.keys() == {64, 65}
     for counts in (qualities, kernels, sides):
         assert min(counts.values()) > 0.8 * 1500 / len(counts)
-    sigmas = np.array([one.steps[3].values[0] for one in drawn], dtype=float)
+    sigmas = np.array(first[3], dtype=float)
     assert 0.1 <= sigmas.min() < 0.102
     assert 0.298 < sigmas.max() <= 0.3
     assert all(step.exact for one in drawn for step in one.steps)
