@@ -62,7 +62,7 @@ def train(
     jpeg:QUALITY, blur:KERNEL:SIGMA, resize:SIDE:INTERPOLATION, noise:SIGMA (white being 1),
     colour:BRIGHTNESS:CONTRAST:SATURATION:HUE and h264:CRF, where LOW..HIGH is drawn anew for each
     crop and epoch, and @P does a step with that probability. gend-batched and none-batched in front
-    do it on the device, after the resize, which is faster and not the same.
+    do it on the device, after the resize, which frees the host but is not the same.
 
     \b
     Example: gendkit train small-data --train crops:train --val crops:development --out run

@@ -170,7 +170,7 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One degradation with its values.
 
@@ -248,18 +248,18 @@ class Step:
             raise InvalidArgument(
                 f"{text.strip()!r}: {often!r} says how often the step is done; give a number."
             )
-        return cls(name, tuple(map(_value, values)), probability)
+        return cls(name=name, arguments=tuple(map(_value, values)), probability=probability)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drawn:
     """What is done to one sample: steps without ranges, and the seed of their noise."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
     seed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chain:
     """Steps, done one after another; none leave a picture as it is.
 
@@ -291,7 +291,7 @@ class Chain:
                 f"{text!r}: {'between commas' if any(parts) else 'here'} a step is expected, such "
                 f"as {', '.join(kind.example for kind in KINDS.values())}."
             )
-        return cls(tuple(map(Step.parse, parts)))
+        return cls(steps=tuple(map(Step.parse, parts)))
 
     def at(self, seed: int) -> Drawn:
         """Return what is done to a sample whose noise has this seed.
@@ -306,7 +306,7 @@ class Chain:
             raise InvalidArgument(
                 f"{step}: here every value is to be given exactly, without `..` and `@`."
             )
-        return Drawn(self.steps, seed)
+        return Drawn(steps=self.steps, seed=seed)
 
     def draw(self, rng: Generator) -> Drawn:
         """Draw which steps are done to a sample, their values and the seed of their noise."""
@@ -316,18 +316,19 @@ class Chain:
             if step.probability < 1 and rng.random() >= step.probability:
                 continue
             pairs = zip(step.kind.parameters, step.arguments, strict=True)
-            drawn.append(Step(step.name, tuple(p.draw(v, rng) for p, v in pairs)))
-        return Drawn(tuple(drawn), seed)
+            arguments = tuple(p.draw(v, rng) for p, v in pairs)
+            drawn.append(Step(name=step.name, arguments=arguments))
+        return Drawn(steps=tuple(drawn), seed=seed)
 
 
 def jpeg(quality: float | Range) -> Step:
     """Return the step of JPEG with a quality of 1 to 100, colour 4:2:0."""
-    return Step("jpeg", (quality,))
+    return Step(name="jpeg", arguments=(quality,))
 
 
 def blur(kernel: float | Range, sigma: float | Range) -> Step:
     """Return the step of Gaussian blur: an odd side of the kernel, and sigma, in pixels."""
-    return Step("blur", (kernel, sigma))
+    return Step(name="blur", arguments=(kernel, sigma))
 
 
 def resize(side: float | Range, interpolation: str) -> Step:
@@ -341,12 +342,12 @@ def resize(side: float | Range, interpolation: str) -> Step:
         Of the way there, as Pillow has it: antialiased, but for `nearest`; `area` is its `BOX`. The
         way back to the picture's own size is always bicubic, as encoders' inputs are enlarged.
     """
-    return Step("resize", (side, interpolation))
+    return Step(name="resize", arguments=(side, interpolation))
 
 
 def noise(sigma: float | Range) -> Step:
     """Return the step of Gaussian noise, independent in all channels; sigma in 0 to 1."""
-    return Step("noise", (sigma,))
+    return Step(name="noise", arguments=(sigma,))
 
 
 def colour(
@@ -356,12 +357,12 @@ def colour(
     hue: float | Range = 0,
 ) -> Step:
     """Return the step of other colours: three factors, and the hue's shift in turns."""
-    return Step("colour", (brightness, contrast, saturation, hue))
+    return Step(name="colour", arguments=(brightness, contrast, saturation, hue))
 
 
 def h264(crf: float | Range) -> Step:
     """Return the step of H.264 with a constant rate factor of 0 to 51."""
-    return Step("h264", (crf,))
+    return Step(name="h264", arguments=(crf,))
 
 
 def _value(text: str) -> Value:

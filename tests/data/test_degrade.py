@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,11 +18,11 @@ from gendkit.errors import InvalidArgument
 def test_a_text_is_read_into_steps_and_written_in_one_way() -> None:
     chain = Chain.parse(" resize:112:bicubic,jpeg:60.0 , noise:3e-2, blur:3..9:.5..2@.1")
     assert chain == Chain(
-        (
+        steps=(
             degrade.resize(112, "bicubic"),
             degrade.jpeg(60),
             degrade.noise(0.03),
-            Step("blur", (Range(low=3, high=9), Range(low=0.5, high=2)), 0.1),
+            replace(degrade.blur(Range(low=3, high=9), Range(low=0.5, high=2)), probability=0.1),
         )
     )
     assert str(chain) == "resize:112:bicubic,jpeg:60,noise:0.03,blur:3..9:0.5..2@0.1"
@@ -47,7 +48,9 @@ STEPS = st.one_of(
     st.builds(degrade.noise, st.floats(0, 1)),
     st.builds(degrade.colour, *[st.floats(0, 10)] * 3, st.floats(-0.5, 0.5)),
     st.builds(
-        lambda ends, often: Step("h264", (Range(low=min(ends), high=max(ends)),), often),
+        lambda ends, often: replace(
+            degrade.h264(Range(low=min(ends), high=max(ends))), probability=often
+        ),
         st.tuples(st.integers(0, 51), st.integers(0, 51)),
         st.floats(0, 1, exclude_min=True),
     ),
@@ -56,7 +59,7 @@ STEPS = st.one_of(
 
 @given(st.lists(STEPS, min_size=1, max_size=5))
 def test_every_chain_comes_back_from_its_text(steps: list[Step]) -> None:
-    chain = Chain(tuple(steps))
+    chain = Chain(steps=tuple(steps))
     assert Chain.parse(str(chain)) == chain
 
 
@@ -140,8 +143,8 @@ def test_one_generator_draws_the_same_and_another_something_else() -> None:
 
 def test_what_is_exact_needs_no_draw_and_what_is_not_is_refused_without_one() -> None:
     chain = Chain.parse("jpeg:60,noise:0.1")
-    assert chain.at(3) == Drawn(chain.steps, 3)
-    assert Chain().at(0) == Drawn((), 0)
+    assert chain.at(3) == Drawn(steps=chain.steps, seed=3)
+    assert Chain().at(0) == Drawn()
     for text in ("jpeg:60,noise:0.1..0.2", "jpeg:60@0.5"):
         with pytest.raises(InvalidArgument, match="every value is to be given exactly"):
             Chain.parse(text).at(0)

@@ -76,7 +76,7 @@ def test_chains_of_different_lengths_are_done_side_by_side() -> None:
 
 def test_no_steps_are_a_copy_and_no_pictures_stay_none() -> None:
     images = pictures(3)
-    done = degrade_batch(images, [Drawn(())] * 3)
+    done = degrade_batch(images, [Drawn()] * 3)
     assert torch.equal(done, images)
     assert done.data_ptr() != images.data_ptr()
     assert degrade_batch(images[:0], []).shape == (0, 3, SIDE, SIDE)
@@ -94,9 +94,9 @@ def test_a_view_of_a_batch_is_read_as_it_looks_and_left_as_it_is() -> None:
 def test_other_shapes_types_and_numbers_of_draws_are_refused() -> None:
     for wrong in (torch.zeros(2, 3, 8, 8), torch.zeros(2, 8, 8, 3, dtype=torch.uint8)):
         with pytest.raises(InvalidImage, match=r"uint8 \(B, 3, H, W\); got"):
-            degrade_batch(wrong, [Drawn(())] * 2)
+            degrade_batch(wrong, [Drawn()] * 2)
     with pytest.raises(InvalidImage, match="3 crops need as many draws; got 1"):
-        degrade_batch(pictures(3), [Drawn(())])
+        degrade_batch(pictures(3), [Drawn()])
 
 
 @pytest.mark.gpu
