@@ -16,7 +16,11 @@ MARKER = "robustness.json"
 
 @click.group()
 def study() -> None:
-    """Study a detector under conditions that are varied one by one."""
+    """Study a detector under conditions that are varied one by one.
+
+    \b
+    Example: gendkit study robustness crops:final --adapter run --out robust
+    """
 
 
 @study.command()

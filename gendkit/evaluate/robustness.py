@@ -122,6 +122,10 @@ def robustness(
     settings = _settings(grids)
     crops = _labelled(manifest)
     others = None if reference is None else _labelled(reference)
+    if not (crops if others is None else others).table["label"].eq(0).any():
+        raise InvalidLabels(
+            "without real crops no threshold can be fixed; give a reference that has some."
+        )
     if not isinstance(detector, Detector):
         detector = load(detector)
     progress, chains = progress or Bars(), list(dict.fromkeys(chain for *_, chain in settings))
@@ -130,10 +134,6 @@ def robustness(
     if others is not None:
         clean = _clips(others, detector, [Chain()], seed, batch_size, progress)
     reals = clean["score"].to_numpy()[0, clean["label"].to_numpy() == 0]
-    if not len(reals):
-        raise InvalidLabels(
-            "without real crops no threshold can be fixed; give a reference that has some."
-        )
     threshold = threshold_at(reals, max_fpr)
     ds = found.isel(chain=[chains.index(chain) for *_, chain in settings]).rename(chain="setting")
     ds = ds.assign_coords(
