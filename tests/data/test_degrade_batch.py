@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gendkit.data.degrade import KINDS, Chain, Drawn
 from gendkit.data.degrade_batch import degrade_batch
@@ -97,6 +98,16 @@ def test_other_shapes_types_and_numbers_of_draws_are_refused() -> None:
             degrade_batch(wrong, [Drawn()] * 2)
     with pytest.raises(InvalidImage, match="3 crops need as many draws; got 1"):
         degrade_batch(pictures(3), [Drawn()])
+
+
+@pytest.mark.parametrize("text", [text for text in (*EXACT, *CLOSE) if "h264" not in text])
+def test_nothing_is_left_on_the_host(text: str) -> None:
+    """On CUDA tensors without numbers, which refuse to meet one that is elsewhere."""
+    each = drawn(text, 4)
+    with FakeTensorMode():
+        images = torch.empty(4, 3, SIDE, SIDE, dtype=torch.uint8, device="cuda")
+        done = degrade_batch(images, each)
+    assert (done.device.type, done.dtype, done.shape) == ("cuda", torch.uint8, images.shape)
 
 
 @pytest.mark.gpu
