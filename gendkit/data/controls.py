@@ -3,6 +3,9 @@
 In goes an RGB picture, out comes one of the same size after JPEG, blur, sharpening, smoothing, a
 change of colour, a resize, H.264 or a shifted crop. None of these is a manipulation; they are put
 on real and fake alike, and a good detector is indifferent to them.
+
+They belong to the data that is made with them, and never change. What is done exactly as it is
+asked for, in training and in studies of robustness, is a chain of `gendkit.data.degrade`.
 """
 
 from __future__ import annotations
