@@ -28,7 +28,8 @@ def study() -> None:
 @ADAPTER
 @click.option("--out", required=True, type=FOLDER, help="New folder for tables and picture.")
 @click.option("--grid", "grids", multiple=True, metavar="NAME",
-              help="Of the paper, such as jpeg; may be repeated [default: all].")  # fmt: skip
+              help="Of the paper: jpeg, blur, resize, noise; may be repeated "
+              "[default: all].")  # fmt: skip
 @click.option("--chain", "chains", multiple=True, metavar="TEXT",
               help="A degradation of your own, such as 'resize:112:area, h264:30'; may be "
               "repeated, from mild to strong.")  # fmt: skip
@@ -124,7 +125,12 @@ def _chosen(names: tuple[str, ...], chains: tuple[str, ...]) -> dict[str, Any]:
     if names or not chains:
         from gendkit.evaluate.robustness import GRIDS
 
-        if unknown := [name for name in names if name not in GRIDS]:
-            raise click.UsageError(f"no grid is named {unknown[0]!r}; there is {', '.join(GRIDS)}.")
-        grids = {name: GRIDS[name] for name in names or GRIDS} | grids
+        kinds = {grid: (grid, grid.split("-")[0]) for grid in GRIDS}
+        if unknown := [name for name in names if not any(name in k for k in kinds.values())]:
+            known = ", ".join(dict.fromkeys(kind for _, kind in kinds.values()))
+            raise click.UsageError(
+                f"no grid is named {unknown[0]!r}; there is {known}, and {', '.join(GRIDS)}."
+            )
+        paper = [g for g in GRIDS if not names or set(names) & set(kinds[g])]
+        grids = {name: GRIDS[name] for name in paper} | grids
     return grids

@@ -51,16 +51,21 @@ def test_robustness_shows_a_table_and_writes_it_with_a_picture(
     again = gendkit(*given, *more)
     assert again.code == 1
     assert "already holds" in again.err
-    said = gendkit(*given, "--grid", "noise", "--reference", crops, "--overwrite", "--json")
+    said = gendkit(*given, "--grid", "resize", "--reference", crops, "--overwrite", "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out) == json.loads((out / "robustness.json").read_text())
     assert json.loads(said.out)["threshold_from"] == "the reference as it is"
+    assert len({row["grid"] for row in json.loads(said.out)["levels"]}) == 6
 
 
 @pytest.mark.parametrize(
     ("more", "code", "words"),
     [
-        (("--grid", "sepia"), 2, "no grid is named 'sepia'; there is jpeg, blur"),
+        (
+            ("--grid", "sepia"),
+            2,
+            "named 'sepia'; there is jpeg, blur, resize, noise, and jpeg",
+        ),
         (("--chain", "jpeg:0"), 1, "quality is 0; it is a whole number from 1 to 100"),
         (("--chain", "jpeg:40..60"), 1, "given exactly"),
         (("--max-fpr", 1), 2, "--max-fpr"),

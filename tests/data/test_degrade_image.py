@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2 as transforms
 
 from gendkit.data.codecs import h264
 from gendkit.data.degrade import KINDS, Chain
 from gendkit.data.degrade_batch import degrade_batch
-from gendkit.data.degrade_image import degrade_image
+from gendkit.data.degrade_image import TOLERANCE, degrade_image, resized
 from gendkit.data.drawn import draw_face
+from gendkit.data.resample import resample
 from gendkit.errors import InvalidImage
 
 SIDE = 121
+INTERPOLATIONS_OF_PILLOW = ("nearest", "lanczos", "bilinear", "bicubic", "area", "hamming")
+"""By the numbers that the paper's grid has."""
 EXAMPLES = [kind.example for kind in KINDS.values()]
 
 
@@ -211,6 +215,31 @@ def test_jpeg_leaves_what_pillow_s_file_of_that_quality_holds(
     factor = 5000 / quality if quality < 50 else 200 - 2 * quality
     assert luma[0] == max(int((16 * factor + 50) // 100), 1)
     np.testing.assert_array_equal(apply(face, f"jpeg:{quality}"), held)
+
+
+@EITHER
+@pytest.mark.parametrize(("kernel", "sigma"), [(5, 0.5), (7, 1), (11, 1.5), (13, 2), (19, 3)])
+def test_the_blur_is_that_of_torchvision_on_a_picture(
+    face: np.ndarray, kernel: int, sigma: float, apply
+) -> None:
+    """With which the paper's robustness was measured."""
+    transform = transforms.GaussianBlur(kernel, (sigma, sigma))
+    expected = np.asarray(transform(Image.fromarray(face)))
+    found = apply(face, f"blur:{kernel}:{sigma}")
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert change(found, expected) <= TOLERANCE["blur"]
+
+
+@pytest.mark.parametrize(("number", "kind"), list(enumerate(INTERPOLATIONS_OF_PILLOW)))
+def test_a_resize_has_the_size_and_the_pixels_of_torchvision_s(
+    face: np.ndarray, number: int, kind: str
+) -> None:
+    wide = face[:70]
+    for image in (face, wide):
+        expected = transforms.Resize(64, number)(Image.fromarray(image))
+        assert expected.size[::-1] == resized(*image.shape[:2], 64)
+    square = np.asarray(transforms.Resize(64, number)(Image.fromarray(face)))
+    np.testing.assert_array_equal(resample(face, (64, 64), (0, 0, 64, 64), kind), square)
 
 
 @EITHER
