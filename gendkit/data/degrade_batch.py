@@ -32,6 +32,13 @@ Seeds = Sequence[tuple[int, ...]]
 def degrade_batch(images: Tensor, drawn: Sequence[Drawn]) -> Tensor:
     """Degrade a batch, each picture by its own chain.
 
+    As training augmentation it is not the same as degrading crops at their own resolution: after
+    the resize, a kernel or a block of JPEG is as large as the input's pixels. Measured with the
+    recipe `small-data` at 126 px on 200 portraits, as `gend-batched` was, with the chain
+    `jpeg:40..100@0.5, blur:3..7:0.5..2@0.2, colour:0.9..1.1:0.9..1.1, noise:0..0.03@0.3`, seeds 0
+    to 2: AUROC on development, which also chose the epoch, was .805 (.800 to .811) before the
+    resize and .770 (.766 to .775) with `none-batched`, seed by seed .037, .025 and .041 lower.
+
     Parameters
     ----------
     images
