@@ -53,12 +53,15 @@ _PUBLIC: dict[str, str] = {
     "plot_displacement": "gendkit.notebook.curves",
     "plot_drift": "gendkit.notebook.curves",
     "plot_layers": "gendkit.notebook.curves",
+    "plot_robustness": "gendkit.notebook.robustness",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
     "pull": "gendkit.model.hub",
     "push": "gendkit.model.hub",
     "register": "gendkit.plugin.manager",
     "report": "gendkit.pages.clip",
+    "robustness": "gendkit.evaluate.robustness",
+    "robustness_table": "gendkit.evaluate.robustness",
     "sensitivity": "gendkit.evaluate.sensitivity",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
@@ -98,6 +101,8 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import k_frames as k_frames
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
+    from gendkit.evaluate.robustness import robustness as robustness
+    from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
@@ -138,6 +143,7 @@ if TYPE_CHECKING:
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores
+    from gendkit.notebook.robustness import plot_robustness as plot_robustness
     from gendkit.notebook.timeline import timeline as timeline
     from gendkit.notebook.training import training as training
     from gendkit.pages.clip import report as report

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gendkit.builtin.renderings import Drawing, Pair, Photo, Source
-from gendkit.data.degrade import DEGRADATIONS
+from gendkit.data.controls import DEGRADATIONS
 from gendkit.data.examine import rounded_points
 from gendkit.data.forge import (
     Plan,

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gendkit.data.degrade import degrade
+from gendkit.data.controls import degrade
 from gendkit.data.forge import Plan, Subject, Upsampler, family_named, finish, forge, prepare
 from gendkit.data.splits import Split
 from gendkit.plugin.protocols import Clip, Frame

@@ -45,6 +45,7 @@ COMMANDS = {
     "project": "gendkit.cli.manifold:project",
     "report": "gendkit.cli.report:report",
     "score": "gendkit.cli.score:score",
+    "study": "gendkit.cli.study:study",
     "suspects": "gendkit.cli.evidence:suspects",
     "train": "gendkit.cli.train:train",
     "votes": "gendkit.cli.evidence:votes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -92,14 +93,17 @@ def _show(found: Bench) -> None:
 
 
 def _verdict(found: Bench) -> str:
+    from gendkit.data.augmentation import NONE, Augmentation
     from gendkit.data.loader import THREADS
 
     share = f"{found.waiting:.0%} of its time"
     if not found.starved:
         return f"The loader keeps up: a step waits {share} for crops."
     ways = [] if found.packed or found.drawn else ["pack them (gendkit extract --pack)"]
-    if found.augmentation == "gend":
-        ways.append("--set augmentation=gend-batched, which is not the same")
+    asked = Augmentation.parse(found.augmentation)
+    if asked.name == "gend" or (asked.name == NONE and asked.chain.steps):
+        batched = replace(asked, name=f"{asked.name}-batched")
+        ways.append(f"--set augmentation={batched}, which is not the same")
     if found.workers < THREADS:
         ways.append("more CPU cores")
     return f"Crops come too slowly: a step waits {share}.\nTo change it: {', or '.join(ways)}."

@@ -20,6 +20,11 @@ from gendkit.cli.show import show_json, show_table
               help="New folder for adapter.safetensors and run.json.")  # fmt: skip
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE",
               help="Change a field of the recipe; may be repeated.")  # fmt: skip
+@click.option(
+    "--augmentation",
+    metavar="TEXT",
+    help="Of the crops, such as 'gend, jpeg:40..100@0.5' [default: the recipe's].",
+)
 @click.option("--resume", is_flag=True,
               help="Go on with a run to OUT that was interrupted; without one, begin.")  # fmt: skip
 @click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="STEPS",
@@ -37,6 +42,7 @@ def train(
     val: str,
     out: Path,
     changes: tuple[str, ...],
+    augmentation: str | None,
     resume: bool,
     checkpoint_every: int | None,
     compile: bool,
@@ -52,15 +58,25 @@ def train(
     gendkit[lora]) and full. The two sets of crops must have no person and no target clip in common.
     A run that is interrupted is gone on with by the same command and --resume.
 
+    An augmentation is gend, light or none, a chain of degradations, or one and then the other:
+    jpeg:QUALITY, blur:KERNEL:SIGMA, resize:SIDE:INTERPOLATION, noise:SIGMA (white being 1),
+    colour:BRIGHTNESS:CONTRAST:SATURATION:HUE and h264:CRF, where LOW..HIGH is drawn anew for each
+    crop and epoch, and @P does a step with that probability. gend-batched and none-batched in front
+    do it on the device, after the resize, which frees the host but is not the same.
+
     \b
     Example: gendkit train small-data --train crops:train --val crops:development --out run
              gendkit train my.yaml --train a --val b --out run --set epochs=5
+             gendkit train my.yaml --train a --val b --out run --augmentation 'gend, h264:20..40@.3'
              torchrun --nproc-per-node 2 -m gendkit train my.yaml --train a --val b --out run
     """
     from gendkit.output import new_folder
     from gendkit.train.recipe import Recipe
 
-    chosen = Recipe.of(recipe, **assignments(changes))
+    fields = assignments(changes)
+    if augmentation is not None and fields.setdefault("augmentation", augmentation) != augmentation:
+        raise click.UsageError("give --augmentation or --set augmentation=..., not both.")
+    chosen = Recipe.of(recipe, **fields)
     new_folder(out, overwrite=overwrite, marker="run.json")  # before torch is loaded
     sets = manifest_of(train_on), manifest_of(val)
 

@@ -18,8 +18,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
+from gendkit.data.codecs import jpeg
+
 Pixels = NDArray[np.uint8]
-Augmentation = Callable[[Pixels, Generator], Pixels]
+Augment = Callable[[Pixels, Generator], Pixels]
 
 DEGREES = 10.0
 TRANSLATE = 0.1
@@ -132,7 +134,7 @@ def apply(image: Pixels, drawn: Draw) -> Pixels:
     else:
         bright = picture.point(brighter.tolist() * 3)
         level = _towards(_grey(bright), drawn.contrast)[brighter]
-    return _jpeg(cv2.LUT(np.asarray(picture), level), drawn.quality)
+    return jpeg(cv2.LUT(np.asarray(picture), level), drawn.quality)
 
 
 def light(image: Pixels, rng: Generator) -> Pixels:
@@ -159,7 +161,7 @@ def none(image: Pixels, rng: Generator) -> Pixels:
     return image
 
 
-AUGMENTATIONS: MappingProxyType[str, Augmentation] = MappingProxyType(
+AUGMENTATIONS: MappingProxyType[str, Augment] = MappingProxyType(
     {"gend": gend, "light": light, "none": none}
 )
 
@@ -175,11 +177,3 @@ def _towards(level: int, factor: float) -> Pixels:
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
     moved: Pixels = np.asarray(Image.blend(Image.new("L", (256, 1), level), ramp, factor))[0]
     return moved
-
-
-def _jpeg(image: Pixels, quality: int) -> Pixels:
-    """Encode and decode an RGB image."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded: Pixels = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return decoded

@@ -11,14 +11,15 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
-from torch.nn.functional import pad
 
-from gendkit.data.augment import BLUR_KERNEL, Draw
+from gendkit.data.augment import BLUR_KERNEL, Draw, draw
+from gendkit.data.blur import gaussian_blur
+from gendkit.data.degrade_batch import check_batch
 from gendkit.data.jpeg import jpeg
-from gendkit.errors import InvalidImage
 
-BatchAugmentation = Callable[[Tensor, Sequence[Draw]], Tensor]
+BatchAugmentation = Callable[[Tensor, Sequence[Generator]], Tensor]
 FRACTION = 16
 """Fraction bits of the positions that nearest neighbours are looked up at, as in Pillow."""
 
@@ -56,12 +57,7 @@ def gend_batched(images: Tensor, drawn: Sequence[Draw]) -> Tensor:
     InvalidImage
         For another shape or dtype, or another number of draws.
     """
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-        raise InvalidImage(
-            f"a batch of crops is uint8 (B, 3, H, W); got {images.dtype} {tuple(images.shape)}."
-        )
-    if len(drawn) != len(images):
-        raise InvalidImage(f"{len(images)} crops need as many draws; got {len(drawn)}.")
+    check_batch(images, len(drawn))
     if not len(images):
         return images
     turned = _blurred(_turned(images, drawn), [d.sigma for d in drawn])
@@ -69,7 +65,17 @@ def gend_batched(images: Tensor, drawn: Sequence[Draw]) -> Tensor:
     return jpeg(lit, [d.quality for d in drawn]).to(torch.uint8)
 
 
-BATCHED: MappingProxyType[str, BatchAugmentation] = MappingProxyType({"gend-batched": gend_batched})
+def _gend(images: Tensor, rngs: Sequence[Generator]) -> Tensor:
+    return gend_batched(images, [draw(rng) for rng in rngs])
+
+
+def _none(images: Tensor, rngs: Sequence[Generator]) -> Tensor:
+    return images
+
+
+BATCHED: MappingProxyType[str, BatchAugmentation] = MappingProxyType(
+    {"gend-batched": _gend, "none-batched": _none}
+)
 
 
 def _turned(images: Tensor, drawn: Sequence[Draw]) -> Tensor:
@@ -103,19 +109,10 @@ def _blurred(images: Tensor, sigmas: Sequence[float]) -> Tensor:
     if not chosen:
         return images
     which = torch.tensor(chosen, device=images.device)
-    reach = BLUR_KERNEL // 2
-    offsets = np.arange(-reach, reach + 1)
-    weights = np.exp(-(offsets**2) / (2 * np.array(sigmas)[chosen, None] ** 2))
-    weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    kernels = torch.from_numpy(weights).to(images.device)[:, :, None, None, None]
-    height, width = images.shape[2:]
-    around = pad(images[which].float(), (reach,) * 4, mode="reflect")
-    rows, both = torch.zeros((), device=images.device), torch.zeros((), device=images.device)
-    for i in range(BLUR_KERNEL):
-        rows = rows + kernels[:, i] * around[:, :, i : i + height]
-    for i in range(BLUR_KERNEL):
-        both = both + kernels[:, i] * rows[..., i : i + width]
-    return images.index_copy(0, which, both.round().to(torch.uint8))
+    blurred = gaussian_blur(
+        images[which], [BLUR_KERNEL] * len(chosen), [sigmas[i] for i in chosen]
+    )  # fmt: skip
+    return images.index_copy(0, which, blurred)
 
 
 def _lit(images: Tensor, drawn: Sequence[Draw]) -> Tensor:

@@ -1,226 +1,390 @@
-"""Negative controls: what happens to pictures without any forgery.
+"""Degradations as values: steps such as `jpeg:60`, and chains of them.
 
-In goes an RGB picture, out comes one of the same size after JPEG, blur, sharpening, smoothing, a
-change of colour, a resize, H.264 or a shifted crop. None of these is a manipulation; they are put
-on real and fake alike, and a good detector is indifferent to them.
+A text enters, a frozen `Chain` leaves, and of it, for each sample, what is really done, a `Drawn`.
+`gendkit.data.degrade_image` does it to one picture, `gendkit.data.degrade_batch` to a whole batch.
+
+A chain is written as steps with commas between them, done from left to right. A step is its name
+and its values with colons between them; for training a value may be a range, of which each sample
+draws its own, and `@` says how often the step is done at all::
+
+    resize:112:bicubic, jpeg:60, noise:0.03
+    jpeg:40..100, blur:3..9:0.5..2@0.1
+
+Unlike the negative controls (`gendkit.data.controls`), of which only strengths within a range are
+known, a chain says exactly what is done.
 """
 
 from __future__ import annotations
 
-import io
-import zlib
-from collections.abc import Callable
+import difflib
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
-from gendkit.errors import InvalidImage, UnknownPart
+from gendkit.errors import InvalidArgument
 
-if TYPE_CHECKING:
-    from gendkit.plugin.protocols import Image
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area", "lanczos", "hamming")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Degradation:
-    """A kind of degradation.
+class Range:
+    """From which each sample draws a value of its own, both ends included."""
 
-    Attributes
-    ----------
-    weakest, strongest
-        The range from which a strength is drawn, in `unit`.
-    apply
-        `apply(image, strength, rng)` returns an image of the same size.
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{_number(self.low)}..{_number(self.high)}"
+
+
+Value = float | str | Range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """What a step takes: a number with its unit from `low` to `high`, or a name `among` some.
+
+    A `whole` number, or an `odd` one; without a `default` it has to be given.
     """
 
     name: str
-    summary: str
-    weakest: float
-    strongest: float
     unit: str
-    apply: Callable[[Image, float, np.random.Generator], Image]
+    low: float = 0.0
+    high: float = 0.0
+    whole: bool = False
+    odd: bool = False
+    among: tuple[str, ...] = ()
+    default: float | None = None
+
+    @property
+    def limits(self) -> str:
+        """What it may be, in words."""
+        if self.among:
+            return f"one of {', '.join(self.among)}"
+        kind = "an odd number" if self.odd else "a whole number" if self.whole else "a number"
+        return f"{kind} from {_number(self.low)} to {_number(self.high)}, the {self.unit}"
+
+    def checked(self, value: Value) -> Value:
+        """Return a value if it is possible, whole numbers as `int`.
+
+        Raises
+        ------
+        ValueError
+            With what is wrong.
+        """
+        if isinstance(value, Range):
+            low, high = self._whole(value.low), self._whole(value.high)
+            if low > high:
+                raise ValueError(f"{self.name} is {value}; the lower end of a range comes first")
+            return Range(low=low, high=high) if low < high else low
+        if self.among and value in self.among:
+            return value
+        if self.among or isinstance(value, str):
+            raise self._wrong(value)
+        return self._whole(value)
+
+    def _whole(self, value: float) -> float:
+        if self.among or isinstance(value, bool) or not self.low <= value <= self.high:
+            raise self._wrong(value)
+        if (self.whole and value % 1) or (self.odd and value % 2 != 1):
+            raise self._wrong(value)
+        return int(value) if self.whole or self.odd else float(value) + 0.0
+
+    def _wrong(self, value: Value) -> ValueError:
+        return ValueError(f"{self.name} is {_shown(value)}; it is {self.limits}")
+
+    def draw(self, value: Value, rng: Generator) -> float | str:
+        """Return a value of a range, every one as likely as another; others are what they are."""
+        if not isinstance(value, Range):
+            return value
+        if self.whole or self.odd:
+            step = 2 if self.odd else 1
+            return int(value.low + step * rng.integers(int(value.high - value.low) // step + 1))
+        return float(rng.uniform(value.low, value.high))
 
 
-def degrade(image: Image, name: str, *, seed: int, strength: float | None = None) -> Image:
-    """Return a degraded copy of an image.
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of step: its name, a line about it, and what it takes."""
 
-    Parameters
+    name: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    example: str
+
+
+KINDS: MappingProxyType[str, Kind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            Kind(
+                name="jpeg", summary="JPEG, colour 4:2:0, as libjpeg", example="jpeg:60",
+                parameters=(
+                    Parameter(name="quality", unit="quality of libjpeg", low=1, high=100,
+                              whole=True),
+                ),
+            ),
+            Kind(
+                name="blur", summary="Gaussian blur, mirrored at the edges", example="blur:7:1",
+                parameters=(
+                    Parameter(name="kernel", unit="side of the kernel in pixels", low=1, high=99,
+                              odd=True),
+                    Parameter(name="sigma", unit="standard deviation in pixels", low=0.01, high=50),
+                ),
+            ),
+            Kind(
+                name="resize", summary="to another size and back", example="resize:112:bicubic",
+                parameters=(
+                    Parameter(name="side", unit="shorter side in pixels", low=1, high=8192,
+                              whole=True),
+                    Parameter(name="interpolation", unit="interpolation", among=INTERPOLATIONS),
+                ),
+            ),
+            Kind(
+                name="noise", summary="Gaussian noise", example="noise:0.03",
+                parameters=(
+                    Parameter(name="sigma", unit="standard deviation, white being 1", low=0,
+                              high=1),
+                ),
+            ),
+            Kind(
+                name="colour", summary="brightness, then contrast, saturation and hue",
+                example="colour:1.1:0.9:1:0.02",
+                parameters=(
+                    *(Parameter(name=name, unit="factor, 1 being as it is", low=0, high=10,
+                                default=1) for name in ("brightness", "contrast", "saturation")),
+                    Parameter(name="hue", unit="shift in turns of the colour circle", low=-0.5,
+                              high=0.5, default=0),
+                ),
+            ),
+            Kind(
+                name="h264", summary="one frame of H.264 video, colour 4:2:0", example="h264:28",
+                parameters=(
+                    Parameter(name="crf", unit="constant rate factor", low=0, high=51, whole=True),
+                ),
+            ),
+        )
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One degradation with its values.
+
+    Attributes
     ----------
-    image
-        RGB uint8 (H, W, 3), at least 16 pixels a side.
     name
-        One of `DEGRADATIONS`.
-    seed
-        Draws the strength, if none is given, and what else is random; the same seed gives the same
-        picture.
-    strength
-        In the degradation's own unit, within its range.
+        One of `KINDS`.
+    arguments
+        Of the kind's parameters, in their order. Those that have a default may be left out.
+    probability
+        How often it is done, above 0 and up to 1.
 
     Raises
     ------
-    UnknownPart
-        For a name that does not exist.
-    InvalidImage
-        If it is no RGB uint8 image or is smaller than 16 pixels.
-    ValueError
-        If the strength is out of range.
+    InvalidArgument
+        For an unknown name or an impossible value, with its limits.
     """
-    kind = next((d for d in DEGRADATIONS if d.name == name), None)
-    if kind is None:
-        names = ", ".join(d.name for d in DEGRADATIONS)
-        raise UnknownPart(f"no degradation is named {name!r}; there is {names}.")
-    if (
-        image.ndim != 3
-        or image.shape[2] != 3
-        or image.dtype != np.uint8
-        or min(image.shape[:2]) < 16
-    ):
-        raise InvalidImage(
-            f"degrade takes RGB uint8 (H, W, 3) of 16 px or more, got {image.dtype} {image.shape}."
-        )
-    rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
-    drawn = kind.weakest + (kind.strongest - kind.weakest) * float(rng.random())
-    if strength is None:
-        strength = drawn
-    low, high = sorted((kind.weakest, kind.strongest))
-    if not low <= strength <= high:
-        raise ValueError(f"{name} takes {low:g} to {high:g} ({kind.unit}), got {strength:g}.")
-    return kind.apply(image, strength, rng)
+
+    name: str
+    arguments: tuple[Value, ...]
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check, and put in what was left out."""
+        if self.name not in KINDS:
+            raise InvalidArgument(_unknown(self.name))
+        parameters, given = self.kind.parameters, self.arguments
+        defaults = [p.default for p in parameters[len(given) :]]
+        if not given or len(given) > len(parameters) or None in defaults:
+            takes = ":".join(p.name for p in parameters)
+            raise InvalidArgument(
+                f"{self.name} takes {takes}, such as {self.kind.example}; "
+                f"got {':'.join(map(_shown, given)) or 'nothing'}."
+            )
+        values = (*given, *(d for d in defaults if d is not None))
+        try:
+            checked = [p.checked(v) for p, v in zip(parameters, values, strict=True)]
+        except ValueError as error:
+            raise InvalidArgument(f"{self.name}: {error}.") from None
+        if not 0 < self.probability <= 1:
+            raise InvalidArgument(
+                f"{self.name}: @{_shown(self.probability)} says how often the step is done; "
+                "it is above 0 and at most 1."
+            )
+        object.__setattr__(self, "arguments", tuple(checked))
+        object.__setattr__(self, "probability", float(self.probability))
+
+    def __str__(self) -> str:
+        often = "" if self.probability == 1 else f"@{_number(self.probability)}"
+        return ":".join([self.name, *map(_shown, self.arguments)]) + often
+
+    @property
+    def kind(self) -> Kind:
+        """What it is, and what it takes."""
+        return KINDS[self.name]
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is the same for every sample."""
+        return self.probability == 1 and not any(isinstance(v, Range) for v in self.arguments)
+
+    @classmethod
+    def parse(cls, text: str) -> Step:
+        """Read a step such as `blur:3..9:0.5..2@0.1`.
+
+        Raises
+        ------
+        InvalidArgument
+            If it is none.
+        """
+        body, at, often = (part.strip() for part in text.partition("@"))
+        name, *values = (part.strip() for part in body.split(":"))
+        probability = _value(often) if at else 1.0
+        if not isinstance(probability, float):
+            raise InvalidArgument(
+                f"{text.strip()!r}: {often!r} says how often the step is done; give a number."
+            )
+        return cls(name=name, arguments=tuple(map(_value, values)), probability=probability)
 
 
-def jpeg(image: Image, quality: int) -> Image:
-    """Return an image (H, W, 3) after JPEG of a quality of 1 to 100, colour 4:2:0."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.asarray(cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What is done to one sample: steps without ranges, and the seed of their noise."""
+
+    steps: tuple[Step, ...] = ()
+    seed: int = 0
 
 
-def blur(image: Image, sigma: float) -> Image:
-    """Return an image (H, W, 3) after Gaussian blur, `sigma` in its pixels."""
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Steps, done one after another; none leave a picture as it is.
+
+    `str` gives its text, from which `parse` makes the same chain.
+    """
+
+    steps: tuple[Step, ...] = ()
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.steps))
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is the same for every sample, but for the noise."""
+        return all(step.exact for step in self.steps)
+
+    @classmethod
+    def parse(cls, text: str) -> Chain:
+        """Read a chain such as `resize:112:bicubic, jpeg:60@0.5`.
+
+        Raises
+        ------
+        InvalidArgument
+            If it is none, naming the step and the limits of its values.
+        """
+        parts = [part.strip() for part in text.split(",")]
+        if not all(parts):
+            raise InvalidArgument(
+                f"{text!r}: {'between commas' if any(parts) else 'here'} a step is expected, such "
+                f"as {', '.join(kind.example for kind in KINDS.values())}."
+            )
+        return cls(steps=tuple(map(Step.parse, parts)))
+
+    def at(self, seed: int) -> Drawn:
+        """Return what is done to a sample whose noise has this seed.
+
+        Raises
+        ------
+        InvalidArgument
+            If there is something to draw: a range or a probability.
+        """
+        if not self.exact:
+            step = next(step for step in self.steps if not step.exact)
+            raise InvalidArgument(
+                f"{step}: here every value is to be given exactly, without `..` and `@`."
+            )
+        return Drawn(steps=self.steps, seed=seed)
+
+    def draw(self, rng: Generator) -> Drawn:
+        """Draw which steps are done to a sample, their values and the seed of their noise."""
+        seed = int(rng.integers(1 << 63))
+        drawn = []
+        for step in self.steps:
+            if step.probability < 1 and rng.random() >= step.probability:
+                continue
+            pairs = zip(step.kind.parameters, step.arguments, strict=True)
+            arguments = tuple(p.draw(v, rng) for p, v in pairs)
+            drawn.append(Step(name=step.name, arguments=arguments))
+        return Drawn(steps=tuple(drawn), seed=seed)
 
 
-def shrink(image: Image, factor: float, *, enlarge: int = cv2.INTER_CUBIC) -> Image:
-    """Return an image (H, W, 3) made smaller by area averaging and enlarged to its size again.
+def jpeg(quality: float | Range) -> Step:
+    """Return the step of JPEG with a quality of 1 to 100, colour 4:2:0."""
+    return Step(name="jpeg", arguments=(quality,))
+
+
+def blur(kernel: float | Range, sigma: float | Range) -> Step:
+    """Return the step of Gaussian blur: an odd side of the kernel, and sigma, in pixels."""
+    return Step(name="blur", arguments=(kernel, sigma))
+
+
+def resize(side: float | Range, interpolation: str) -> Step:
+    """Return the step of a resize until the shorter side has so many pixels, and back.
 
     Parameters
     ----------
-    image
-        RGB uint8.
-    factor
-        Of its sides, which get 8 pixels at least.
-    enlarge
-        OpenCV's interpolation of the way back.
+    side
+        In pixels.
+    interpolation
+        Of the way there, as Pillow has it: antialiased, but for `nearest`; `area` is its `BOX`. The
+        way back to the picture's own size is always bicubic, as encoders' inputs are enlarged.
     """
-    height, width = image.shape[:2]
-    size = (max(round(width * factor), 8), max(round(height * factor), 8))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=enlarge))
+    return Step(name="resize", arguments=(side, interpolation))
 
 
-def _jpeg(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    return jpeg(image, round(strength))
+def noise(sigma: float | Range) -> Step:
+    """Return the step of Gaussian noise, independent in all channels; sigma in 0 to 1."""
+    return Step(name="noise", arguments=(sigma,))
 
 
-def _blur(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    return blur(image, strength)
+def colour(
+    brightness: float | Range = 1,
+    contrast: float | Range = 1,
+    saturation: float | Range = 1,
+    hue: float | Range = 0,
+) -> Step:
+    """Return the step of other colours: three factors, and the hue's shift in turns."""
+    return Step(name="colour", arguments=(brightness, contrast, saturation, hue))
 
 
-def _sharpen(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    soft = cv2.GaussianBlur(image, (0, 0), 1.2)
-    return np.asarray(cv2.addWeighted(image, 1 + strength, soft, -strength, 0))
+def h264(crf: float | Range) -> Step:
+    """Return the step of H.264 with a constant rate factor of 0 to 51."""
+    return Step(name="h264", arguments=(crf,))
 
 
-def _smooth(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    if rng.random() < 0.5:
-        return np.asarray(cv2.medianBlur(image, 3 if strength < 40 else 5))
-    return np.asarray(cv2.bilateralFilter(image, 7, strength, 3))
+def _value(text: str) -> Value:
+    low, dots, high = text.partition("..")
+    try:
+        return Range(low=float(low), high=float(high)) if dots else float(text)
+    except ValueError:
+        return text
 
 
-def _colour(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    direction = rng.standard_normal(3)
-    gain = 1 + strength * direction / np.linalg.norm(direction)
-    gamma = 1 + strength * rng.choice([-1, 1])
-    levels = (np.arange(256) / 255) ** gamma
-    table = np.clip(np.rint(255 * levels[:, None] * gain), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(image, table[None]))
+def _number(value: float) -> str:
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
 
 
-def _resize(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    back = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
-    return shrink(image, strength, enlarge=back)
+def _shown(value: Value) -> str:
+    if isinstance(value, str):
+        return value or "nothing"
+    return str(value) if isinstance(value, Range) else _number(value)
 
 
-def _h264(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Encode the picture as the one frame of a film and decode it again."""
-    import av
-
-    height, width = image.shape[:2]
-    even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    memory = io.BytesIO()
-    with av.open(memory, "w", format="mp4") as film:
-        stream = film.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = even.shape[1], even.shape[0], "yuv420p"
-        stream.options = {"crf": str(round(strength)), "preset": "veryfast", "threads": "1"}
-        film.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-        film.mux(stream.encode())
-    memory.seek(0)
-    with av.open(memory) as film:
-        frame = next(film.decode(video=0))
-    decoded: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(decoded[:height, :width])
-
-
-def _crop_jitter(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Move and scale the picture under its landmarks, as if the face were found less exactly."""
-    height, width = image.shape[:2]
-    angle = rng.uniform(0, 2 * np.pi)
-    scale = 1 + strength * rng.uniform(-1, 1)
-    centre = np.array([width, height]) / 2 - 0.5
-    shift = strength * min(height, width) * np.array([np.cos(angle), np.sin(angle)])
-    matrix = np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]])
-    matrix[:, 2] = centre - scale * centre + shift
-    return np.asarray(
-        cv2.warpAffine(
-            image, matrix, (width, height), flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REFLECT_101,
-        )
-    )  # fmt: skip
-
-
-DEGRADATIONS: tuple[Degradation, ...] = (
-    Degradation(
-        name="jpeg", summary="JPEG with 4:2:0 chroma", weakest=75, strongest=35,
-        unit="quality", apply=_jpeg,
-    ),
-    Degradation(
-        name="blur", summary="Gaussian blur", weakest=0.7, strongest=2.0, unit="sigma in px",
-        apply=_blur,
-    ),
-    Degradation(
-        name="sharpen", summary="unsharp mask", weakest=0.4, strongest=1.5, unit="amount",
-        apply=_sharpen,
-    ),
-    Degradation(
-        name="smooth", summary="median or bilateral filter", weakest=20, strongest=60,
-        unit="grey levels", apply=_smooth,
-    ),
-    Degradation(
-        name="colour", summary="white balance and gamma", weakest=0.06, strongest=0.2,
-        unit="fraction", apply=_colour,
-    ),
-    Degradation(
-        name="resize", summary="made smaller and enlarged again", weakest=0.75, strongest=0.4,
-        unit="factor", apply=_resize,
-    ),
-    Degradation(
-        name="h264", summary="one frame of H.264 video", weakest=23, strongest=35, unit="CRF",
-        apply=_h264,
-    ),
-    Degradation(
-        name="crop-jitter", summary="a crop that is shifted and scaled", weakest=0.01,
-        strongest=0.04, unit="fraction of the smaller side", apply=_crop_jitter,
-    ),
-)  # fmt: skip
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, KINDS, n=1)
+    meant = f" Was {close[0]!r} meant?" if close else ""
+    examples = ", ".join(kind.example for kind in KINDS.values())
+    return f"no step is named {name!r}; there are {examples}.{meant}"

@@ -96,7 +96,12 @@ def _halved(chroma: Tensor) -> Tensor:
 
 
 def _doubled(chroma: Tensor) -> Tensor:
-    """Enlarge twofold by a triangle: three parts of the nearer and one of the farther pixel."""
+    """Enlarge twofold by a triangle: three parts of the nearer and one of the farther pixel.
+
+    Up to two pixels across are repeated, as libjpeg does.
+    """
+    if chroma.shape[-1] <= 2:
+        return chroma.repeat_interleave(2, dim=-2).repeat_interleave(2, dim=-1)
     around = pad(chroma.float(), (1, 1, 1, 1), mode="replicate").to(chroma.dtype)
     here, above, below = around[..., 1:-1, :] * 3, around[..., :-2, :], around[..., 2:, :]
     rows = _alternate(here + above, here + below, dim=-2)

@@ -18,12 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gendkit.data.augment import AUGMENTATIONS, draw
+from gendkit.data.augment import AUGMENTATIONS
+from gendkit.data.augmentation import Augmentation
 from gendkit.data.batched import BATCHED
+from gendkit.data.degrade_batch import degrade_batch
+from gendkit.data.degrade_image import degrade_image
 from gendkit.data.manifest import Manifest
 from gendkit.data.pixels import normalise_pixels, resize
 from gendkit.device import Mover
-from gendkit.errors import InvalidArgument
 from gendkit.plugin.specs import Preprocessing
 from gendkit.processes import cores
 
@@ -74,7 +76,9 @@ class Loader:
     batch_size
         Crops in a batch.
     augmentation
-        A name in `AUGMENTATIONS`, or in `BATCHED`: then whole batches are augmented on the device.
+        A name, a chain of degradations, or both, as `gendkit.data.augmentation` says: of each crop
+        before it is resized or, with a name in `ON_DEVICE`, of whole batches on the device. What is
+        drawn for a crop depends on the seed, the epoch and its row alone.
     paired
         Keep the crops of one target clip, real and fake, together in the shuffled order; a clip
         without `pair` is its own target.
@@ -91,7 +95,7 @@ class Loader:
     Raises
     ------
     InvalidArgument
-        For an unknown augmentation.
+        For an unknown augmentation, or a value that a step cannot have.
     """
 
     def __init__(
@@ -107,15 +111,10 @@ class Loader:
         share: tuple[int, int] = (0, 1),
         device: str = "cpu",
     ) -> None:
-        if augmentation not in (*AUGMENTATIONS, *BATCHED):
-            raise InvalidArgument(
-                f"no augmentation is named {augmentation!r}; there is "
-                f"{', '.join((*AUGMENTATIONS, *BATCHED))}."
-            )
         self.manifest = manifest
         self.preprocessing = preprocessing
         self.batch_size = batch_size
-        self.augmentation = augmentation
+        self.augmentation = Augmentation.parse(augmentation)
         self.paired = paired
         self.seed = seed
         self.workers = workers or min(cores(), THREADS)
@@ -184,9 +183,8 @@ class Loader:
                     start = time.perf_counter()
                     stacked = begun.result()()
                     waited = time.perf_counter() - start
-                    if epoch is not None and (augment := BATCHED.get(self.augmentation)):
-                        drawn = [draw(self._generator(int(row), epoch)) for row in self._own(rows)]
-                        stacked = augment(stacked, drawn)
+                    if epoch is not None and self.augmentation.batched:
+                        stacked = self._augmented(stacked, self._own(rows), epoch)
                     yield Batch(
                         rows=rows,
                         pixels=normalise_pixels(stacked, self.preprocessing),
@@ -205,11 +203,21 @@ class Loader:
         """Return a crop (3, S, S) uint8, augmented unless that is done with the whole batch."""
         if epoch is None:
             return self._resized(row)
-        if self.augmentation in BATCHED:
+        if self.augmentation.batched:
             return self._kept(row, self._resized)
-        crop = self._kept(row, self.manifest.crop)
-        augmented = AUGMENTATIONS[self.augmentation](crop, self._generator(row, epoch))
+        crop, rng = self._kept(row, self.manifest.crop), self._generator(row, epoch)
+        augmented = AUGMENTATIONS[self.augmentation.name](crop, rng)
+        if self.augmentation.chain.steps:
+            augmented = degrade_image(augmented, self.augmentation.chain.draw(rng))
         return resize(augmented, self.preprocessing)
+
+    def _augmented(self, images: Tensor, rows: NDArray[np.int64], epoch: int) -> Tensor:
+        """Augment resized crops (B, 3, S, S) of some rows, each by its own draws."""
+        rngs = [self._generator(int(row), epoch) for row in rows]
+        images = BATCHED[self.augmentation.name](images, rngs)
+        if self.augmentation.chain.steps:
+            images = degrade_batch(images, [self.augmentation.chain.draw(rng) for rng in rngs])
+        return images
 
     def _resized(self, row: int) -> Tensor:
         return resize(self.manifest.crop(row), self.preprocessing)

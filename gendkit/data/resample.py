@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Integers = NDArray[np.int32]
-Filter = Literal["bicubic", "bilinear"]
+Filter = Literal["bicubic", "bilinear", "lanczos", "hamming", "area", "nearest"]
 
 BITS = 22
-REACH = {"bicubic": 2.0, "bilinear": 1.0}
+REACH = {"bicubic": 2.0, "bilinear": 1.0, "lanczos": 3.0, "hamming": 1.0, "area": 0.5}
 CUBIC = -0.5
 """Of Keys' cubic: its slope at 1."""
 
@@ -47,7 +47,8 @@ def resample(image: Pixels, size: tuple[int, int], box: tuple[int, int, int, int
     box
         Left, top, right and bottom of what is kept of it.
     kind
-        The filter, widened where the image is made smaller.
+        The filter, widened where the image is made smaller; `area` is Pillow's `BOX`, and `nearest`
+        takes one pixel.
 
     Returns
     -------
@@ -55,8 +56,8 @@ def resample(image: Pixels, size: tuple[int, int], box: tuple[int, int, int, int
         uint8 (bottom - top, right - left, 3), as Pillow gives it by `resize` and `crop`.
     """
     (height, width), (left, top, right, bottom) = image.shape[:2], box
-    across = _weights(width, size[0], left, right, kind)
-    down = _weights(height, size[1], top, bottom, kind)
+    across = weights(width, size[0], left, right, kind)
+    down = weights(height, size[1], top, bottom, kind)
     turned = cv2.transpose(np.ascontiguousarray(image))
     turned = _summed(turned.reshape(width, height * 3), *across)
     narrow = cv2.transpose(turned.reshape(-1, height, 3))
@@ -70,22 +71,29 @@ def _summed(rows: Pixels, first: Integers, weights: Integers) -> Pixels:
 
 
 @lru_cache(maxsize=256)
-def _weights(
+def weights(
     before: int, after: int, start: int, stop: int, kind: Filter
 ) -> tuple[Integers, Integers]:
-    """Return the first neighbour (n,) and the weights (n, k) of new pixels `start` to `stop`."""
+    """Return the first neighbour (n,) and the weights (n, k) of new pixels `start` to `stop`.
+
+    Weights are in `BITS` fraction bits; where one is of a pixel that is not there, it is 0.
+    """
     step = before / after
+    if kind == "nearest":  # one after another, as Pillow adds steps: on ties their rounding counts
+        centre = np.add.accumulate(np.r_[0.5 * step, np.full(stop - 1, step)])[start:]
+        at = np.minimum(centre.astype(np.int32), before - 1)
+        return at, np.full((stop - start, 1), 1 << BITS, np.int32)
+    centre = (np.arange(start, stop) + 0.5) * step
     wide = max(step, 1.0)
     reach = REACH[kind] * wide
-    centre = (np.arange(start, stop) + 0.5) * step
     first = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
     last = np.minimum((centre + reach + 0.5).astype(np.int64), before)
     offset = np.arange((last - first).max())
     x = np.abs((offset + first[:, None] - centre[:, None] + 0.5) * (1.0 / wide))
-    weights = np.where(offset < (last - first)[:, None], _FILTERS[kind](x), 0.0)
-    total = np.cumsum(weights, axis=1)[:, -1:]  # one after another, as Pillow adds them
-    weights = weights / np.where(total == 0, 1.0, total) * (1 << BITS)
-    rounded = (weights + np.where(weights < 0, -0.5, 0.5)).astype(np.int32)
+    found = np.where(offset < (last - first)[:, None], _FILTERS[kind](x), 0.0)
+    total = np.cumsum(found, axis=1)[:, -1:]  # one after another, as Pillow adds them
+    found = found / np.where(total == 0, 1.0, total) * (1 << BITS)
+    rounded = (found + np.where(found < 0, -0.5, 0.5)).astype(np.int32)
     return first.astype(np.int32), rounded
 
 
@@ -99,9 +107,24 @@ def _linear(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x < 1, 1.0 - x, 0.0)
 
 
+def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+def _hamming(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(x < 1, np.sinc(x) * (0.54 + 0.46 * np.cos(np.pi * x)), 0.0)
+
+
+def _box(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(x <= 0.5, 1.0, 0.0)
+
+
 _FILTERS: dict[Filter, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "bicubic": _cubic,
     "bilinear": _linear,
+    "lanczos": _lanczos,
+    "hamming": _hamming,
+    "area": _box,
 }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gendkit.data.degrade import degrade
+from gendkit.data.controls import degrade
 from gendkit.data.examine import Crop, Examined
 from gendkit.data.faces import align_face
 from gendkit.data.media import Order, walk_frames

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.data.degrade import degrade
+from gendkit.data.controls import degrade
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidEmbeddings
 from gendkit.manifold.directions import Directions

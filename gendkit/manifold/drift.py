@@ -19,7 +19,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.data.degrade import blur, jpeg, shrink
+from gendkit.data.codecs import jpeg
+from gendkit.data.controls import blur, shrink
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidEmbeddings, InvalidManifest
 from gendkit.manifold.directions import Directions

@@ -24,6 +24,9 @@ from torch import Tensor, nn
 
 from gendkit.data.augment import draw
 from gendkit.data.batched import gend_batched
+from gendkit.data.degrade import Chain
+from gendkit.data.degrade_batch import degrade_batch
+from gendkit.data.degrade_image import degrade_image
 from gendkit.device import (
     Dtype,
     as_input,
@@ -42,6 +45,7 @@ from gendkit.train.recipe import Recipe
 from gendkit.train.trainer import Trainer
 
 BATCH, SIDE = 128, 224
+CHAIN = "jpeg:40..100@0.5,blur:3..7:0.5..2@0.2,colour:0.9..1.1:0.9..1.1,noise:0..0.03@0.3"
 Call = Callable[[], object]
 
 
@@ -217,6 +221,28 @@ def augmentation(device: str, batch: int) -> Iterator[Row]:
     )
 
 
+def chains(device: str, batch: int) -> Iterator[Row]:
+    """A chain of degradations of resized crops, on the device and one by one on the host."""
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(0, 256, (batch, 3, SIDE, SIDE), dtype=np.uint8))
+    chain = Chain.parse(CHAIN)
+    each = [chain.draw(np.random.default_rng(i)) for i in range(batch)]
+    there, here = images.to(device), images.permute(0, 2, 3, 1).contiguous().numpy()
+
+    def host() -> None:
+        for image, one in zip(here, each, strict=True):
+            degrade_image(image, one)
+
+    taken = in_turns({"device": partial(degrade_batch, there, each)}, device)
+    taken |= in_turns({"host": host}, "cpu", rounds=3)
+    yield Row(
+        work=f"a chain, {batch} crops of {SIDE} px: one by one on the host ÷ device",
+        reach="≥ 1",
+        found=f"{taken['host'] / taken['device']:.1f} ({taken['host']:.1f} and "
+        f"{taken['device']:.2f} ms)",
+    )
+
+
 def scoring(device: str, batch: int) -> Iterator[Row]:
     """`Detector.predict` against the backbone on prepared batches."""
     from gendkit.data.pixels import to_pixels
@@ -250,7 +276,7 @@ def main(device: str = "", batch: str = str(BATCH)) -> None:
     """Run all, and print a line a figure."""
     device = device or best_device()
     print(f"torch {torch.__version__}, {device_name(device)}")  # noqa: T201
-    for benchmark in (losses, augmentation, steps, scoring):
+    for benchmark in (losses, augmentation, chains, steps, scoring):
         gc.collect()
         for row in benchmark(device, int(batch)):
             print(f"{row.work:74s} {row.reach:>8s}   {row.found}", flush=True)  # noqa: T201

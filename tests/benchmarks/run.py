@@ -314,6 +314,13 @@ def crops() -> Iterator[Row]:
     yield from rows()
 
 
+def chains() -> Iterator[Row]:
+    """Degradations of one crop after another, and of a batch."""
+    from chains import rows
+
+    yield from rows()
+
+
 def manifold() -> Iterator[Row]:
     """Neighbours of embeddings."""
     from manifold import rows
@@ -335,7 +342,7 @@ def extraction() -> Iterator[Row]:
     yield from rows()
 
 
-BENCHMARKS = (losses, steps, memory, scoring, adapter, crops, manifold, maps, extraction)
+BENCHMARKS = (losses, steps, memory, scoring, adapter, crops, chains, manifold, maps, extraction)
 
 
 def main(chosen: str = "") -> None:

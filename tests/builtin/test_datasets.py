@@ -15,7 +15,7 @@ import pytest
 import gendkit as gk
 from gendkit.builtin.datasets import Photos, SyntheticFaces
 from gendkit.builtin.renderings import Rendering
-from gendkit.data.degrade import DEGRADATIONS
+from gendkit.data.controls import DEGRADATIONS
 from gendkit.data.drawn import draw_face
 from gendkit.data.manifest import Manifest
 from gendkit.data.splits import SPLITS, rendered_families, split_of_identity

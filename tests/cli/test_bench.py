@@ -103,6 +103,9 @@ def test_a_starved_step_is_told_with_what_may_help(starved: Bench) -> None:
     assert "--pack" in text
     assert "gend-batched" in text
     assert "gend-batched" not in _verdict(replace(starved, augmentation="light"))
+    assert "augmentation=none-batched,jpeg:60," in _verdict(
+        replace(starved, augmentation="jpeg:60")
+    )
     assert "--pack" not in _verdict(replace(starved, packed=True))
     assert "--pack" not in _verdict(replace(starved, drawn=True))
     fed = _verdict(replace(starved, waiting=0.049))

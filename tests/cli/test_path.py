@@ -72,6 +72,36 @@ def train(gendkit: Run, recipe: Path, crops: Path, out: Path, *more: object) -> 
     )  # fmt: skip
 
 
+def test_an_augmentation_is_given_by_itself_and_recorded(
+    gendkit: Run, recipe: Path, crops: Path, tmp_path: Path
+):
+    from gendkit.model.adapter import Adapter
+
+    text = "light, jpeg:40..100@.5, noise:0.01..0.05"
+    said = train(gendkit, recipe, crops, tmp_path / "run", "--augmentation", text)
+    assert said.code == 0, said.err
+    written = "light,jpeg:40..100@0.5,noise:0.01..0.05"
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["recipe"]["augmentation"] == written
+    assert Adapter.read(tmp_path / "run").header.recipe["augmentation"] == written
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--augmentation", "blur:4:1"], 1, "kernel is 4; it is an odd number from 1 to 99"),
+        (["--augmentation", "none", "--set", "augmentation=light"], 2, "not both"),
+    ],
+)
+def test_an_impossible_augmentation_is_refused_before_anything_is_written(
+    gendkit: Run, recipe: Path, crops: Path, tmp_path: Path, more: list[str], code: int, words: str
+):
+    said = train(gendkit, recipe, crops, tmp_path / "run", *more)
+    assert said.code == code
+    assert words in said.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_from_recipe_to_map(gendkit: Run, recipe: Path, crops: Path, tmp_path: Path):
     run, store = tmp_path / "run", tmp_path / "e.zarr"
     said = train(gendkit, recipe, crops, run)

@@ -33,7 +33,8 @@ def tensor(images: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("height", "width"), [(64, 64), (63, 63), (50, 37), (33, 17), (8, 24), (1, 1), (126, 126)]
+    ("height", "width"),
+    [(64, 64), (63, 63), (50, 37), (33, 17), (8, 24), (1, 1), (7, 1), (9, 3), (5, 4), (126, 126)],
 )
 def test_the_pixels_are_those_of_libjpeg(height: int, width: int) -> None:
     qualities = [1, 10, 40, 49, 50, 51, 75, 90, 95, 99, 100]

@@ -11,6 +11,9 @@ import pytest
 import torch
 
 from gendkit.data import loader as module
+from gendkit.data.augment import light
+from gendkit.data.degrade import Chain
+from gendkit.data.degrade_image import degrade_image
 from gendkit.data.loader import Batch, Loader
 from gendkit.data.manifest import Manifest
 from gendkit.data.pixels import to_pixels
@@ -36,7 +39,11 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
     )
 
 
-EITHER = pytest.mark.parametrize("augmentation", ["gend", "gend-batched"])
+CHAIN = "blur:3..9:0.5..2@0.5,colour:0.8..1.2,noise:0.01..0.1@0.5,jpeg:40..100"
+EITHER = pytest.mark.parametrize(
+    "augmentation",
+    ["gend", "gend-batched", f"gend,{CHAIN}", f"gend-batched,{CHAIN}", f"none-batched,{CHAIN}"],
+)
 
 
 @EITHER
@@ -89,10 +96,13 @@ def test_a_second_pass_over_an_epoch_is_the_first(manifest: Manifest, augmentati
     assert same(first, list(loader.epoch(0)))
 
 
-def test_a_sample_is_augmented_the_same_in_batches_of_any_size(manifest: Manifest) -> None:
+@EITHER
+def test_a_sample_is_augmented_the_same_in_batches_of_any_size(
+    manifest: Manifest, augmentation: str
+) -> None:
     found = []
     for size in (32, 16):
-        loader = Loader(manifest, PREPROCESSING, batch_size=size, augmentation="gend-batched")
+        loader = Loader(manifest, PREPROCESSING, batch_size=size, augmentation=augmentation)
         batches = list(loader.epoch(0))
         order = np.argsort(np.concatenate([b.rows for b in batches]))
         found.append(torch.cat([b.pixels for b in batches])[torch.from_numpy(order)])
@@ -107,6 +117,47 @@ def test_gend_and_gend_batched_draw_the_same_for_a_sample(manifest: Manifest) ->
         for name in ("gend", "gend-batched")
     )
     assert (one.pixels == other.pixels).flatten(1).all(1).float().mean() > 0.7
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        (CHAIN, f"none-batched,{CHAIN}", 0.01),
+        (f"gend,{CHAIN}", f"gend-batched,{CHAIN}", 0.3),  # where `gend` blurs
+    ],
+)
+def test_a_chain_does_the_same_on_the_host_and_on_the_device(
+    manifest: Manifest, one: str, other: str, apart: float
+) -> None:
+    """Where crops have the input's own size; a blurred pixel may be rounded the other way."""
+    as_is = PREPROCESSING.at(40)
+    found = [
+        next(Loader(manifest, as_is, batch_size=32, augmentation=text).epoch(0)).pixels
+        for text in (one, other)
+    ]
+    assert (found[0] != found[1]).float().mean() < apart
+    assert (found[0] == found[1]).flatten(1).all(1).float().mean() > 0.4
+
+
+def test_a_chain_is_drawn_by_seed_epoch_and_row_after_what_the_name_draws(
+    manifest: Manifest,
+) -> None:
+    as_is = PREPROCESSING.at(40)
+    loader = Loader(manifest, as_is, batch_size=32, augmentation="light,jpeg:1..100", seed=5)
+    batch = next(loader.epoch(2))
+    for at, row in list(enumerate(batch.rows.tolist()))[:4]:
+        rng = np.random.default_rng([5, 2, 1, row])
+        crop = light(manifest.crop(row), rng)
+        expected = degrade_image(crop, Chain.parse("jpeg:1..100").draw(rng))
+        assert torch.equal(batch.pixels[at], to_pixels([expected], as_is)[0])
+
+
+def test_crops_are_not_augmented_where_they_are_read_in_order(manifest: Manifest) -> None:
+    plain, other = (
+        next(iter(Loader(manifest, PREPROCESSING, batch_size=8, augmentation=text)))
+        for text in ("none", "none-batched,noise:0.5")
+    )
+    assert torch.equal(plain.pixels, other.pixels)
 
 
 def test_an_unknown_augmentation_is_refused_at_once(manifest: Manifest) -> None:

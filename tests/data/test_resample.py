@@ -13,7 +13,14 @@ from PIL import Image
 from gendkit.data import resample as module
 from gendkit.data.resample import Filter, resample
 
-MODES = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+MODES = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+    "hamming": Image.Resampling.HAMMING,
+    "area": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
+}
 SIDES = st.integers(1, 300)
 
 
@@ -69,7 +76,7 @@ def test_a_mirrored_view_is_read_as_it_looks() -> None:
 
 
 def test_the_sum_is_that_of_plain_python() -> None:
-    first, weights = module._weights(9, 5, 1, 4, "bicubic")
+    first, weights = module.weights(9, 5, 1, 4, "bicubic")
     rows = picture(9, 2, 4).reshape(9, -1)
     out = np.empty((3, 6), np.uint8)
     module._sum_rows(rows, first, weights, out)

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 import gendkit as gk
-from gendkit.data.degrade import degrade
+from gendkit.data.controls import degrade
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidEmbeddings
 from gendkit.manifold.displacement import NULLS

@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 
 import gendkit as gk
-from gendkit.data.degrade import blur, jpeg
+from gendkit.data.codecs import jpeg
+from gendkit.data.controls import blur
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidEmbeddings, InvalidManifest
 from gendkit.manifold.drift import CHANGES, MEASURES

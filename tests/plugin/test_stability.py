@@ -79,6 +79,7 @@ PUBLIC = (
     "leaks likely_method load neighbours novelty open_embeddings open_index pair_displacement "
     "corrected_threshold paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
+    "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
 )
 ERRORS = (
@@ -121,8 +122,11 @@ OPTIONS = {
     "report verify": "adapter digits json media reference",
     "score": "adapter csv device dtype extractor fpr frames json order per-frame reals time-limit "
     "which",
+    "study robustness": "adapter batch-size chain device dtype grid json max-fpr out overwrite "
+    "reference seed",
     "suspects": "angle json reference",
-    "train": "checkpoint-every compile device json out overwrite resume set tracker train val",
+    "train": "augmentation checkpoint-every compile device json out overwrite resume set tracker "
+    "train val",
     "votes": "json likely-method novelty overwrite reference",
 }
 LISTED = {

@@ -186,6 +186,7 @@ def test_only_the_steps_that_are_left_are_taken(recipe: Recipe, sets: Sets, tmp_
         {"selection.metric": "last"},
         {"head_init": "random", "batches": "paired", "augmentation": "gend"},
         {"augmentation": "gend-batched"},
+        {"augmentation": "light,jpeg:40..100@0.5,noise:0..0.1"},
         {"tuned_norms": 0},
         {"tuned_norms": 2, "micro_batch": None, "weight_decay": 0.1},
         {"dtype": "bfloat16", "logit_scale": 3.0, "head_learning_rate": 1e-3},

@@ -1,0 +1,241 @@
+"""How a detector's verdicts change as crops lose quality, step by step, real and fake alike.
+
+A manifest and a detector enter; a Dataset leaves with the score of each person of each clip at each
+setting, and with what these scores say at a threshold that was fixed on crops as they are.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from gendkit.data.degrade import INTERPOLATIONS, Chain
+from gendkit.data.degrade_image import degrade_image
+from gendkit.data.manifest import Manifest
+from gendkit.errors import InvalidArgument, InvalidLabels, InvalidManifest
+from gendkit.measure.metrics import auroc
+from gendkit.model.batches import check_positive
+from gendkit.model.detector import Detector, load
+from gendkit.progress import Bars, Progress
+
+if TYPE_CHECKING:
+    from gendkit.plugin.protocols import Image
+
+Grids = Mapping[str, Sequence[str | Chain]]
+
+GRIDS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "jpeg": tuple(f"jpeg:{quality}" for quality in (100, 80, 60, 40, 20, 10)),
+        "blur": ("blur:5:0.5", "blur:7:1", "blur:11:1.5", "blur:13:2", "blur:19:3"),
+        **{f"resize-{kind}": tuple(f"resize:{side}:{kind}" for side in (224, 112, 64))
+           for kind in INTERPOLATIONS},
+        "noise": tuple(f"noise:{sigma}" for sigma in (0.01, 0.03, 0.05, 0.1, 0.2)),
+    }
+)  # fmt: skip
+"""The grids of the paper (arXiv 2508.06248), from mild to strong, as its released code has them;
+level 0, the crop as it is, comes before each.
+
+There, a crop that was made smaller is enlarged by the encoder's own resize; here the step itself
+enlarges it, and the encoder gets a crop of its size. Of 40 crops of 202 to 340 px, what reaches an
+encoder of 224 px differs by .3 grey levels at 112 and 64 px, and by .3 to .6 at 224 px.
+"""
+MEASURES = ("auroc", "tpr", "fpr", "shift_real", "shift_fake")
+UNIT = ["dataset", "video", "track"]
+"""Columns that tell people of clips apart: their crops' scores are averaged, people never."""
+
+
+def robustness(
+    manifest: Manifest | str | Path,
+    detector: Detector | str | Path,
+    *,
+    grids: Grids = GRIDS,
+    reference: Manifest | str | Path | None = None,
+    max_fpr: float = 0.05,
+    seed: int = 0,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Score crops at each level of some grids of degradations.
+
+    Crops are changed as they are kept, at their own size, before the detector resizes them, and
+    each is run once a level. Those that were degraded when the set was made (`degradation` in the
+    manifest) are left out.
+
+    Parameters
+    ----------
+    manifest
+        Or its folder; labelled crops, on which the detector was not trained.
+    detector
+        Or its adapter's file or folder.
+    grids
+        Chains by the name of the grid, from mild to strong, such as ``{"own": ["resize:112:area,
+        jpeg:60", "h264:30"]}``; by default the paper's. Level 0, the crop as it is, comes before
+        each.
+    reference
+        Labelled crops on which, as they are, the threshold is fixed; None is `manifest` itself.
+    max_fpr
+        The most of the reference's reals, as they are, that may be called fake: the threshold is
+        the lowest at which no more are. With fewer than 1 / max_fpr reals, none are.
+    seed
+        Of the noise, which is drawn for each crop by its `sample`.
+    batch_size
+        Crops that are run at once.
+    progress
+        Told after each crop; by default a progress bar.
+
+    Returns
+    -------
+    xarray.Dataset
+        With `setting`, a level of a grid (coordinates `grid`, `level` and `chain`, its text), and
+        `clip`, a person of a clip (`dataset`, `video`, `track`, `label`, `method`, `crops`, and the
+        manifest's connected `component`):
+
+        - `score` (setting, clip): mean P(fake) over the crops;
+        - `auroc`, `tpr`, `fpr` (setting): of clips; called fake is what scores above `threshold`;
+        - `shift_real`, `shift_fake` (setting): mean of the score less that of level 0.
+
+        NaN where a class is missing. Attributes: `threshold`, `threshold_from` with the number of
+        real clips that it rests on (`threshold_reals`), `max_fpr`, `adapter` and `seed`.
+
+    Raises
+    ------
+    InvalidManifest
+        If there is no crop.
+    InvalidLabels
+        If a crop has no label, or the reference has no real crop.
+    InvalidArgument
+        If a grid is empty or a chain is not exact, or for an impossible number.
+    MissingMedia, UnreadableMedia
+        If a crop is gone or damaged.
+    """
+    check_positive("batch_size", batch_size)
+    if not 0 <= max_fpr < 1:
+        raise InvalidArgument(f"max_fpr is {max_fpr:g}; give 0 or more and less than 1.")
+    settings = _settings(grids)
+    crops = _labelled(manifest)
+    others = None if reference is None else _labelled(reference)
+    if not (crops if others is None else others).table["label"].eq(0).any():
+        raise InvalidLabels(
+            "without real crops no threshold can be fixed; give a reference that has some."
+        )
+    if not isinstance(detector, Detector):
+        detector = load(detector)
+    progress, chains = progress or Bars(), list(dict.fromkeys(chain for *_, chain in settings))
+    found = _clips(crops, detector, chains, seed, batch_size, progress)
+    clean = found
+    if others is not None:
+        clean = _clips(others, detector, [Chain()], seed, batch_size, progress)
+    reals = clean["score"].to_numpy()[0, clean["label"].to_numpy() == 0]
+    threshold = threshold_at(reals, max_fpr)
+    ds = found.isel(chain=[chains.index(chain) for *_, chain in settings]).rename(chain="setting")
+    ds = ds.assign_coords(
+        grid=("setting", [grid for grid, _, _ in settings]),
+        level=("setting", [level for _, level, _ in settings]),
+        chain=("setting", [str(chain) for _, _, chain in settings]),
+    )
+    ds = ds.assign({name: ("setting", values) for name, values in _measured(ds, threshold).items()})
+    return ds.assign_attrs(
+        threshold=threshold,
+        threshold_from="these crops as they are" if others is None else "the reference as it is",
+        threshold_reals=len(reals),
+        max_fpr=max_fpr,
+        adapter=detector.adapter.hash,
+        seed=seed,
+    )
+
+
+def robustness_table(ds: xr.Dataset) -> pd.DataFrame:
+    """Return what `robustness` found as a table by `grid`, `level` and `chain`.
+
+    Columns: `auroc`, `tpr`, `fpr`, `shift_real` and `shift_fake`.
+    """
+    columns = {name: ds[name].to_numpy() for name in ("grid", "level", "chain", *MEASURES)}
+    return pd.DataFrame(columns).set_index(["grid", "level", "chain"])
+
+
+def threshold_at(reals: NDArray[np.floating], max_fpr: float) -> float:
+    """Return the lowest of some real scores (N,) that at most a part `max_fpr` of them exceeds."""
+    allowed = int(max_fpr * len(reals) + 1e-9)
+    return float(np.sort(reals)[::-1][allowed])
+
+
+def _settings(grids: Grids) -> list[tuple[str, int, Chain]]:
+    settings = []
+    for grid, chains in grids.items():
+        if isinstance(chains, str) or not len(chains):
+            raise InvalidArgument(
+                f"grid {grid!r} is {chains!r}; give a list of chains, such as ['jpeg:60']."
+            )
+        settings.append((grid, 0, Chain()))
+        for level, given in enumerate(chains, start=1):
+            chain = Chain.parse(given) if isinstance(given, str) else given
+            chain.at(seed=0)  # refuses one that is not exact
+            settings.append((grid, level, chain))
+    if not settings:
+        raise InvalidArgument(f"there is no grid; the paper's are {', '.join(GRIDS)}.")
+    return settings
+
+
+def _labelled(manifest: Manifest | str | Path) -> Manifest:
+    if not isinstance(manifest, Manifest):
+        manifest = Manifest.read(manifest)
+    crops = manifest.faces()
+    crops = crops.where(crops.table["degradation"] == "")
+    if not len(crops):
+        raise InvalidManifest("the manifest has no face crop that is not degraded already.")
+    crops.labels()
+    return crops
+
+
+def _clips(
+    manifest: Manifest, detector: Detector, chains: Sequence[Chain], seed: int, batch_size: int,
+    progress: Progress,
+) -> xr.Dataset:  # fmt: skip
+    """Return the mean `score` (chain, clip) of each person of each clip."""
+    pictures = _degraded(manifest, chains, seed, progress)
+    scores = detector.predict(pictures, batch_size=batch_size).reshape(-1, len(chains))
+    table = manifest.table[[*UNIT, "label", "method"]].assign(component=manifest.components())
+    clips = table.groupby(UNIT, sort=False)
+    if (mixed := clips["label"].transform("min") != table["label"]).any():
+        clip = table["video"][mixed].iloc[0]
+        raise InvalidLabels(f"clip {clip!r} has crops labelled real and crops labelled fake.")
+    means = pd.DataFrame(scores.astype(np.float64)).groupby(clips.ngroup().to_numpy()).mean()
+    about = clips.first().assign(crops=clips.size()).reset_index()
+    return xr.Dataset(
+        {"score": (("chain", "clip"), means.to_numpy().T)},
+        coords={str(name): ("clip", about[name].to_numpy()) for name in about.columns},
+    )
+
+
+def _degraded(
+    manifest: Manifest, chains: Sequence[Chain], seed: int, progress: Progress
+) -> Iterator[Image]:
+    """Yield each crop at each setting, crop by crop."""
+    samples = manifest.table["sample"].tolist()
+    for row, sample in enumerate(samples):
+        crop, own = manifest.crop(row), zlib.crc32(f"{seed}/{sample}".encode())
+        for chain in chains:
+            yield degrade_image(crop, chain.at(own))
+        progress(row + 1, len(samples), "robustness")
+
+
+def _measured(ds: xr.Dataset, threshold: float) -> dict[str, list[float]]:
+    labels, score, level = (ds[name].to_numpy() for name in ("label", "score", "level"))
+    clean = score[level == 0][0]
+    measured: dict[str, list[float]] = {name: [] for name in MEASURES}
+    for scores in score:
+        measured["auroc"].append(auroc(labels, scores))
+        for label, rate, shift in ((1, "tpr", "shift_fake"), (0, "fpr", "shift_real")):
+            of = labels == label
+            measured[rate].append(float((scores[of] > threshold).mean()) if of.any() else np.nan)
+            moved = (scores - clean)[of]
+            measured[shift].append(float(moved.mean()) if of.any() else np.nan)
+    return measured
