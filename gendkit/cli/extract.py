@@ -80,6 +80,10 @@ def _order(ctx: click.Context, parameter: click.Parameter, value: str) -> str | 
 @TIME_LIMIT
 @click.option("--pack", is_flag=True,
               help="Also keep all crops in one file, which is read faster.")  # fmt: skip
+@click.option(
+    "--store", default="png", show_default=True, type=click.Choice(["png", "zarr"]),
+    help="A file a crop, or all in one zarr array, which is read fastest and needs --size.",
+)  # fmt: skip
 @OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with the counts.")
 def extract(

@@ -104,7 +104,7 @@ OPTIONS = {
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
     "export": "layout overwrite",
     "extract": "crop extractor frames json option order overwrite pack scale scheduler seed size "
-    "time-limit which workers",
+    "store time-limit which workers",
     "geometry": "by csv json",
     "index": "json kind overwrite",
     "layers": "adapter batch-size csv device dtype json resamples",
