@@ -260,3 +260,11 @@ def test_crops_are_kept_in_a_zarr_on_request(gendkit: Run, picture: Path, tmp_pa
     assert sorted(path.name for path in out.iterdir()) == ["crops.zarr", "manifest.parquet"]
     other = gendkit("extract", picture, out, *BRIGHT, "--size", 32)
     assert other.code != 0, "PNG files are another output"
+
+
+def test_a_sheet_of_the_crops_is_made_on_request(gendkit: Run, picture: Path, tmp_path: Path):
+    said = gendkit("extract", picture, tmp_path / "crops", *BRIGHT, "--sheet", "--json")
+    assert json.loads(said.out)["sheet"] == str(tmp_path / "crops" / "sheet.html")
+    assert (tmp_path / "crops" / "sheet.html").read_text("utf-8").count("<img") == 1
+    said = gendkit("extract", picture, tmp_path / "crops", *BRIGHT, "--sheet", "--overwrite")
+    assert f"to look at: {tmp_path / 'crops' / 'sheet.html'}" in said.out

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from gendkit.data import examine as examine_module
+from gendkit.data import video as video_module
 from gendkit.data.container import container_facts
 from gendkit.data.examine import examine
 from gendkit.data.extract import extract
@@ -25,7 +26,7 @@ from gendkit.data.faces import TEMPLATE
 from gendkit.data.media import find_media, inspect, read_frames, walk_frames
 from gendkit.data.whole import missing
 from gendkit.errors import MissingMedia, UnreadableMedia
-from gendkit.plugin.protocols import Face
+from gendkit.plugin.protocols import Face, Frame
 
 COUNT = 12
 BOMB = "ignore:Image size:PIL.Image.DecompressionBombWarning"
@@ -171,31 +172,41 @@ def test_a_picture_that_states_too_many_pixels_is_not_decoded(
     assert grown < 100 << (0 if sys.platform == "darwin" else 10), "in KiB on Linux"
 
 
-def of_size(path: Path, side: int, *, which: int) -> None:
-    """A VP8 of key frames, of which one, or each, states another size."""
+def of_size(path: Path, side: int) -> None:
+    """A VP8 whose key frames state another size."""
     data = bytearray(video(path, "libvpx").read_bytes())
     at = -1
-    for number in range(COUNT):
-        at = data.find(b"\x9d\x01\x2a", at + 1)
-        if at < 0:
-            break
-        if which in (number, -1):
-            data[at + 3 : at + 7] = struct.pack("<HH", side, side)
+    while (at := data.find(b"\x9d\x01\x2a", at + 1)) >= 0:
+        data[at + 3 : at + 7] = struct.pack("<HH", side, side)
     path.write_bytes(data)
 
 
 def test_a_video_whose_frames_state_too_many_pixels_is_refused(tmp_path: Path) -> None:
-    of_size(tmp_path / "a.webm", 16_383, which=-1)
+    of_size(tmp_path / "a.webm", 16_383)
     with pytest.raises(UnreadableMedia, match=r"no frame of .* decodes"):
         read_frames(tmp_path / "a.webm", range(COUNT))
 
 
-def test_a_frame_that_suddenly_states_too_many_pixels_is_left_out(tmp_path: Path) -> None:
-    of_size(tmp_path / "a.webm", 16_383, which=1)
-    seen = []
-    facts = walk_frames(tmp_path / "a.webm", range(COUNT), seen.append)
-    assert 4 <= len(seen) < COUNT
-    assert {frame.image.shape for frame in seen} == {(48, 64, 3)}
+def test_a_frame_that_suddenly_has_too_many_pixels_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = []
+    for number, width in enumerate((64, 96, 64)):
+        part = tmp_path / f"{number}.ts"
+        with av.open(str(part), "w") as container:
+            stream = container.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = width, 48, "yuv420p"
+            for frame in (av.VideoFrame(width, 48, "yuv420p") for _ in range(3)):
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        parts.append(part.read_bytes())
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(parts))
+    assert {frame.image.shape[1] for frame in read_frames(path, range(9))} == {64, 96}
+    monkeypatch.setattr(video_module, "PIXELS", 64 * 48)
+    seen: list[Frame] = []
+    facts = walk_frames(path, range(9), seen.append)
+    assert {frame.image.shape[1] for frame in seen} == {64}
     assert "does not decode" in facts.problem
 
 
@@ -340,7 +351,7 @@ def test_each_costs_one_row_with_its_reason_and_the_others_are_extracted(tmp_pat
     (root / "list.mp4").write_text("ffconcat version 1.0\nfile good.mp4\n")
     large_png(root / "large.png", 60_000)
     large_gif(root / "wide.gif", 12_000)
-    of_size(root / "wide.webm", 16_383, which=-1)
+    of_size(root / "wide.webm", 16_383)
     (root / "zero.mp4").symlink_to("/dev/zero")
     frame = av.VideoFrame(32, 32, "yuv444p")
     frame.colorspace = 8  # YCgCo
