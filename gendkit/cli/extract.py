@@ -99,6 +99,9 @@ def extract(
     extracted all the same. What was interrupted or killed is gone on with by the same command; on
     a finished folder it changes nothing.
 
+    Frames are turned upright; pixels are taken as square, interlaced frames stay woven, and high
+    dynamic range is not mapped to that of a screen.
+
     \b
     Example: gendkit extract holiday.mp4 crops
              gendkit extract photos:portraits crops

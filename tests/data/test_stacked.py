@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -330,3 +331,26 @@ def test_a_store_that_does_not_go_with_the_rest_is_refused_before_any_work(
     with pytest.raises(InvalidArgument, match=text):
         extract(CLIPS, tmp_path / "out", extractor="no such", **options)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_killed_while_it_writes_the_zarr_examines_no_clip_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(manifest: Manifest, rows: object, path: Path) -> None:
+        path.mkdir()
+        (path / "zarr.json").touch()
+        raise KeyboardInterrupt
+
+    options: dict[str, Any] = {"extractor": Finder(), "size": 24, "store": "zarr"}
+    with monkeypatch.context() as patch:
+        patch.setattr(stacked, "_write", half)
+        with pytest.raises(KeyboardInterrupt):
+            extract(CLIPS, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(Finder, "__call__", lambda self, image: pytest.fail("seen before"))
+    made = extract(CLIPS, tmp_path / "out", **options)
+    assert len(made.packed or ()) == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    monkeypatch.undo()
+    other = extract(CLIPS, tmp_path / "other", **options)
+    assert all(np.array_equal(made.crop(row), other.crop(row)) for row in range(10))
