@@ -187,6 +187,8 @@ def _opened(source: Path | io.BytesIO, name: str | Path) -> Any:
     from PIL import Image as pillow
 
     pillow.init()
+    if Path(name).suffix.lower() in BY_HEIF:
+        _with_heif()
     picture = pillow.open(source, formats=[kind for kind in FORMATS if kind in pillow.OPEN])
     try:
         check_pixels(name, *picture.size)

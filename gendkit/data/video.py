@@ -53,7 +53,7 @@ def open_container(path: Path) -> Any:
 
 
 class Opened:
-    """An open container and its first video stream; what cannot be opened is `UnreadableMedia`."""
+    """An open container and its main video stream; what cannot be opened is `UnreadableMedia`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -74,7 +74,8 @@ class Opened:
             raise UnreadableMedia(
                 f"{self._path} holds no video stream; give a video or a picture, not sound alone."
             )
-        stream = self._container.streams.video[0]
+        # Not the first: that may be the picture on the cover.
+        stream = self._container.streams.best("video")
         check_pixels(self._path, stream.width, stream.height)
         # The size may change within the stream; the decoder then refuses such a frame.
         stream.codec_context.options = {"max_pixels": str(PIXELS)}

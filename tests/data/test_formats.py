@@ -277,6 +277,30 @@ def test_a_frame_of_another_size_within_a_stream_keeps_its_own(tmp_path: Path) -
     assert shapes == {(48, 64, 3), (32, 96, 3)}
 
 
+def test_a_cover_is_not_taken_for_the_video(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        cover, film = (container.add_stream(codec, rate=25) for codec in ("mjpeg", "libx264"))
+        for stream, pixels, side in ((cover, "yuvj420p", 32), (film, "yuv420p", 64)):
+            stream.width = stream.height = side
+            stream.pix_fmt = pixels
+        for number in range(10):
+            if not number:
+                container.mux(cover.encode(of_rgb(picture(32, 32), "yuvj420p")))
+            container.mux(film.encode(of_rgb(picture(64, 64))))
+        for stream in (cover, film):
+            container.mux(stream.encode(None))
+    assert inspect(path).frames == 10
+    assert {frame.image.shape for frame in read_frames(path, range(99))} == {(64, 64, 3)}
+
+
+def test_a_heic_states_its_pixels(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.fromarray(picture(65, 49))).save(tmp_path / "a.heic", quality=95)
+    assert inspect(tmp_path / "a.heic").pixels == 65 * 49
+    assert largest_difference(read_image(tmp_path / "a.heic"), picture(65, 49)) < 24
+
+
 # Time
 
 
