@@ -189,7 +189,12 @@ def _opened(source: Path | io.BytesIO, name: str | Path) -> Any:
     pillow.init()
     if Path(name).suffix.lower() in BY_HEIF:
         _with_heif()
-    picture = pillow.open(source, formats=[kind for kind in FORMATS if kind in pillow.OPEN])
+    try:
+        picture = pillow.open(source, formats=[kind for kind in FORMATS if kind in pillow.OPEN])
+    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
+        raise UnreadableMedia(
+            f"{name} states more pixels than the {PIXELS:,} that are decoded; make it smaller."
+        ) from None
     try:
         check_pixels(name, *picture.size)
     except UnreadableMedia:
@@ -200,10 +205,7 @@ def _opened(source: Path | io.BytesIO, name: str | Path) -> Any:
 
 def _unreadable() -> tuple[type[Exception], ...]:
     """Return what Pillow raises for files that are none, or damaged."""
-    from PIL.Image import DecompressionBombError, DecompressionBombWarning
-
-    kinds = (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error, zlib.error)
-    return (*kinds, DecompressionBombError, DecompressionBombWarning)
+    return (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error, zlib.error)
 
 
 def _with_heif() -> bool:
