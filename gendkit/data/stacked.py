@@ -1,8 +1,8 @@
 """Crops of one size in a sharded zarr array: any zarr reads it, and we read it fast.
 
 `crops.zarr` is a zarr v3 group of three arrays: `crops` (N, S, S, 3) uint8, a chunk a crop, each
-with its CRC-32C; `crc32` (N,), a second checksum of each; `source_bytes` (N,), the size of the PNG
-file that it was made from. A manifest's path for crop n is `crops.zarr/crops/n`.
+with its CRC-32C; `crc32` (N,), a second checksum of each; `png_bytes` (N,), the size of the PNG file
+that it was made from. A manifest's path for crop n is `crops.zarr/crops/n`.
 
 Reading goes by the index at the end of each shard, as the zarr specification lays it down, from
 mapped memory. zarr itself takes half a millisecond a chunk, and gives zeros for one that is gone.
@@ -74,7 +74,7 @@ class StackedCrops:
             count, self.side, self._rows = _counts(layout)
             group = zarr.open_group(path, mode="r")
             self._crc32 = group["crc32"][:].tolist()
-            self._bytes = group["source_bytes"][:].tolist()
+            self._bytes = group["png_bytes"][:].tolist()
         except Exception as error:  # zarr raises many kinds for what it cannot read
             raise UnreadableMedia(
                 f"{path} is no store of crops that this version reads ({first_line(error)}); "
@@ -225,11 +225,14 @@ def to_zarr(manifest: Manifest, out: str | Path) -> Manifest:
         If a crop is gone or damaged.
     """
     table = manifest.table.copy()
-    faces = table["path"][table["path"] != ""].drop_duplicates()
-    numbers = {path: number for number, path in enumerate(faces)}
+    rows: dict[str, int] = {}
+    for row, path in enumerate(table["path"]):
+        if path:
+            rows.setdefault(path, row)
+    numbers = {path: number for number, path in enumerate(rows)}
     table["path"] = [f"{FOLDER}/{ARRAY}/{numbers[p]}" if p else "" for p in table["path"]]
     with new_folder(out) as part:
-        _write(manifest, dict(zip(faces, faces.index, strict=True)), part / FOLDER)
+        _write(manifest, rows, part / FOLDER)
         meta = {**manifest.meta, "store": "zarr"}
         replace(manifest, table=table, meta=meta).write(part)
     return type(manifest).read(out)
@@ -257,7 +260,7 @@ def _write(manifest: Manifest, rows: Mapping[str, int], path: Path) -> None:
         at = slice(start, start + len(chosen))
         arrays[ARRAY][at] = block
         arrays["crc32"][at] = [zlib.crc32(crop.data) for crop in block]
-        arrays["source_bytes"][at] = [manifest.file_size(name) or 0 for name in chosen]
+        arrays["png_bytes"][at] = [manifest.file_size(name) or 0 for name in chosen]
 
 
 def _created(path: Path, count: int, side: int) -> dict[str, Any]:
@@ -281,7 +284,7 @@ def _created(path: Path, count: int, side: int) -> dict[str, Any]:
             config={"write_empty_chunks": True},
         )
     }
-    for name, dtype in (("crc32", "uint32"), ("source_bytes", "int64")):
+    for name, dtype in (("crc32", "uint32"), ("png_bytes", "int64")):
         made[name] = group.create_array(
             name,
             shape=(count,),

@@ -166,7 +166,9 @@ def test_a_picture_that_states_too_many_pixels_is_not_decoded(
     path = tmp_path / f"a{suffix}"
     write(path, side)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(UnreadableMedia, match=r"states (12,000 x 12,000 pixels, )?more (pixels )?than"):
+    with pytest.raises(
+        UnreadableMedia, match=r"states (12,000 x 12,000 pixels, )?more (pixels )?than"
+    ):
         read_frames(path, [0])
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 100 << (0 if sys.platform == "darwin" else 10), "in KiB on Linux"
