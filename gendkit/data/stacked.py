@@ -1,8 +1,8 @@
 """Crops of one size in a sharded zarr array: any zarr reads it, and we read it fast.
 
 `crops.zarr` is a zarr v3 group of three arrays: `crops` (N, S, S, 3) uint8, a chunk a crop, each
-with its CRC-32C; `crc32` (N,), a second checksum of each; `png_bytes` (N,), the size of the PNG file
-that it was made from. A manifest's path for crop n is `crops.zarr/crops/n`.
+with its CRC-32C; `crc32` (N,), a second checksum of each; `png_bytes` (N,), the size of the PNG
+file that it was made from. A manifest's path for crop n is `crops.zarr/crops/n`.
 
 Reading goes by the index at the end of each shard, as the zarr specification lays it down, from
 mapped memory. zarr itself takes half a millisecond a chunk, and gives zeros for one that is gone.
