@@ -224,6 +224,19 @@ def to_zarr(manifest: Manifest, out: str | Path) -> Manifest:
     MissingMedia, UnreadableMedia
         If a crop is gone or damaged.
     """
+    with new_folder(out) as part:
+        write_into(manifest, part)
+    return type(manifest).read(out)
+
+
+def write_into(manifest: Manifest, folder: Path) -> None:
+    """Write a manifest's crops and the manifest itself into a folder that has neither.
+
+    Raises
+    ------
+    InvalidManifest, MissingMedia, UnreadableMedia
+        As `to_zarr`.
+    """
     table = manifest.table.copy()
     rows: dict[str, int] = {}
     for row, path in enumerate(table["path"]):
@@ -231,11 +244,8 @@ def to_zarr(manifest: Manifest, out: str | Path) -> Manifest:
             rows.setdefault(path, row)
     numbers = {path: number for number, path in enumerate(rows)}
     table["path"] = [f"{FOLDER}/{ARRAY}/{numbers[p]}" if p else "" for p in table["path"]]
-    with new_folder(out) as part:
-        _write(manifest, rows, part / FOLDER)
-        meta = {**manifest.meta, "store": "zarr"}
-        replace(manifest, table=table, meta=meta).write(part)
-    return type(manifest).read(out)
+    _write(manifest, rows, folder / FOLDER)
+    replace(manifest, table=table, meta={**manifest.meta, "store": "zarr"}).write(folder)
 
 
 def _write(manifest: Manifest, rows: Mapping[str, int], path: Path) -> None:

@@ -22,6 +22,7 @@ from gendkit.data.extract import extract
 from gendkit.data.loader import Loader
 from gendkit.data.manifest import Manifest
 from gendkit.data.stacked import FOLDER, StackedCrops
+from gendkit.data.subsets import write_subset
 from gendkit.errors import (
     InvalidArgument,
     InvalidManifest,
@@ -29,6 +30,7 @@ from gendkit.errors import (
     OutputExists,
     UnreadableMedia,
 )
+from gendkit.measure.manifest_check import check_manifest
 from gendkit.measure.probes import probe_manifest
 from gendkit.plugin.protocols import Clip, Face, Frame
 from gendkit.testing.small import small_backbone, small_crops
@@ -143,6 +145,20 @@ def test_threads_and_other_processes_read_the_same_store(files: Manifest, store:
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(again.crop, list(range(8)) * 20))
     assert all(np.array_equal(read[i], files.crop(i % 8)) for i in range(160))
+
+
+def test_a_subset_in_a_folder_of_its_own_or_beside_the_crops_has_the_same_pixels(
+    store: Manifest, tmp_path: Path
+) -> None:
+    fakes = store.where(store.table["label"] == 1)
+    assert fakes.packed is not None
+    for out in (tmp_path / "fakes", store.root / "fakes.parquet"):
+        read = write_subset(fakes, out)
+        assert len(read) == 4
+        assert all(np.array_equal(read.crop(row), store.crop(4 + row)) for row in range(4))
+    assert check_manifest(
+        Manifest.read(tmp_path / "fakes"), allow=["reals", "fakes", "balance"]
+    ).passed
 
 
 # What is not equal in size, or not there
