@@ -114,8 +114,9 @@ def upright(picture: Any, path: Path) -> Image:
     """Return a decoded frame as RGB uint8 (H, W, 3), turned and mirrored as the container says.
 
     The colours are converted by the matrix and the range that the frame states; where it states no
-    matrix by that of BT.601, and where it states no range as limited, as FFmpeg does. Transparent
-    parts are put on black.
+    matrix by that of BT.601, and where it states no range as limited, as FFmpeg does; its fast way
+    is right to within three grey levels at 8 bits and four at 10. Transparent parts are put on
+    black.
 
     Raises
     ------

@@ -40,7 +40,8 @@ def _stated(data: mmap) -> int:
     if data[:4] == b"RIFF":
         return _riff(data)
     if data[:16] == ASF and (at := data.find(ASF_FILE, 0, HEAD)) > 0:
-        return int.from_bytes(data[at + 40 : at + 48], "little")
+        flags = int.from_bytes(data[at + 88 : at + 92], "little")  # the first: it is broadcast
+        return 0 if flags & 1 else int.from_bytes(data[at + 40 : at + 48], "little")
     return 0
 
 
@@ -67,13 +68,15 @@ def _vint(data: mmap, at: int) -> tuple[int, int]:
 
 def _riff(data: mmap) -> int:
     """Return where the last chunk ends: a long AVI has several."""
-    at = 0
-    while data[at : at + 4] == b"RIFF":
+    at = padding = 0
+    while data[at + padding : at + padding + 4] == b"RIFF":
+        at += padding
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         if length in UNKNOWN:
             return 0
-        at += 8 + length + length % 2
-    return at - (at - len(data) == 1)  # the last byte of padding may be left out
+        at += 8 + length
+        padding = length % 2
+    return at
 
 
 def _has_end_mark(data: mmap) -> bool:
