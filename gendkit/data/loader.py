@@ -206,7 +206,9 @@ class Loader:
         self, rows: NDArray[np.int64], epoch: int | None, pool: ThreadPoolExecutor
     ) -> Callable[[], Tensor]:
         """Begin to read crops, and return what waits for them: B uint8 images (B, 3, S, S)."""
-        if epoch is None or self.augmentation in ("none", *BATCHED):
+        augmentation = self.augmentation
+        unchanged = augmentation.name == "none" and not augmentation.chain.steps
+        if epoch is None or augmentation.batched or unchanged:
             crops, side = self.manifest.packed, self.preprocessing.size
             if isinstance(crops, StackedCrops) and crops.side == side:
                 # As large as they are needed, they are read into the batch at once.

@@ -96,7 +96,7 @@ def test_the_same_manifest_and_the_same_pixels_come_from_it(
     assert [p.name for p in sorted(store.root.iterdir())] == [FOLDER, "manifest.parquet"]
 
 
-@pytest.mark.parametrize("augmentation", ["none", "gend", "gend-batched"])
+@pytest.mark.parametrize("augmentation", ["none", "none,jpeg:20..90", "gend", "gend-batched"])
 @pytest.mark.parametrize("side", [SIDE, 28], ids=["as large", "resized"])
 def test_batches_are_the_same(
     files: Manifest, store: Manifest, augmentation: str, side: int
