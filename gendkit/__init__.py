@@ -25,6 +25,7 @@ _PUBLIC: dict[str, str] = {
     "check_manifest": "gendkit.measure.manifest_check",
     "class_angle": "gendkit.manifold.geometry",
     "combine": "gendkit.manifold.combine",
+    "contact_sheet": "gendkit.pages.contact",
     "corrected_threshold": "gendkit.measure.thresholds",
     "dataset": "gendkit.data.datasets",
     "drift": "gendkit.manifold.drift",
@@ -148,6 +149,7 @@ if TYPE_CHECKING:
     from gendkit.notebook.training import training as training
     from gendkit.pages.clip import report as report
     from gendkit.pages.clip_verify import verify as verify
+    from gendkit.pages.contact import contact_sheet as contact_sheet
     from gendkit.plugin.manager import plugins as plugins
     from gendkit.plugin.manager import register as register
     from gendkit.train.engine import fit as fit

@@ -80,10 +80,16 @@ def _order(ctx: click.Context, parameter: click.Parameter, value: str) -> str | 
 @TIME_LIMIT
 @click.option("--pack", is_flag=True,
               help="Also keep all crops in one file, which is read faster.")  # fmt: skip
+@click.option(
+    "--store", default="png", show_default=True, type=click.Choice(["png", "zarr"]),
+    help="A file a crop, or all in one zarr array, which is read fastest and needs --size.",
+)  # fmt: skip
+@click.option("--sheet", is_flag=True,
+              help="Also a page of the crops for the eye, OUT/sheet.html.")  # fmt: skip
 @OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with the counts.")
 def extract(
-    source: str, out: Path, *, options: tuple[str, ...], as_json: bool, **settings: Any
+    source: str, out: Path, *, options: tuple[str, ...], sheet: bool, as_json: bool, **settings: Any
 ) -> int:
     """Crop faces into a folder with a manifest.
 
@@ -92,6 +98,9 @@ def extract(
     The exit code is 1 if any clip could not be read in full or gave no face; the others are
     extracted all the same. What was interrupted or killed is gone on with by the same command; on
     a finished folder it changes nothing.
+
+    Frames are turned upright; pixels are taken as square, interlaced frames stay woven, and high
+    dynamic range is not mapped to that of a screen.
 
     \b
     Example: gendkit extract holiday.mp4 crops
@@ -119,6 +128,10 @@ def extract(
         "reasons": {str(k): int(v) for k, v in no_face["reason"].value_counts().items()},
         "problems": dict(manifest.meta["problems"]),
     }
+    if sheet:
+        from gendkit.pages.contact import contact_sheet
+
+        counts["sheet"] = str(contact_sheet(manifest, out / "sheet.html", overwrite=True))
     code = FAILED if counts["problems"] else 0  # each of them is in the log, and so on stderr
     if as_json:
         show_json(counts)
@@ -127,6 +140,8 @@ def extract(
         f"{counts['crops']} face crops of {counts['clips']} clips in {out}"
         f" ({counts['without_face']} frames without a face)"
     )
+    if sheet:
+        click.echo(f"  to look at: {counts['sheet']}")
     for reason, n in counts["reasons"].items():
         click.echo(f"  {n} x {reason}", err=True)
     return code

@@ -1,4 +1,4 @@
-"""`gendkit manifest`: check a manifest before it is believed, and take a subset of it."""
+"""`gendkit manifest`: check a manifest before it is believed, take a subset of it, look at it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document."
 
 @click.group()
 def manifest() -> None:
-    """Check manifests, and take subsets of them.
+    """Check manifests, take subsets of them, and look at their crops.
 
     \b
     Example: gendkit manifest check crops
+             gendkit manifest sheet crops
              gendkit manifest subset crops:train crops/paired.parquet --kind paired --clips 100
     """
 
@@ -136,6 +137,38 @@ def subset(
     show_frame(distinct(written))
     click.echo(f"{len(written):,} rows in {out}")
     return None
+
+
+@manifest.command()
+@click.argument("source", metavar="MANIFEST[:SPLIT]")
+@click.option("--out", type=FOLDER, metavar="FILE", help="HTML file to write [default: sheet.html "
+              "beside the crops].")  # fmt: skip
+@click.option("--clips", default=40, show_default=True, type=click.IntRange(1),
+              help="Clips that are shown, from all datasets and methods in turn.")  # fmt: skip
+@click.option("--crops", default=16, show_default=True, type=click.IntRange(1),
+              help="Frames of a clip that are shown.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="Of the draw.")  # fmt: skip
+@OVERWRITE
+@JSON
+def sheet(source: str, *, out: Path | None, as_json: bool, **settings: Any) -> None:
+    """Write a page of the crops for the eye, clip by clip in order of time.
+
+    A frame without a face is a grey tile with its reason; how many clips have how many faces
+    stands on top. The page needs nothing from outside itself.
+
+    \b
+    Example: gendkit manifest sheet crops
+             gendkit manifest sheet crops:train --out train.html --clips 100
+    """
+    import gendkit
+
+    rows = manifest_of(source)
+    written = gendkit.contact_sheet(rows, out or rows.root / "sheet.html", **settings)
+    if as_json:
+        show_json({"sheet": str(written)})
+    else:
+        click.echo(f"To look at: {written}")
 
 
 def _show(found: ManifestCheck) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gendkit.data.media import is_image
+from gendkit.data.video import open_container
 from gendkit.errors import MissingMedia, UnreadableMedia, first_line
 
 BLOCK = 1 << 20
@@ -113,22 +114,14 @@ def _picture(path: Path) -> dict[str, Any]:
 
 
 def _video(path: Path) -> dict[str, Any]:
-    import av
-
-    try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            return {
-                "format": container.format.name,
-                "duration": None if container.duration is None else container.duration / 1e6,
-                "bit_rate": container.bit_rate or None,
-                "tags": _tags(container.metadata),
-                "streams": [_stream(stream) for stream in container.streams],
-            }
-    except (av.error.FFmpegError, OSError) as error:
-        raise UnreadableMedia(
-            f"{path} cannot be read as a video ({first_line(error)}); expected is a whole file "
-            "that FFmpeg can decode: copy or export it again."
-        ) from None
+    with open_container(path) as container:
+        return {
+            "format": container.format.name,
+            "duration": None if container.duration is None else container.duration / 1e6,
+            "bit_rate": container.bit_rate or None,
+            "tags": _tags(container.metadata),
+            "streams": [_stream(stream) for stream in container.streams],
+        }
 
 
 def _stream(stream: Any) -> dict[str, Any]:

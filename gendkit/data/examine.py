@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor, Image
 
 LEAST = 16
+HELD_PIXELS = 1 << 29
+"""Of all frames that are held at a time, as 64 of 4K: larger ones are looked at one by one."""
 NO_FACE = "no face found"
 DAMAGED = "the frame does not decode"
 NO_FRAME = "the clip has no such frame"
@@ -174,6 +176,7 @@ def examine(
     found: dict[int, Crops] = {}
     facts = source.inspect()
     total, problems = facts.frames or 0, [facts.problem]
+    large = facts.pixels * min(HELD, total) > HELD_PIXELS
     asked = [] if isinstance(order, str) else _explicit(order)
     kind: Order = order if isinstance(order, str) else "spread"
     frames = len(asked) or frames
@@ -189,8 +192,9 @@ def examine(
     while done < len(sequence) and (missing := wanted - _faces(found, sequence[:done])) > 0:
         # A long stretch without a face is searched in passes that grow and hold no frame: an hour
         # of it in passes of 64 frames would be decoded more than a thousand times.
-        stream = done // 2 > HELD
-        length = done // 2 if stream else min(HELD, max(2 * missing, LEAST) if done else frames)
+        stretch = done // 2 > HELD
+        stream = stretch or large
+        length = done // 2 if stretch else min(HELD, max(2 * missing, LEAST) if done else frames)
         turn = sequence[done : done + length]
         seen = _search(source, turn, look, found=found, missing=missing, stream=stream)
         problems += seen.problem.split("; ")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from gendkit.data.journal import Journal, inputs_of
 from gendkit.data.manifest import FILE, Manifest, write_rows
 from gendkit.data.media import Order, find_media
 from gendkit.data.sources import files_of
+from gendkit.data.stacked import Store, check_store
 from gendkit.data.twins import CropBy, check_crop, real_twins
 from gendkit.data.which import Which, check_which
 from gendkit.errors import (
@@ -74,6 +76,7 @@ def extract(
     scheduler: str | None = None,
     time_limit: float | None = LIMIT,
     pack: bool = False,
+    store: Store = "png",
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -118,6 +121,9 @@ def extract(
         dataset's own code and runs without a limit.
     pack
         Also write all crops into one file, from which they are read faster; see `Manifest.pack`.
+    store
+        `png`: a file a crop. `zarr`: all in one zarr array, for which `size` is needed; see
+        `Manifest.to_zarr`.
     overwrite
         Replace `out` if it is an earlier output of this function, made of something else.
     progress
@@ -138,8 +144,8 @@ def extract(
         If there is no clip.
     InvalidArgument
         For numbers that cannot be, for a rule or way to crop that there is not, for a scale where
-        whole pictures are kept, if there are `workers` and a `scheduler`, and if something
-        cannot be sent to another process.
+        whole pictures are kept, if there are `workers` and a `scheduler`, if something
+        cannot be sent to another process, and for a store that does not go with the rest.
     InvalidManifest
         If two clips have one id, or an id cannot be the name of a file.
     UnknownPart, PluginError, MissingAsset, CorruptAsset
@@ -151,6 +157,7 @@ def extract(
     NotExamined, UnreadableMedia
         If no clip gives a face, or none can be read. Nothing is then written.
     """
+    check_store(store, size=size, pack=pack)
     check_workers(workers, scheduler)
     check_which(which)
     check_crop(crop)
@@ -178,6 +185,7 @@ def extract(
         "which": which,
         "crop": crop,
         "time_limit": time_limit,
+        "store": store,
     }
     inputs = inputs_of(clips, meta, extractor=extractor)
     if (there := _same(out, inputs)) is None:
@@ -320,7 +328,13 @@ def _finish(journal: Journal, out: Path, *, meta: dict[str, Any]) -> None:
     problems = dict(journal.problems[number] for number in sorted(journal.problems))
     rows = (row for done in journal for row in done.rows)
     write_rows(rows, journal.tree, meta={**meta, "problems": problems})
-    put_in_place(journal.tree, out)
+    whole = journal.tree
+    if meta["store"] == "zarr":
+        # Beside the files, which a killed run needs again.
+        whole = journal.folder / "zarr"
+        shutil.rmtree(whole, ignore_errors=True)
+        Manifest.read(journal.tree).to_zarr(whole)
+    put_in_place(whole, out)
 
 
 def check_ids(clips: Iterable[Clip]) -> None:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from gendkit.data.degrade_batch import degrade_batch
 from gendkit.data.degrade_image import degrade_image
 from gendkit.data.manifest import Manifest
 from gendkit.data.pixels import normalise_pixels, resize
+from gendkit.data.stacked import StackedCrops
 from gendkit.device import Mover
 from gendkit.plugin.specs import Preprocessing
 from gendkit.processes import cores
@@ -121,6 +123,7 @@ class Loader:
         self.share = share
         self.device = device
         self._targets = _targets(manifest)
+        self._paths = manifest.table["path"].to_numpy(dtype=object)
         self._cache: dict[int, Any] = {}  # crops, or resized ones: one kind in a loader
         self._cached = 0
         self._lock = threading.Lock()
@@ -175,8 +178,8 @@ class Loader:
                 while True:
                     while len(ahead) < AHEAD and (rows := next(waiting, None)) is not None:
                         own = rows if epoch is None else self._own(rows)
-                        images = [pool.submit(self._image, int(row), epoch) for row in own]
-                        ahead.append((rows, joining.submit(_joined, images, mover)))
+                        begin = self._begun(own, epoch, pool)
+                        ahead.append((rows, joining.submit(_moved, begin, mover)))
                     if not ahead:
                         return
                     rows, begun = ahead.popleft()
@@ -198,6 +201,25 @@ class Loader:
     def _own(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         rank, size = self.share
         return np.array_split(rows, size)[rank]
+
+    def _begun(
+        self, rows: NDArray[np.int64], epoch: int | None, pool: ThreadPoolExecutor
+    ) -> Callable[[], Tensor]:
+        """Begin to read crops, and return what waits for them: B uint8 images (B, 3, S, S)."""
+        augmentation = self.augmentation
+        unchanged = augmentation.name == "none" and not augmentation.chain.steps
+        if epoch is None or augmentation.batched or unchanged:
+            crops, side = self.manifest.packed, self.preprocessing.size
+            if isinstance(crops, StackedCrops) and crops.side == side:
+                # As large as they are needed, they are read into the batch at once.
+                whole = np.empty((len(rows), side, side, 3), np.uint8)
+                parts = np.array_split(np.arange(len(rows)), min(self.workers, len(rows)))
+                reads = [
+                    pool.submit(crops.read, self._paths[rows[part]], whole[part[0] : part[-1] + 1])
+                    for part in parts
+                ]
+                return partial(_filled, reads, whole)
+        return partial(_joined, [pool.submit(self._image, int(row), epoch) for row in rows])
 
     def _image(self, row: int, epoch: int | None) -> Tensor:
         """Return a crop (3, S, S) uint8, augmented unless that is done with the whole batch."""
@@ -236,8 +258,18 @@ class Loader:
         return kept
 
 
-def _joined(images: list[Future[Tensor]], mover: Mover) -> Callable[[], Tensor]:
-    return mover.begin(torch.stack([image.result() for image in images]))
+def _joined(images: list[Future[Tensor]]) -> Tensor:
+    return torch.stack([image.result() for image in images])
+
+
+def _filled(reads: list[Future[None]], whole: NDArray[np.uint8]) -> Tensor:
+    for read in reads:
+        read.result()
+    return torch.from_numpy(whole).permute(0, 3, 1, 2)
+
+
+def _moved(begin: Callable[[], Tensor], mover: Mover) -> Callable[[], Tensor]:
+    return mover.begin(begin())
 
 
 def _targets(manifest: Manifest) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gendkit.data.packed import PackedCrops
+    from gendkit.data.stacked import StackedCrops
 
 FILE = "manifest.parquet"
 SUFFIX = ".parquet"
@@ -109,13 +110,14 @@ class Manifest:
     meta
         How the crops were made: extractor, threshold, frame order, scale, versions.
     packed
-        The crops in one file, if there is one; they are then read from it. See `pack`.
+        The crops in one file, or in a zarr array, if there is one; they are then read from it. See
+        `pack` and `to_zarr`.
     """
 
     table: pd.DataFrame
     root: Path
     meta: Mapping[str, Any] = field(default_factory=dict)
-    packed: PackedCrops | None = field(default=None, repr=False, compare=False)
+    packed: PackedCrops | StackedCrops | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -166,10 +168,12 @@ class Manifest:
         InvalidManifest
             If the file is no manifest.
         UnreadableMedia
-            If its crops are packed and the pack is damaged.
+            If its crops are in a pack, or in a zarr array, that is damaged.
         """
         import pyarrow
         import pyarrow.parquet as parquet
+
+        from gendkit.data.stacked import kept_together
 
         path = Path(path)
         file = path / FILE if path.is_dir() else path
@@ -188,7 +192,7 @@ class Manifest:
             raise InvalidManifest(f"{file} has damaged metadata; extract it anew.") from None
         rows = _typed(table.to_pandas(ignore_metadata=True))  # a stranger may have written it
         read = cls(table=rows, root=file.parent, meta=meta).validated()
-        return replace(read, packed=_packed(file.parent))
+        return replace(read, packed=kept_together(file.parent, rows["path"]))
 
     def write(self, folder: str | Path | None = None) -> Path:
         """Write `manifest.parquet` into a folder (the root by default), or a file of that kind.
@@ -287,11 +291,36 @@ class Manifest:
         ------
         MissingMedia, UnreadableMedia
             If a crop is gone or damaged.
+        InvalidManifest
+            If they are in a zarr array already.
         """
         from gendkit.data.packed import write_pack
+        from gendkit.data.stacked import StackedCrops
+
+        if isinstance(self.packed, StackedCrops):
+            raise InvalidManifest(f"the crops are in {self.packed.path}, which needs no pack.")
 
         paths = [path for path in dict.fromkeys(self.table["path"]) if path]
         return replace(self, packed=write_pack(self.root, paths))
+
+    def to_zarr(self, out: str | Path) -> Manifest:
+        """Write the crops into a new folder as one zarr array, and return the manifest there.
+
+        For square crops of one size: any zarr reads them as `crops` (N, S, S, 3) in `crops.zarr`.
+        For crops of several sizes, or to keep the files, there is `pack`.
+
+        Raises
+        ------
+        OutputExists, UnwritableOutput
+            If the folder holds something, or cannot be made.
+        InvalidManifest
+            If there is no crop, or they are not all square and of one size.
+        MissingMedia, UnreadableMedia
+            If a crop is gone or damaged.
+        """
+        from gendkit.data.stacked import to_zarr
+
+        return to_zarr(self, out)
 
     def file_size(self, path: str) -> int | None:
         """Return the size in bytes of a crop's file, as packed if it is; None if it is gone."""
@@ -359,13 +388,6 @@ def _written(tables: Iterable[pd.DataFrame], place: Path, meta: Mapping[str, Any
             )
     part.replace(file)
     return file
-
-
-def _packed(root: Path) -> PackedCrops | None:
-    from gendkit.data.packed import FILE as PACK
-    from gendkit.data.packed import PackedCrops
-
-    return PackedCrops(root / PACK) if (root / PACK).is_file() else None
 
 
 def leaves(path: str) -> bool:

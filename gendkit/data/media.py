@@ -8,23 +8,29 @@ decode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from gendkit.data.pictures import count_pictures, existing_file, line_of, read_animation
+from gendkit.data.pictures import (
+    count_pictures,
+    existing_file,
+    line_of,
+    pixels_of,
+    read_animation,
+)
 from gendkit.data.pictures import read_image as read_image
+from gendkit.data.video import Opened, decoded, decoding_error, upright
+from gendkit.data.whole import missing
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from gendkit.plugin.protocols import Image
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg"}
@@ -48,10 +54,13 @@ class Facts:
         Number of frames. Of a pass that stopped early, None: the rest was not seen.
     problem
         What is wrong with the file though frames can be had, in one line; empty if nothing is.
+    pixels
+        Of a frame, as the file states it; 0 where it was not looked at.
     """
 
     frames: int | None
     problem: str = ""
+    pixels: int = 0
 
 
 def is_image(path: str | Path) -> bool:
@@ -124,10 +133,13 @@ def inspect(path: str | Path) -> Facts:
     """
     path = existing_file(path)
     if is_image(path):
-        return Facts(frames=count_pictures(path))
+        return Facts(
+            frames=count_pictures(path), problem=_again(missing(path)), pixels=pixels_of(path)
+        )
     shown = packets = 0
     problem, end = "", 0.0
-    with _Opened(path) as (container, stream):
+    with Opened(path) as (container, stream):
+        pixels = stream.width * stream.height
         try:
             for packet in container.demux(stream):
                 if packet.size:
@@ -137,7 +149,7 @@ def inspect(path: str | Path) -> Facts:
                         end = max(
                             end, float((packet.pts + (packet.duration or 0)) * stream.time_base)
                         )
-        except _decoding_error() as error:
+        except decoding_error() as error:
             problem = f"reading stops after {packets} frames: {line_of(error, path)}"
         if stream.frames > packets:
             problem = f"cut off: {packets} of the {stream.frames} announced frames are there"
@@ -151,7 +163,7 @@ def inspect(path: str | Path) -> Facts:
             f"{path} is a video without a frame{why}; expected is at least one: copy or export it "
             "again."
         )
-    return Facts(frames=shown, problem=f"{problem}, copy it again to have all" if problem else "")
+    return Facts(frames=shown, problem=_again(problem or missing(path)), pixels=pixels)
 
 
 def read_frames(path: str | Path, wanted: Iterable[int]) -> list[Frame]:
@@ -182,7 +194,10 @@ def walk_frames(path: str | Path, wanted: Iterable[int], visit: Callable[[Frame]
     """Call a function with each wanted frame, in order of display, holding one at a time.
 
     The pass ends behind the last wanted frame. A frame carries the container's time stamp in
-    seconds and is turned upright by the container's rotation; pixels are taken as square.
+    seconds, and is turned and mirrored as the container says; see `gendkit.data.video.upright` for
+    its colours. Pixels are taken as square, the two fields of an interlaced frame stay woven
+    together, high dynamic range is not mapped to a screen's, and transparency that VP8 and VP9 keep
+    beside the frames is not seen.
 
     Returns
     -------
@@ -201,10 +216,10 @@ def walk_frames(path: str | Path, wanted: Iterable[int], visit: Callable[[Frame]
         return _walk_pictures(path, left, visit)
     problems: list[str] = []
     number = 0
-    with _Opened(path) as (container, stream):
+    with Opened(path) as (container, stream):
         # With frame threads the frames in flight are lost when a packet does not decode.
         stream.thread_type = "SLICE"
-        for picture in _pictures(container, stream, path, problems):
+        for picture in decoded(container, stream, path, problems):
             if not left:
                 return Facts(frames=None, problem=_summary(problems))
             if number in left:
@@ -212,7 +227,7 @@ def walk_frames(path: str | Path, wanted: Iterable[int], visit: Callable[[Frame]
                 if picture.is_corrupt:
                     problems.append(f"frame {number} is damaged")
                 else:
-                    visit(Frame(index=number, time=picture.time, image=_upright(picture)))
+                    visit(Frame(index=number, time=picture.time, image=upright(picture, path)))
             number += 1
     if not number:
         raise UnreadableMedia(
@@ -320,69 +335,13 @@ def _walk_pictures(path: Path, left: set[int], visit: Callable[[Frame], object])
     return Facts(frames=number, problem=problem)
 
 
-class _Opened:
-    """An open container and its video stream; what cannot be opened is `UnreadableMedia`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> tuple[Any, Any]:
-        import av
-
-        try:
-            self._container = av.open(str(self._path), metadata_errors="replace")
-        except (av.error.FFmpegError, OSError) as error:
-            raise UnreadableMedia(
-                f"{self._path} cannot be read as a video ({line_of(error, self._path)}); expected "
-                "is a whole file that FFmpeg can decode: copy or export it again."
-            ) from None
-        if not self._container.streams.video:
-            self._container.close()
-            raise UnreadableMedia(
-                f"{self._path} holds no video stream; give a video or a picture, not sound alone."
-            )
-        return self._container, self._container.streams.video[0]
-
-    def __exit__(self, *error: object) -> None:
-        self._container.close()
-
-
-def _pictures(container: Any, stream: Any, path: Path, problems: list[str]) -> Iterator[Any]:
-    """Decode to the end, noting packets that do not decode."""
-    failed = _decoding_error()
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except failed as error:
-            problems.append(line_of(error, path))
-            return
-        if packet is None:
-            return
-        try:
-            pictures = packet.decode()
-        except failed:
-            problems.append("a packet does not decode")
-            continue
-        yield from pictures
-
-
-def _decoding_error() -> type[Exception]:
-    import av
-
-    error: type[Exception] = av.error.FFmpegError
-    return error
-
-
-def _upright(picture: Any) -> Image:
-    image: Image = picture.to_ndarray(format="rgb24")
-    turns = round(picture.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+def _again(problem: str) -> str:
+    return f"{problem}, copy it again to have all" if problem else ""
 
 
 def _is_media(path: Path, *, under: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(under).parts)
-    return not hidden and (is_image(path) or is_video(path)) and path.is_file()
+    return not hidden and (is_image(path) or is_video(path)) and not path.is_dir()
 
 
 def _known() -> str:

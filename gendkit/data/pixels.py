@@ -43,6 +43,8 @@ def resize(crop: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
         short = min(width, height)
         width, height = int(size * width / short), int(size * height / short)
     left, top = round((width - size) / 2), round((height - size) / 2)
+    if image.shape[:2] == (size, size):  # each new pixel is an old one
+        return torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)
     box = left, top, left + size, top + size
     resized = resample(image, (width, height), box, preprocessing.interpolation)
     return torch.from_numpy(resized).permute(2, 0, 1)

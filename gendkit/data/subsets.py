@@ -25,6 +25,7 @@ import pandas as pd
 from gendkit.data.links import CLIP
 from gendkit.data.manifest import FILE, SUFFIX, Manifest
 from gendkit.data.png import encode_png
+from gendkit.data.stacked import StackedCrops, write_into
 from gendkit.errors import InvalidArgument, OutputExists
 from gendkit.output import check_new_file, new_folder
 
@@ -161,7 +162,7 @@ def write_subset(manifest: Manifest, out: str | Path, *, overwrite: bool = False
     out
         A file such as `paired.parquet` in the folder of the crops: only the manifest is written,
         and it goes when the folder does. Or a new folder: the crops are hard links where the file
-        system has them, which take no room, and copies elsewhere.
+        system has them, which take no room, and copies elsewhere; those in a zarr array are copied.
     overwrite
         Replace an earlier subset.
 
@@ -187,12 +188,15 @@ def write_subset(manifest: Manifest, out: str | Path, *, overwrite: bool = False
     folder = new_folder(out, overwrite=overwrite, marker=FILE)
     if (out / FILE).is_file() and Manifest.read(out).meta.get("made_by") != MADE_BY:
         raise OutputExists(f"{out} was not made by {MADE_BY} and is not replaced.")
+    made = replace(manifest, meta={**manifest.meta, "made_by": MADE_BY})
     with folder as part:
-        for row, path in enumerate(manifest.table["path"]):
-            if path:
-                _place(manifest, row, part / path)
-        meta = {**manifest.meta, "made_by": MADE_BY}
-        replace(manifest, meta=meta, packed=None).write(part)
+        if isinstance(manifest.packed, StackedCrops):
+            write_into(made, part)
+        else:
+            for row, path in enumerate(manifest.table["path"]):
+                if path:
+                    _place(manifest, row, part / path)
+            replace(made, packed=None).write(part)
     return Manifest.read(out)
 
 

@@ -159,12 +159,13 @@ def probe_manifest(
     chosen = chosen.where(chosen.table["degradation"] == "")
     table = chosen.table
     groups = table["target_identity"].where(table["target_identity"] != "", table["video"])
+    files = [chosen.root / path for path in table["path"]]
     return trivial_probes(
         [chosen.crop(row) for row in range(len(chosen))],
         chosen.labels(),
         list(table["family"]),
         [f"{d}/{g}" for d, g in zip(table["dataset"], groups, strict=True)],
-        files=[chosen.root / path for path in table["path"]],
+        files=files if all(file.is_file() for file in files) else (),  # crops may be packed
         bootstraps=bootstraps,
         confidence=confidence,
         seed=seed,

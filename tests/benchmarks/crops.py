@@ -12,7 +12,8 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from gendkit.data.png import encode_png
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.specs import Preprocessing
 
-CROPS, BATCH, ROUNDS = 64, 32, 7
+CROPS, BATCH, ROUNDS, TIMES = 64, 32, 7, 4
 SIDES = (256, 320, 384)
 AUGMENT = v2.Compose(
     [
@@ -54,6 +55,8 @@ def rows() -> Iterator[Row]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             yield from _rows(drawn_crops(Path(folder)), preprocessing)
+        with tempfile.TemporaryDirectory() as folder:
+            yield from _stores(drawn_crops(Path(folder), sides=(224,)), preprocessing)
     finally:
         torch.set_num_threads(threads[0])
         cv2.setNumThreads(threads[1])
@@ -88,6 +91,43 @@ def _rows(crops: Manifest, preprocessing: Preprocessing) -> Iterator[Row]:
             found=f"{taken[reference] / taken[name]:.2f} "
             f"({taken[reference] / CROPS:.2f} and {taken[name] / CROPS:.2f} ms an image)",
         )
+
+
+def _stores(files: Manifest, preprocessing: Preprocessing) -> Iterator[Row]:
+    """Compare the ways of keeping crops that are as large as the backbone takes them.
+
+    Nothing is augmented: what is timed is reading, stacking and normalising.
+    """
+    rows = np.tile(np.arange(CROPS), TIMES)
+    ways = {
+        name: replace(manifest, table=manifest.table.iloc[rows].reset_index(drop=True))
+        for name, manifest in (("zarr", files.to_zarr(files.root / "zarr")), ("pack", files.pack()))
+    }
+    ways["PNG"] = replace(files, table=files.table.iloc[rows].reset_index(drop=True))
+    for workers in (1, 4):
+        for shuffled in (False, True):
+            calls = {
+                name: partial(_read, way, preprocessing, workers=workers, shuffled=shuffled)
+                for name, way in ways.items()
+            }
+            cpu, wall = in_turns(calls), in_turns(calls, clock=time.perf_counter)
+            for name, reach in (("zarr", "≥ 5"), ("pack", "")):
+                each = [1000 * len(rows) / wall[which] for which in (name, "PNG")]
+                yield Row(
+                    work=f"crops a second: {name} ÷ PNG, 224 px, "
+                    f"{'shuffled' if shuffled else 'in order'}, threads: {workers}",
+                    reach=reach,
+                    found=f"{wall['PNG'] / wall[name]:.1f} ({each[0]:.0f} and {each[1]:.0f}); "
+                    f"by processor time {cpu['PNG'] / cpu[name]:.1f}",
+                )
+
+
+def _read(
+    manifest: Manifest, preprocessing: Preprocessing, *, workers: int, shuffled: bool
+) -> None:
+    loader = Loader(manifest, preprocessing, batch_size=BATCH, workers=workers)
+    batches = loader.epoch(0) if shuffled else iter(loader)
+    assert sum(len(batch.pixels) for batch in batches) == len(manifest)
 
 
 def _as_opencv_writes(file: Path) -> Path:
@@ -142,26 +182,28 @@ def clip_by_hand(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(((scaled - mean) / std).transpose(2, 0, 1)))
 
 
-def in_turns(calls: dict[str, Callable[[], None]]) -> dict[str, float]:
-    """Return the median processor time in milliseconds of each, after one round of all."""
+def in_turns(
+    calls: dict[str, Callable[[], None]], *, clock: Callable[[], float] = time.process_time
+) -> dict[str, float]:
+    """Return the median time in milliseconds of each, after one round of all."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(ROUNDS + 1):
         for name, call in calls.items():
-            start = time.process_time()
+            start = clock()
             call()
             if number:
-                taken[name].append((time.process_time() - start) * 1000)
+                taken[name].append((clock() - start) * 1000)
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def drawn_crops(folder: Path) -> Manifest:
+def drawn_crops(folder: Path, *, sides: Sequence[int] = SIDES) -> Manifest:
     """Write drawn faces of several sizes as extraction writes crops."""
     table = []
     people = SyntheticFaces(identities=CROPS, clips=1, controls=False).clips()
     faces = [clip for clip in people if clip.label == 0]
     for number, clip in enumerate(faces):
         frame = next(iter(clip.media()))
-        side = SIDES[number % len(SIDES)]
+        side = sides[number % len(sides)]
         image = cv2.resize(frame.image, (side, side), interpolation=cv2.INTER_LINEAR)
         (folder / f"{number}.png").write_bytes(encode_png(image))
         table.append({"sample": str(number), "path": f"{number}.png", "label": 0})

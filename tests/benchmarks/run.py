@@ -321,6 +321,13 @@ def chains() -> Iterator[Row]:
     yield from rows()
 
 
+def frames() -> Iterator[Row]:
+    """From a video to some of its frames."""
+    from frames import rows
+
+    yield from rows()
+
+
 def manifold() -> Iterator[Row]:
     """Neighbours of embeddings."""
     from manifold import rows
@@ -342,7 +349,9 @@ def extraction() -> Iterator[Row]:
     yield from rows()
 
 
-BENCHMARKS = (losses, steps, memory, scoring, adapter, crops, chains, manifold, maps, extraction)
+BENCHMARKS = (
+    losses, steps, memory, scoring, adapter, crops, chains, frames, manifold, maps, extraction,
+)  # fmt: skip
 
 
 def main(chosen: str = "") -> None:

@@ -245,3 +245,26 @@ def test_a_whole_picture_is_kept_to_the_pixel(gendkit: Run, picture: Path, tmp_p
     said = gendkit("extract", picture, tmp_path / "no", "--extractor", "whole-frame", "--scale", 2)
     assert said.code == 1
     assert "whole-frame keeps whole pictures, which have none; leave it away" in said.complaints[0]
+
+
+def test_crops_are_kept_in_a_zarr_on_request(gendkit: Run, picture: Path, tmp_path: Path):
+    out = tmp_path / "crops"
+    refused = gendkit("extract", picture, out, *BRIGHT, "--store", "zarr")
+    assert refused.code != 0
+    assert "give it in pixels, such as --size 224" in refused.complaints[0]
+    assert not out.exists()
+    for _ in range(2):
+        made = gendkit("extract", picture, out, *BRIGHT, "--store", "zarr", "--size", 32)
+        assert made.code == 0
+        assert Manifest.read(out).crop(0).shape == (32, 32, 3)
+    assert sorted(path.name for path in out.iterdir()) == ["crops.zarr", "manifest.parquet"]
+    other = gendkit("extract", picture, out, *BRIGHT, "--size", 32)
+    assert other.code != 0, "PNG files are another output"
+
+
+def test_a_sheet_of_the_crops_is_made_on_request(gendkit: Run, picture: Path, tmp_path: Path):
+    said = gendkit("extract", picture, tmp_path / "crops", *BRIGHT, "--sheet", "--json")
+    assert json.loads(said.out)["sheet"] == str(tmp_path / "crops" / "sheet.html")
+    assert (tmp_path / "crops" / "sheet.html").read_text("utf-8").count("<img") == 1
+    said = gendkit("extract", picture, tmp_path / "crops", *BRIGHT, "--sheet", "--overwrite")
+    assert f"to look at: {tmp_path / 'crops' / 'sheet.html'}" in said.out

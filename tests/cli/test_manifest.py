@@ -148,3 +148,15 @@ def test_what_cannot_be_drawn_or_meant_is_told_in_a_line(
     ):  # fmt: skip
         assert gendkit("manifest", "subset", crops, out, *wrong).code == 2
     assert not out.exists()
+
+
+def test_a_sheet_shows_the_crops_of_a_split(gendkit: Callable[..., Any], crops: Path) -> None:
+    said = gendkit("manifest", "sheet", crops)
+    assert said.code == 0
+    assert said.out == f"To look at: {crops / 'sheet.html'}\n"
+    assert (crops / "sheet.html").read_text("utf-8").count("<img") == 24
+    assert gendkit("manifest", "sheet", crops).code == 1, "it is there"
+    some = ("--out", crops / "train.html", "--clips", 2, "--crops", 1, "--json")
+    said = gendkit("manifest", "sheet", f"{crops}:train", *some)
+    assert json.loads(said.out) == {"sheet": str(crops / "train.html")}
+    assert (crops / "train.html").read_text("utf-8").count("<img") == 2

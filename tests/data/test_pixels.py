@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from gendkit.builtin.backbone_specs import backbones
 from gendkit.data.pixels import normalise_pixels, resize, thumbnail, to_pixels
+from gendkit.data.resample import resample
 from gendkit.errors import InvalidImage
 from gendkit.plugin.specs import BackboneSpec, Preprocessing
 
@@ -99,3 +101,16 @@ def test_a_thumbnail_keeps_the_shape_and_is_never_larger():
     assert np.array_equal(thumbnail(crop[:60], side=100), crop[:60])
     assert thumbnail(crop[:, :1], side=10).shape == (10, 1, 3)
     assert abs(float(thumbnail(crop, side=20).mean()) - crop.mean()) < 1
+
+
+@pytest.mark.parametrize("kind", ["bicubic", "bilinear"])
+def test_a_crop_that_is_as_large_as_the_input_stays_as_it_is(
+    kind: Literal["bicubic", "bilinear"],
+) -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    crop.flags.writeable = False
+    resized = resize(crop, replace(PLAIN, interpolation=kind))
+    assert np.array_equal(resized.permute(1, 2, 0).numpy(), crop)
+    assert np.array_equal(resample(crop, (8, 8), (0, 0, 8, 8), kind), crop), "nothing to compute"
+    resized.zero_()
+    assert crop.any()

@@ -74,10 +74,10 @@ NAMES = (
 KIT = "Given Outcome Outcomes check checks_of plugin_checks"
 PUBLIC = (
     "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc "
-    "build_backbone build_index check_manifest class_angle combine dataset drift drift_table "
-    "duplicates embed errors explore extract fit geometry k_frames label_issues layer_effects "
-    "leaks likely_method load neighbours novelty open_embeddings open_index pair_displacement "
-    "corrected_threshold paired place plot "
+    "build_backbone build_index check_manifest class_angle combine contact_sheet "
+    "corrected_threshold dataset drift drift_table duplicates embed errors explore extract fit "
+    "geometry k_frames label_issues layer_effects leaks likely_method load neighbours novelty "
+    "open_embeddings open_index pair_displacement paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
@@ -103,12 +103,13 @@ OPTIONS = {
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
     "export": "layout overwrite",
-    "extract": "crop extractor frames json option order overwrite pack scale scheduler seed size "
-    "time-limit which workers",
+    "extract": "crop extractor frames json option order overwrite pack scale scheduler seed sheet "
+    "size store time-limit which workers",
     "geometry": "by csv json",
     "index": "json kind overwrite",
     "layers": "adapter batch-size csv device dtype json resamples",
     "manifest check": "allow json no-images split-key strict",
+    "manifest sheet": "clips crops json out overwrite seed",
     "manifest subset": "clips fakes fewer frames json kind overwrite seed",
     "neighbours": "by-class index json overwrite reference",
     "place": "json overwrite reference",
