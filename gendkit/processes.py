@@ -168,9 +168,12 @@ def _unsendable(error: Exception) -> Unsendable:
 
 def _begin_child(parent: int, threads: int) -> None:
     """End this process when its parent is gone, and take no more than a share of the cores."""
+    import warnings
+
     import cv2
 
     cv2.setNumThreads(threads)
+    warnings.simplefilter("ignore")  # nobody reads them; what is wrong with a file is its reason
 
     def look() -> None:
         while os.getppid() == parent:
