@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,3 +141,39 @@ def gendkit_losses():
 def loss_plugin() -> Callable[[str], str]:
     """The code of a plugin that gives one loss of a name."""
     return lambda name: LOSS.format(name=name)
+
+
+@pytest.fixture
+def environment() -> Iterator[dict[str, str]]:
+    """That of this process, which is left as it was."""
+    before = dict(os.environ)
+    yield before
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@dataclass
+class Workers:
+    """Two workers of a cluster; as a `progress`, it kills one of them at the first step."""
+
+    scheduler: str
+    pids: Callable[[], dict[str, int]]
+    killed: list[int] = field(default_factory=list)
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        if not self.killed:
+            self.killed.append(min(self.pids().values()))
+            os.kill(self.killed[0], signal.SIGKILL)
+
+
+@pytest.fixture
+def workers(environment: dict[str, str]) -> Iterator[Workers]:
+    """A cluster of two processes."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield Workers(cluster.scheduler_address, lambda: client.run(os.getpid))

@@ -355,50 +355,23 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_bytes(tmp_path: 
     assert run("out") == []
 
 
-@pytest.fixture
-def environment() -> Iterator[None]:
-    """That of this process, which is left as it was."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("environment")
 def test_a_worker_that_is_killed_leaves_the_same_folder(
-    tmp_path: Path, asset: Callable[[str], Path], shared: Path
+    tmp_path: Path, asset: Callable[[str], Path], shared: Path, workers: Any
 ) -> None:
     asset("centerface")
-    distributed = pytest.importorskip("distributed")
     root = tmp_path / "in"
     root.mkdir()
     for portrait in sorted((shared / "portraits").glob("*.jpg"))[:12]:
         (root / portrait.name).symlink_to(portrait)
     here = extract(root, tmp_path / "here")
-    killed: list[int] = []
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as workers,
-        distributed.Client(workers) as client,
-    ):
-
-        def kill_one(done: int, total: int, text: str) -> None:
-            if not killed:
-                killed.append(min(client.run(os.getpid).values()))
-                os.kill(killed[0], signal.SIGKILL)
-
-        found = extract(
-            root, tmp_path / "cluster", scheduler=workers.scheduler_address, progress=kill_one
-        )
-    assert len(killed) == 1
+    found = extract(root, tmp_path / "cluster", scheduler=workers.scheduler, progress=workers)
+    assert len(workers.killed) == 1
     assert len(found.faces()) == len(here.faces()) >= 10
     assert bytes_of(tmp_path / "cluster") == bytes_of(tmp_path / "here")
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("environment")
 def test_memory_does_not_grow_with_the_number_of_clips(tmp_path: Path) -> None:
     """What is held while clips are worked on is that of those in flight."""
     import tracemalloc

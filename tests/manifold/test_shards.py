@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -252,38 +252,14 @@ def close(found: xr.Dataset, whole: xr.Dataset) -> None:
         np.testing.assert_allclose(found[name], whole[name], rtol=0, atol=1e-5)
 
 
-@pytest.fixture
-def environment() -> Iterator[dict[str, str]]:
-    """That of this process, which is left as it was."""
-    before = dict(os.environ)
-    yield before
-    os.environ.clear()
-    os.environ.update(before)
-
-
 @pytest.mark.slow
 def test_a_worker_that_is_killed_leaves_the_same_store(
-    crops: Manifest, installed: Detector, tmp_path: Path, environment: dict[str, str]
+    crops: Manifest, installed: Detector, tmp_path: Path, workers: Any
 ) -> None:
-    distributed = pytest.importorskip("distributed")
-    killed: list[int] = []
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as workers,
-        distributed.Client(workers) as client,
-    ):
-
-        def kill_one(done: int, total: int, text: str) -> None:
-            if not killed:
-                killed.append(min(client.run(os.getpid).values()))
-                os.kill(killed[0], signal.SIGKILL)
-
-        found = gk.embed(
-            crops, installed, tmp_path / "e.zarr", scheduler=workers.scheduler_address,
-            progress=kill_one,
-        )  # fmt: skip
-    assert len(killed) == 1
+    found = gk.embed(
+        crops, installed, tmp_path / "e.zarr", scheduler=workers.scheduler, progress=workers
+    )
+    assert len(workers.killed) == 1
     close(found, gk.embed(crops, installed, progress=silent))
 
 
