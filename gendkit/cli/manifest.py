@@ -185,7 +185,7 @@ def _show(found: ManifestCheck) -> None:
         columns = [str(name) for name in found.coverage.columns]
         rows = [(r[0], r[1] or None, *r[2:]) for r in found.coverage.itertuples(index=False)]
         show_table(rows, columns, right=columns[2:])
-    click.echo(f"{found.errors} errors, {found.warnings} warnings in {found.about}")
+    click.echo(f"{found.verdict} in {found.about}")
 
 
 def _leak(leak: Any) -> tuple[Any, ...]:

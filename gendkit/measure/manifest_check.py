@@ -73,6 +73,12 @@ class ManifestCheck:
         return sum(found.verdict == "warning" for found in self.findings)
 
     @property
+    def verdict(self) -> str:
+        """Both numbers in words."""
+        counts = ((self.errors, "error"), (self.warnings, "warning"))
+        return ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts)
+
+    @property
     def passed(self) -> bool:
         """Whether no check found an error."""
         return not self.errors
@@ -89,7 +95,7 @@ class ManifestCheck:
         }
 
     def __repr__(self) -> str:
-        return f"ManifestCheck({self.errors} errors, {self.warnings} warnings)"
+        return f"ManifestCheck({self.verdict})"
 
     def _repr_html_(self) -> str:
         checks = [
@@ -104,7 +110,7 @@ class ManifestCheck:
         unknown = ", ".join(leak.fact for leak in self.leaks if not leak.recorded)
         there = [str(name) for name in self.coverage.columns]
         return card(
-            f"{self.errors} errors, {self.warnings} warnings",
+            self.verdict,
             {"in": self.about, "not recorded of the files": unknown or None},
             _titled("Checks", grid(("check", "rule", "verdict", "count", "examples"), checks)),
             _titled(

@@ -17,8 +17,10 @@ SHOWN = {
     "04_forensics_of_a_clip": {"text/html", WIDGET},
     "05_geometry": {"image/png", "text/html"},
     "06_backbone_plugin": {"image/png", "text/html"},
+    "07_trust_a_data_set": {"image/png", "text/html"},
 }
 LEFT = {
+    "07_trust_a_data_set": "dataset/crops.html",
     "01_quickstart": "quickstart/run/adapter.safetensors",
     "04_forensics_of_a_clip": "forensics/carphone.json",
 }
