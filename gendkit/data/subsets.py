@@ -2,8 +2,8 @@
 
 A manifest and a seed enter, a manifest leaves, whose `meta` says what was done and how many
 distinct clips, source videos and people it has. What is drawn depends on names and the seed alone:
-not on the order of rows, nor on what else there is for a smaller number; a larger one keeps what a
-smaller one has.
+not on the order of rows. A larger `paired`, with as many fakes of each, keeps what a smaller one
+has, and so does `k_frames`; the reals of `unpaired` change, since more of them become sources.
 
 `paired` and `unpaired` of one seed and size have the same fakes, the same number of real clips, and
 as many people in each class. They differ only in whether a real is what a fake was made of.
@@ -17,7 +17,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -111,10 +111,13 @@ def k_frames(manifest: Manifest, k: int, *, seed: int = 0, fewer: Fewer = "refus
     Raises
     ------
     InvalidArgument
-        For a k below 1, or with `refuse`, with the largest k that each clip has.
+        For a k below 1, another word than these, or with `refuse`, with the largest k that each
+        clip has.
     """
     if k < 1:
         raise InvalidArgument(f"{k} frames of a clip were asked for; give at least 1.")
+    if fewer not in get_args(Fewer):
+        raise InvalidArgument(f"fewer is {fewer!r}; expected {', '.join(get_args(Fewer))}.")
     faces = manifest.faces()
     table = faces.table
     frames = table[[*CLIP, "frame"]].drop_duplicates()

@@ -205,6 +205,8 @@ def test_clips_with_fewer_frames_are_refused_kept_or_dropped() -> None:
     assert "0-0" not in set(dropped.table["video"])
     with pytest.raises(InvalidArgument, match="at least 1"):
         gk.k_frames(short, 0)
+    with pytest.raises(InvalidArgument, match="expected refuse, keep, drop"):
+        gk.k_frames(short, 3, fewer="kept")  # type: ignore[arg-type]
 
 
 def test_what_was_done_stands_in_the_meta_one_after_the_other() -> None:
