@@ -239,4 +239,5 @@ def _pictures(frames: Sequence[Path]) -> Pictures:
 
 
 def _several(given: str | Sequence[str]) -> list[str]:
-    return [given] if isinstance(given, str | Path) and given else [str(one) for one in given]
+    several = given if isinstance(given, list | tuple) else [given] if given else []
+    return [str(one) for one in several]

@@ -103,6 +103,8 @@ def test_lists_that_share_a_video_are_refused_and_that_share_people_are_told(roo
 def test_a_list_that_is_none_or_leads_elsewhere_is_refused(root, clips):
     with pytest.raises(MissingMedia, match="train is nowhere, where there is no list; expected a"):
         clips(NAME, root, train="nowhere")
+    with pytest.raises(MissingMedia, match="train is 5, where there is no list"):
+        clips(NAME, root, train=5)
     one = root / "one.txt"
     for line in ("/etc/a/b/c.png", "../a/b/c/d.png"):
         one.write_text(line)
