@@ -111,8 +111,8 @@ def k_frames(manifest: Manifest, k: int, *, seed: int = 0, fewer: Fewer = "refus
     Raises
     ------
     InvalidArgument
-        For a k below 1, another word than these, or with `refuse`, with the largest k that each
-        clip has.
+        For a k below 1 or another word than these; with `refuse`, with the largest k that each clip
+        has; with `drop`, if none is left.
     """
     if k < 1:
         raise InvalidArgument(f"{k} frames of a clip were asked for; give at least 1.")
@@ -122,6 +122,11 @@ def k_frames(manifest: Manifest, k: int, *, seed: int = 0, fewer: Fewer = "refus
     table = faces.table
     frames = table[[*CLIP, "frame"]].drop_duplicates()
     count = frames.groupby(CLIP)["frame"].transform("size").to_numpy()
+    if len(frames) and count.max() < k and fewer == "drop":
+        raise InvalidArgument(
+            f"no clip has {k} frames with a face, so that none would be left; the largest number "
+            f"that one has is {count.max()}."
+        )
     if len(frames) and count.min() < k and fewer == "refuse":
         few = int((frames.assign(n=count).drop_duplicates(CLIP)["n"] < k).sum())
         raise InvalidArgument(
@@ -180,10 +185,12 @@ def write_subset(manifest: Manifest, out: str | Path, *, overwrite: bool = False
     """
     out = Path(out)
     if out.suffix == SUFFIX:
-        if out.resolve().parent != Path(manifest.root).resolve() or out.name == FILE:
+        beside = out.resolve().parent == Path(manifest.root).resolve()
+        if not beside or out.name == FILE:
+            wrong = "would replace the manifest itself" if beside else "is not beside the crops"
             raise InvalidArgument(
-                f"{out} is not beside the crops, where paths would lead to them; give a name other "
-                f"than {FILE} in {manifest.root}, or a new folder."
+                f"{out} {wrong}; give a name other than {FILE} in {manifest.root}, from where "
+                "paths lead to the crops, or a new folder."
             )
         check_new_file(out, overwrite=overwrite)
         manifest.write(out)
