@@ -62,8 +62,8 @@ def audit(
     -------
     pandas.DataFrame
         By `level` and the two groups `one` and `other`: how many values are `shared` (pairs of
-        crops for near-duplicates, at most 3 of 64 bits of a perceptual hash being different, and
-        not equal in content), and up to three `examples`. With `run` also the levels
+        perceptual hashes for near-duplicates, of which at most 3 of 64 bits are different, and the
+        crops not equal in content), and up to three `examples`. With `run` also the levels
         `training data` and `selection data` of each group, the `other` being `run`; what is not
         recorded is missing (NA), not 0.
 

@@ -58,21 +58,32 @@ class Hashes:
         return sorted(sets[0] & sets[1])
 
     def near(self, one: Rows, other: Rows) -> list[tuple[int, int]]:
-        """Return the pairs of rows whose hashes differ in few bits, of other content."""
+        """Return pairs of rows whose hashes differ in few bits, of other content.
+
+        Of each two hashes one pair: a thousand black crops on either side would make a million.
+        """
+        left, right = self._by_hash(one), self._by_hash(other)
         bands: dict[tuple[int, int], list[int]] = {}
-        for row in one.tolist():
-            if row in self.perceptual:
-                for key in _keys(self.perceptual[row]):
-                    bands.setdefault(key, []).append(row)
-        found = set()
-        for row in other.tolist():
-            if row not in self.perceptual:
-                continue
-            for near in {r for key in _keys(self.perceptual[row]) for r in bands.get(key, ())}:
-                bits = (self.perceptual[row] ^ self.perceptual[near]).bit_count()
-                if bits <= NEAR and self.content[row] != self.content[near]:
-                    found.add((near, row))
+        for value in left:
+            for key in _keys(value):
+                bands.setdefault(key, []).append(value)
+        found = []
+        for value, rows in right.items():
+            for near in {v for key in _keys(value) for v in bands.get(key, ())}:
+                if (value ^ near).bit_count() <= NEAR:
+                    pairs = [(a, b) for a in left[near] for b in rows]
+                    found += [p for p in pairs if self.content[p[0]] != self.content[p[1]]][:1]
         return sorted(found)
+
+    def _by_hash(self, rows: Rows) -> dict[int, list[int]]:
+        """Return of each hash its first row, and the first of other content if there is one."""
+        found: dict[int, list[int]] = {}
+        for row in rows.tolist():
+            if row in self.perceptual:
+                mine = found.setdefault(self.perceptual[row], [])
+                if not mine or (len(mine) == 1 and self.content[mine[0]] != self.content[row]):
+                    mine.append(row)
+        return found
 
 
 def read_hashes(

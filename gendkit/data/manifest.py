@@ -213,6 +213,8 @@ class Manifest:
                 "labels are 0 real, 1 fake, -1 unknown."
             )
         for path in self.table["path"]:
+            if not isinstance(path, str):
+                raise InvalidManifest(f"path {path!r} is no text.")
             if path and leaves(path):
                 raise InvalidManifest(f"path {path!r} leaves the manifest's root.")
         return self
@@ -407,8 +409,11 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         elif column.dtype == "list":
             table[column.name] = table[column.name].astype(object)
         else:
+            given = table[column.name]
             try:
-                table[column.name] = table[column.name].astype(column.dtype)
+                table[column.name] = given.astype(column.dtype)
+                if column.dtype == "int64" and (given.astype("float64") % 1 > 0).any():
+                    raise ValueError  # half a label would be cut off to that of a real
             except (TypeError, ValueError):
                 raise InvalidManifest(
                     f"column {column.name} ({column.meaning}) holds values that are no "

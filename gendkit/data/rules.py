@@ -132,8 +132,14 @@ def _clips() -> Iterator[Rule]:
         told=_differences,
     )
     yield Rule(
+        check="frames",
+        text="each person in a frame of a clip has one row",
+        broken=_shown_again,
+        severe=False,
+    )
+    yield Rule(
         check="pairs",
-        text="the clip that a pair names is there",
+        text="the clip that a pair names is there, and no fake",
         broken=_without_target,
         names=("dataset", "pair"),
         severe=False,
@@ -186,8 +192,14 @@ def _differences(table: Rows, mask: Mask) -> Iterator[str]:
         yield f"{'/'.join(map(str, name))}: {', '.join(found)}"
 
 
+def _shown_again(table: Rows) -> Mask:
+    again = table.duplicated([*CLIP, "degradation", "frame", "track"])
+    return np.asarray(again & (table["frame"] >= 0) & (table["video"] != ""))
+
+
 def _without_target(table: Rows) -> Mask:
-    there = _keys(table, ["dataset", "pair"]).isin(_keys(table[CLIP].drop_duplicates(), CLIP))
+    targets = table[table["label"] != 1]
+    there = _keys(table, ["dataset", "pair"]).isin(_keys(targets[CLIP].drop_duplicates(), CLIP))
     return np.asarray((table["pair"] != "") & ~there)
 
 

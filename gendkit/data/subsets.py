@@ -2,8 +2,8 @@
 
 A manifest and a seed enter, a manifest leaves, whose `meta` says what was done and how many
 distinct clips, source videos and people it has. What is drawn depends on names and the seed alone:
-not on the order of rows, nor on what else there is for a smaller number; a larger one keeps what a
-smaller one has.
+not on the order of rows. A larger `paired`, with as many fakes of each, keeps what a smaller one
+has, and so does `k_frames`; the reals of `unpaired` change, since more of them become sources.
 
 `paired` and `unpaired` of one seed and size have the same fakes, the same number of real clips, and
 as many people in each class. They differ only in whether a real is what a fake was made of.
@@ -17,7 +17,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -111,14 +111,22 @@ def k_frames(manifest: Manifest, k: int, *, seed: int = 0, fewer: Fewer = "refus
     Raises
     ------
     InvalidArgument
-        For a k below 1, or with `refuse`, with the largest k that each clip has.
+        For a k below 1 or another word than these; with `refuse`, with the largest k that each clip
+        has; with `drop`, if none is left.
     """
     if k < 1:
         raise InvalidArgument(f"{k} frames of a clip were asked for; give at least 1.")
+    if fewer not in get_args(Fewer):
+        raise InvalidArgument(f"fewer is {fewer!r}; expected {', '.join(get_args(Fewer))}.")
     faces = manifest.faces()
     table = faces.table
     frames = table[[*CLIP, "frame"]].drop_duplicates()
     count = frames.groupby(CLIP)["frame"].transform("size").to_numpy()
+    if len(frames) and count.max() < k and fewer == "drop":
+        raise InvalidArgument(
+            f"no clip has {k} frames with a face, so that none would be left; the largest number "
+            f"that one has is {count.max()}."
+        )
     if len(frames) and count.min() < k and fewer == "refuse":
         few = int((frames.assign(n=count).drop_duplicates(CLIP)["n"] < k).sum())
         raise InvalidArgument(
@@ -177,10 +185,12 @@ def write_subset(manifest: Manifest, out: str | Path, *, overwrite: bool = False
     """
     out = Path(out)
     if out.suffix == SUFFIX:
-        if out.resolve().parent != Path(manifest.root).resolve() or out.name == FILE:
+        beside = out.resolve().parent == Path(manifest.root).resolve()
+        if not beside or out.name == FILE:
+            wrong = "would replace the manifest itself" if beside else "is not beside the crops"
             raise InvalidArgument(
-                f"{out} is not beside the crops, where paths would lead to them; give a name other "
-                f"than {FILE} in {manifest.root}, or a new folder."
+                f"{out} {wrong}; give a name other than {FILE} in {manifest.root}, from where "
+                "paths lead to the crops, or a new folder."
             )
         check_new_file(out, overwrite=overwrite)
         manifest.write(out)

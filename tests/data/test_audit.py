@@ -13,7 +13,7 @@ from PIL import Image
 
 import gendkit as gk
 from gendkit.data.audit import LEVELS
-from gendkit.data.duplicates import perceptual_hash
+from gendkit.data.duplicates import Hashes, perceptual_hash
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest, MissingMedia, UnreadableMedia
 
@@ -110,6 +110,17 @@ def test_hashes_of_other_faces_are_far_and_of_brighter_ones_near() -> None:
     assert min(apart) > 10
     brighter = np.clip(face(0).astype(int) // 2 + 60, 0, 255).astype(np.uint8)
     assert (perceptual_hash(brighter) ^ hashes[0]).bit_count() <= 3
+
+
+def test_of_a_thousand_crops_that_look_alike_a_pair_is_told_and_not_a_million() -> None:
+    rows = np.arange(2000)
+    black = {int(row): 0 for row in rows}
+    hashes = Hashes(content={row: str(row) for row in black}, perceptual=black, unread={})
+    assert hashes.near(rows[:1000], rows[1000:]) == [(0, 1000)]
+    equal = Hashes(content=dict.fromkeys(black, "a"), perceptual=black, unread={})
+    assert equal.near(rows[:1000], rows[1000:]) == []
+    one = Hashes(content={**equal.content, 1500: "b"}, perceptual=black, unread={})
+    assert one.near(rows[:1000], rows[1000:]) == [(0, 1500)]
 
 
 def test_frames_without_a_crop_or_a_split_are_left_out(clean: Manifest) -> None:

@@ -94,7 +94,10 @@ def test_a_label_that_is_neither_real_nor_fake_nor_unknown_is_refused(label: int
         _manifest(_row("a", label=label))
 
 
-@pytest.mark.parametrize(("column", "value"), [("label", None), ("label", "fake"), ("time", "x")])
+@pytest.mark.parametrize(("column", "value"), [
+    ("label", None), ("label", "fake"), ("label", 0.9), ("year", 2019.5), ("label", "0.5"),
+    ("time", "x"),
+])  # fmt: skip
 def test_a_value_of_another_type_is_refused(column: str, value: object) -> None:
     with pytest.raises(InvalidManifest, match=f"column {column} "):
         _manifest(_row("a", **{column: value}))
@@ -106,6 +109,17 @@ def test_a_value_of_another_type_is_refused(column: str, value: object) -> None:
 def test_a_path_that_leaves_the_root_is_refused(path: str) -> None:
     with pytest.raises(InvalidManifest, match="leaves the manifest's root"):
         _manifest(_row("a", path=path))
+
+
+@pytest.mark.parametrize("path", [5, b"a.png", ["a.png"]])
+def test_a_path_that_is_no_text_is_refused(path: object) -> None:
+    with pytest.raises(InvalidManifest, match="is no text"):
+        _manifest(_row("a", path=path))
+
+
+def test_a_whole_number_may_stand_as_a_fraction(tmp_path: Path) -> None:
+    """A stranger's table with a missing value somewhere has fractions everywhere."""
+    assert _manifest(_row("a", label=1.0)).table["label"].tolist() == [1]
 
 
 def test_paths_below_the_root_may_hold_dots() -> None:

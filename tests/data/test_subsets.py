@@ -205,6 +205,10 @@ def test_clips_with_fewer_frames_are_refused_kept_or_dropped() -> None:
     assert "0-0" not in set(dropped.table["video"])
     with pytest.raises(InvalidArgument, match="at least 1"):
         gk.k_frames(short, 0)
+    with pytest.raises(InvalidArgument, match=r"no clip has 5 .* that one has is 4\."):
+        gk.k_frames(short, 5, fewer="drop")
+    with pytest.raises(InvalidArgument, match="expected refuse, keep, drop"):
+        gk.k_frames(short, 3, fewer="kept")  # type: ignore[arg-type]
 
 
 def test_what_was_done_stands_in_the_meta_one_after_the_other() -> None:
@@ -283,6 +287,7 @@ def test_packed_crops_without_files_come_out_of_the_pack(written: Manifest) -> N
 
 def test_a_file_from_which_no_path_leads_to_the_crops_is_refused(written: Manifest) -> None:
     subset = gk.paired(written, clips=1)
-    for out in (written.root.parent / "away.parquet", written.root / "manifest.parquet"):
-        with pytest.raises(InvalidArgument, match="not beside the crops"):
-            write_subset(subset, out)
+    with pytest.raises(InvalidArgument, match="not beside the crops"):
+        write_subset(subset, written.root.parent / "away.parquet")
+    with pytest.raises(InvalidArgument, match="would replace the manifest itself"):
+        write_subset(subset, written.root / "manifest.parquet")

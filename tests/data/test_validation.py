@@ -111,6 +111,8 @@ CLIPS: dict[str, tuple[list[int], dict[str, Any], dict[str, tuple[str, int]]]] =
     "a real with a donor": ([0, 1], {"donor_identity": "p0"}, {"reals": ("error", 2)}),
     "a fake without a method": ([2, 3], {"method": ""}, {"fakes": ("error", 2)}),
     "a pair that is not there": ([2, 3], {"pair": "x"}, {"pairs": ("warning", 1)}),
+    "a pair that is the fake itself": ([2, 3], {"pair": "fake-0"}, {"pairs": ("warning", 1)}),
+    "one frame in two rows": ([0, 1], {"frame": 7}, {"frames": ("warning", 1)}),
     "a split of another name": (
         list(range(4)), {"split": "test"},
         {"splits": ("error", 1), "components": ("error", 4)},  # its donor's clips are in train

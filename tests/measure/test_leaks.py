@@ -123,9 +123,43 @@ def test_a_size_between_others_is_found_as_a_category() -> None:
     """Fakes are neither wider nor narrower, so no order of numbers would tell them."""
     facts = telling(source_width=lambda y, r: 960 if y else int(r.choice([640, 1280])))
     result = found(manifest(60, facts))
-    assert not result["source_width"].flagged
     assert result["frame_size"].flagged
     assert result["frame_size"].tells == "960 x 480: 0% of reals, 100% of fakes"
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "expected"),
+    [
+        ("source_frame_rate", lambda y, r: 25.0 if y else float(r.choice([24, 30])), "25 to 25"),
+        ("source_duration", lambda y, r: 5.0 if y else r.uniform(0, 10), "5 to "),
+        ("source_bytes", lambda y, r: int(r.normal(1e6, 1e4 if y else 4e5)), ""),
+        ("source_quantisation", lambda y, r: 7.0 if y else float(r.choice([3, 11])), "7 to 7"),
+    ],
+)  # fmt: skip
+def test_a_number_between_others_is_found_as_well(
+    fact: str, value: Callable[[int, np.random.Generator], float], expected: str
+) -> None:
+    """Its order tells nothing, but the tenth in which it lies does."""
+    leak = found(manifest(60, telling(**{fact: value})))[fact]
+    assert leak.flagged
+    assert leak.auroc is not None
+    assert leak.auroc > 0.85
+    assert leak.tells.startswith(expected)
+    assert "of reals" in leak.tells
+
+
+def test_a_category_that_half_of_the_reals_have_is_not_made_less_of_from_fold_to_fold() -> None:
+    """Half of the reals and no fake: of all pairs three in four are told, half of the rest won."""
+    rows = manifest(60, lambda p, y, r: {
+        **same(p, y, r), "source_codec": "hevc" if not y and p % 2 else "h264"})  # fmt: skip
+    assert found(rows)["source_codec"].auroc == pytest.approx(0.75, abs=0.005)
+
+
+@pytest.mark.parametrize("value", [float("inf"), -1.0, -float("inf")])
+@pytest.mark.parametrize("fact", ["source_duration", "source_frame_rate", "source_quantisation"])
+def test_a_number_that_cannot_be_counts_as_not_known(fact: str, value: float) -> None:
+    leak = found(manifest(20, telling(**{fact: lambda y, r: value})))[fact]
+    assert not leak.recorded
 
 
 def test_a_category_is_judged_by_other_people() -> None:

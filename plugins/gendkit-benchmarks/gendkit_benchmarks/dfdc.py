@@ -128,7 +128,7 @@ def _metadata(path: Path) -> dict[str, Mapping[str, Any]]:
         )
     rows: dict[str, Mapping[str, Any]] = {}
     for name, row in content.items():
-        if row.get("label") not in LABELS:
+        if str(row.get("label")) not in LABELS:
             raise InvalidLabels(
                 f"{path} has the label {row.get('label')!r} for {name}; expected REAL or FAKE."
             )
@@ -154,6 +154,6 @@ def _test_labels(path: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def _checked(name: str, path: Path) -> str:
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name or ""):
         raise InvalidManifest(f"{path} names {name!r}; expected the name of a video beside it.")
     return name

@@ -113,7 +113,9 @@ class FaceForensics:
             raise InvalidOption(
                 f"compression is {compression!r}; expected {', '.join(get_args(Compression))}."
             )
-        wanted = [methods] if isinstance(methods, str) else list(methods)
+        wanted = (
+            list(methods) if isinstance(methods, list | tuple) else [methods] if methods else []
+        )
         if not isinstance(masks, bool):
             raise InvalidOption(f"masks is {masks!r}; expected true or false.")
         self._masks = masks

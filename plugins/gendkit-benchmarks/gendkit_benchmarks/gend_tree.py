@@ -129,8 +129,11 @@ class GendTree:
         """
         notes = Notes(GEND_TREE, self._root)
         videos = self._listed(notes) if any(self._lists.values()) else self._there(notes)
-        clips, misnamed = [], []
+        clips, misnamed, again = [], [], []
         for place in sorted(videos):
+            first, *others = sorted({frame.parent for frame in videos[place].frames})
+            again += others
+            videos[place].frames = {f for f in videos[place].frames if f.parent == first}
             clip = self._clip(place, videos[place])
             if clip is None:
                 misnamed.append(place)
@@ -139,6 +142,7 @@ class GendTree:
         if not clips:
             raise nothing(GEND_TREE, f"no frame under {self._root}, which has {listed(self._root)}")
         notes.left_out("not named as those of their method are", misnamed)
+        notes.left_out("a video that another folder has as well", again)
         clips = without_twins(clips, notes)
         note_unpaired(clips, notes)
         if shared := across(clips):
@@ -239,4 +243,5 @@ def _pictures(frames: Sequence[Path]) -> Pictures:
 
 
 def _several(given: str | Sequence[str]) -> list[str]:
-    return [given] if isinstance(given, str | Path) and given else [str(one) for one in given]
+    several = given if isinstance(given, list | tuple) else [given] if given else []
+    return [str(one) for one in several]

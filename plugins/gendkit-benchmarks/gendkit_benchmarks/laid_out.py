@@ -210,6 +210,8 @@ class LaidOut:
         """Return the error that no path fits, with the folder that may be meant."""
         deeper = [e for e in entries if "/" in e.name and self._fit(_without_first(e))]
         hint = f"; {deeper[0].name.partition('/')[0]} in it looks like it" if deeper else ""
+        if small := sum(bool(_match(e.name, self._loose[_kind(e.path)])) for e in entries):
+            hint += f"; {small} paths would fit if capitals did not count"
         if not self._layout.verified:
             hint += "; the layout is not verified, and the option layout=FILE corrects it"
         got = f"no path of the layout fits in {self._root}, which has {listed(self._root)}{hint}"

@@ -172,6 +172,8 @@ class Layout(_Frozen):
             if strange := [name for name in table.groups if name not in self.groups]:
                 raise ValueError(f"tables are about the group {strange[0]!r}, which there is not")
         for name, group in self.groups.items():
+            for path in group.paths:
+                compiled(path, group.parts)
             named = {part for path in group.paths for part in parts_of(path)}
             more = self._of_tables(name)
             for field in ("id", "method", "pair", "target", "donor"):
@@ -298,8 +300,13 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any], *, depth: int = 0)
 def _told(error: ValidationError) -> str:
     """Return what is wrong with which fields, in one line."""
     told = []
-    for one in error.errors():
+    errors = error.errors()
+    for one in errors:
+        depth = len(one["loc"])
+        if depth and any(e["loc"][:depth] == one["loc"] for e in errors if len(e["loc"]) > depth):
+            continue  # it follows from what is wrong within
         place = ".".join(str(part) for part in one["loc"])
         message = one["msg"].removeprefix("Value error, ")
+        message = message.replace("tuple", "list").replace("Tuple", "List")  # as YAML has it
         told.append(f"{place}: {message}" if place else message)
     return "; ".join(told)

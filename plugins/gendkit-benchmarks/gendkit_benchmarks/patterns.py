@@ -68,7 +68,10 @@ def compiled(pattern: str, parts: Mapping[str, str], *, capitals: bool = True) -
             continue
         text += "".join(_piece(token, parts, seen) for token in _TOKEN.split(segment))
         text += "" if last else "/"
-    return re.compile(text, re.ASCII if capitals else re.ASCII | re.IGNORECASE)
+    try:
+        return re.compile(text, re.ASCII if capitals else re.ASCII | re.IGNORECASE)
+    except re.error as error:  # of parts that are expressions each, but not one together
+        raise ValueError(f"{pattern!r} is no regular expression with its parts: {error}") from None
 
 
 def parts_of(pattern: str) -> set[str]:
@@ -77,12 +80,16 @@ def parts_of(pattern: str) -> set[str]:
     Raises
     ------
     ValueError
-        For braces that do not close, or a name that cannot be.
+        For braces that do not close, or with something else than a name in them.
     """
-    names = {name for _, name, _, _ in Formatter().parse(pattern) if name is not None}
-    for name in names:
-        if not PART.fullmatch(name):
-            raise ValueError(f"{pattern!r} has the part {{{name}}}; names have a-z, 0-9 and _")
+    names = set()
+    for _, name, form, conversion in Formatter().parse(pattern):
+        if name is None:
+            continue
+        if form or conversion or not PART.fullmatch(name):
+            inside = name + f"!{conversion}" * bool(conversion) + f":{form}" * bool(form)
+            raise ValueError(f"{pattern!r} has the part {{{inside}}}; names have a-z, 0-9 and _")
+        names.add(name)
     return names
 
 

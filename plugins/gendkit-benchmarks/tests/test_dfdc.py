@@ -81,6 +81,11 @@ def test_nothing_at_all_tells_the_layout_and_where_access_is_given(tree, clips):
             InvalidLabels,
             "has the label 'fake' for a.mp4; expected REAL or",
         ),
+        (
+            {"a.mp4": {"label": ["FAKE"]}},
+            InvalidLabels,
+            "has the label ['FAKE'] for a.mp4; expected",
+        ),
         ({"../a.mp4": {"label": "FAKE"}}, InvalidManifest, "expected the name of a video beside"),
     ],
 )
@@ -101,6 +106,7 @@ def test_a_table_that_is_none_is_refused(tree, clips, rows, error, told):
             InvalidLabels,
             "has the label 'REAL' for a.mp4; expected 0 or 1",
         ),
+        ("label,filename\n1\n", InvalidManifest, "names None; expected the name of a video"),
     ],
 )
 def test_a_table_of_the_test_set_that_is_none_is_refused(tree, clips, text, error, told):

@@ -174,6 +174,8 @@ def test_unknown_options_are_refused_with_the_known_ones(tree, clips):
         clips(NAME, tree(*names()), compression="c22")
     with pytest.raises(InvalidOption, match="no method 'DF'; there is Deepfakes, Face2Face"):
         clips(NAME, tree(*names()), methods=["DF"])
+    with pytest.raises(InvalidOption, match="no method 5; there is"):
+        clips(NAME, tree(*names()), methods=5)
 
 
 def test_links_to_folders_on_other_disks_are_followed(tree, clips, tmp_path):

@@ -60,6 +60,13 @@ def test_a_line_may_start_at_the_folder_of_its_list_as_for_gend(root, clips):
     assert list(clips(NAME, root, final=str(beside))) == ["FF/real/000"]
 
 
+def test_two_folders_of_one_name_are_not_mixed_into_one_clip(tree, clips, caplog):
+    root = tree("a/FF/real/000/0.png", "b/FF/real/000/0.png", "b/FF/real/000/1.png")
+    media = clips(NAME, root)["FF/real/000"].media
+    assert media.paths == (root / "a/FF/real/000/0.png",)
+    assert "left out, as they are a video that another folder has as well: 1, b/FF" in caplog.text
+
+
 def test_variants_of_a_dataset_are_known_by_the_start_of_their_name(tree, clips):
     root = tree("FF-x1.3-th0.5-all/F2F/000_003/7.png", "CDFv3/GHOST/anything/a.png")
     found = clips(NAME, root)
@@ -103,6 +110,8 @@ def test_lists_that_share_a_video_are_refused_and_that_share_people_are_told(roo
 def test_a_list_that_is_none_or_leads_elsewhere_is_refused(root, clips):
     with pytest.raises(MissingMedia, match="train is nowhere, where there is no list; expected a"):
         clips(NAME, root, train="nowhere")
+    with pytest.raises(MissingMedia, match="train is 5, where there is no list"):
+        clips(NAME, root, train=5)
     one = root / "one.txt"
     for line in ("/etc/a/b/c.png", "../a/b/c/d.png"):
         one.write_text(line)

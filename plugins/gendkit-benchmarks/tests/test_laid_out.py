@@ -224,6 +224,34 @@ def test_what_is_misnamed_is_left_out_and_named_and_never_guessed(name, kind, mi
     assert ("would fit if capitals did not count" in told) == (kind == "capitals")
 
 
+def test_a_tree_all_in_other_capitals_is_told_so(tree, clips):
+    root = tree("Real/0000.mp4", "Fake/0000_fake.mp4", "Fake/notes.txt")
+    with pytest.raises(MissingMedia, match=r"; 2 paths would fit if capitals did not count"):
+        clips("uadfv", root)
+
+
+def test_edits_of_df40_that_lie_in_one_folder_are_a_clip_each(tree, clips):
+    """As the owners' issue 41 has it: pictures below cdf, a folder a video below ff."""
+    root = tree(
+        "DF40/e4e/cdf/Celeb-real/inversions/00001.jpg",
+        "DF40/e4e/cdf/Celeb-real/inversions/00002.jpg",
+        "DF40/e4e/cdf/Youtube-real/inversions/00001.jpg",
+        "DF40/e4e/ff/000/00001.jpg",
+        "DF40/e4e/ff/000/00002.jpg",
+    )
+    found = clips("df40", root)
+    assert set(found) == {
+        "e4e/cdf/Celeb-real/00001", "e4e/cdf/Celeb-real/00002", "e4e/cdf/Youtube-real/00001",
+        "e4e/ff/000",
+    }  # fmt: skip
+    assert {(clip.method, clip.family) for clip in found.values()} == {("e4e", "face-editing")}
+
+
+def test_df40_is_found_under_either_name_of_its_domains(tree, clips):
+    root = tree("simswap/ffpp/frames/000_003/0.png", "tpsm/cdfv2/frames/id0_id1_0000/0.png")
+    assert set(clips("df40", root)) == {"simswap/ff/000_003", "tpsm/cdf/id0_id1_0000"}
+
+
 @pytest.mark.parametrize("name", ["uadfv", "ffiw"])
 def test_a_folder_too_high_up_is_pointed_at(name, mini, clips):
     root = mini(name, root="above/inner")

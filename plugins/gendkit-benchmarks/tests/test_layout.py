@@ -107,11 +107,21 @@ def test_one_of_several_datasets_in_a_file_is_asked_for_by_name(file, tree, clip
         ("{groups: {real: {label: reel}}}", "groups.real.label: Input should be 'real', 'fake' or"),
         ("{groups: {real: {colour: red}}}", "groups.real.colour: Extra inputs are not permitted"),
         ("{group: {}}", "uadfv: group: Extra inputs are not permitted"),
-        ("{groups: {real: {paths: []}}}", "groups.real.paths: Tuple should have at least 1 item"),
+        ("{groups: {real: {paths: []}}}", "groups.real.paths: List should have at least 1 item"),
         ("{groups: {real: {paths: ['/a/{x}']}}}", "'/a/{x}' is no path below the root"),
         ("{groups: {real: {paths: ['../{x}']}}}", "'../{x}' is no path below the root"),
         ("{groups: {real: {paths: ['{x']}}}", "groups.real.paths.0: .*expected '}'"),
         ("{groups: {real: {paths: ['{X}']}}}", "has the part {X}; names have a-z, 0-9 and _"),
+        ("{groups: {real: {paths: ['{x!r}']}}}", "has the part {x!r}; names have"),
+        ("{groups: {real: {id: '{video:9}'}}}", "groups.real.id: .*the part {video:9}; names have"),
+        (
+            "{groups: {real: {paths: 'real/{video}'}}}",
+            "groups.real.paths: Input should be a valid l",
+        ),
+        (
+            "{groups: {real: {parts: {video: '(?P<video>.)'}}}}",
+            "'real/{video}' is no regular expression with its parts: redefinition",
+        ),
         ("{groups: {real: {parts: {video: '('}}}}", "groups.real.parts.video: .*no regular expres"),
         (
             "{groups: {fake: {pair: 'real/{who}'}}}",
@@ -136,6 +146,12 @@ def test_a_field_that_cannot_be_is_named(row, match, file):
         layout_of("uadfv", path)
     assert str(path) in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_what_follows_from_another_error_is_not_told(file):
+    with pytest.raises(InvalidOption) as told:
+        layout_of("uadfv", file("uadfv: {groups: {real: {paths: ['../x']}}}"))
+    assert "at least 1 item" not in str(told.value)
 
 
 def test_a_file_that_is_none_is_told(file, tmp_path):

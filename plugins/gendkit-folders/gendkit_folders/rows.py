@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def media_at(text: str, *, media: Path, where: str, dataset: str) -> tuple[str, 
             f"{where} has the path {text!r}, which leaves {media}; paths are below it. Another "
             "root is given with the option media."
         )
-    if not path.exists():
+    if not os.path.exists(path):  # `Path.exists` fails at a name that is too long
         raise MissingMedia(
             f"{where} has the path {text!r}, and there is no {path}; paths are below {media}. "
             "Another root is given with the option media."

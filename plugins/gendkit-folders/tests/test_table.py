@@ -170,6 +170,11 @@ def test_missing_columns_are_told_with_those_that_are_there(root: Path) -> None:
         clips(write(root, "file,target\na.png,0\n"))
 
 
+def test_a_path_too_long_to_be_one_is_told(root: Path) -> None:
+    with pytest.raises(MissingMedia, match=r"row 1 .* and there is no "):
+        clips(write(root, f"path,label\n{'y' * 5000}.png,0\n"))
+
+
 def test_media_that_are_not_there_are_told_with_where_they_were_sought(root: Path) -> None:
     with pytest.raises(MissingMedia, match=r"row 1 .*'z\.png', and there is no .*root/z\.png"):
         clips(write(root, "path,label\nz.png,0\n"))
