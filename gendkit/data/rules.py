@@ -25,6 +25,8 @@ ONE_A_CLIP = (
     "label", "method", "family", "pair", "target_identity", "donor_identity", "split",
 )  # fmt: skip
 CLASSES = {0: "real", 1: "fake"}
+NAMED = ("dataset", "video", "pair", "target_identity", "donor_identity", "method", "family")
+"""Columns by whose values clips are told alike."""
 
 
 def _always(table: Rows) -> bool:
@@ -120,6 +122,23 @@ def _rows() -> Iterator[Rule]:
         text="what is fake names its method",
         broken=lambda t: np.asarray((t["label"] == 1) & (t["method"] == "")),
     )
+
+    yield Rule(
+        check="values",
+        text="times are finite, confidences 0 to 1, and no name has a space at its ends",
+        broken=_impossible,
+    )
+
+
+def _impossible(table: Rows) -> Mask:
+    """Tell where a number cannot be, or where a name would silently not be that of another."""
+    broken = np.isinf(table["time"].to_numpy())
+    confidence = table["confidence"].to_numpy()
+    broken |= ~np.isnan(confidence) & ~((confidence >= 0) & (confidence <= 1))
+    for name in NAMED:
+        stripped = table[name].astype(str).str.strip()
+        broken |= (stripped != table[name].astype(str)).to_numpy()
+    return np.asarray(broken)
 
 
 def _clips() -> Iterator[Rule]:

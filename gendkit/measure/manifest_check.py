@@ -36,6 +36,7 @@ IMAGES = {
     "near-duplicates": "no two {}s have crops that differ in at most 3 of 64 bits of a hash",
 }
 LEAKS = "leaks"
+FACES, KNOWN = "faces", "known"
 LEAST = (1, 8, 32)
 ABOUT = ("dataset", "method", "label")
 
@@ -164,7 +165,7 @@ def check_manifest(
     """
     check_split_key(split_key)
     own = [rule.check for rule in rules_of(manifest, split_key=split_key, ratio=ratio)]
-    check_names(allow, [*own, *IMAGES, LEAKS])
+    check_names(allow, [*own, FACES, KNOWN, *IMAGES, LEAKS])
     allowed = [name for name in allow if name in own]
     findings = list(validate(manifest, allow=allowed, split_key=split_key, ratio=ratio))
     if findings[0].verdict == "error":  # of other types, nothing else can be said
@@ -172,6 +173,7 @@ def check_manifest(
         return ManifestCheck(
             about=f"{len(manifest):,} rows", findings=tuple(findings), leaks=(), coverage=none
         )
+    findings += _any(manifest, allow=allow)
     findings += _images(manifest, split_key, read=images, allow=allow, progress=progress)
     told = find_leaks(manifest, bound=bound)
     flagged = [f"{leak.fact} ({leak.tells})" for leak in told if leak.flagged]
@@ -184,6 +186,19 @@ def check_manifest(
         about=repr(manifest), findings=tuple(findings), leaks=told,
         coverage=coverage(manifest, least=least),
     )  # fmt: skip
+
+
+def _any(manifest: Manifest, *, allow: Collection[str]) -> list[Finding]:
+    """Look for what every use needs at least once: a crop, and for training a known label."""
+    table = manifest.table
+    none = () if (table["path"] != "").any() else (repr(manifest),)
+    unknown = () if (table["label"] >= 0).any() else (repr(manifest),)
+    return [
+        finding(FACES, "there is a face crop at all", none, allow=allow),
+        finding(
+            KNOWN, "it is known of some clip whether it is real", unknown, severe=False, allow=allow
+        ),
+    ]
 
 
 def coverage(manifest: Manifest, *, least: Sequence[int] = LEAST) -> pd.DataFrame:

@@ -90,6 +90,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, tuple[str, int]]]] = {
     "a box inside out": ({"box": [3.0, 2.0, 1.0, 4.0]}, {"box": ("error", 1)}),
     "landmarks of four points": ({"landmarks": POINTS[:8]}, {"landmarks": ("error", 1)}),
     "landmarks that are words": ({"landmarks": ["x"] * 10}, {"landmarks": ("error", 1)}),
+    "a time without an end": ({"time": np.inf}, {"values": ("error", 1)}),
+    "a confidence above 1": ({"confidence": 1.5}, {"values": ("error", 1)}),
     "landmarks that are no numbers": ({"landmarks": [np.nan] * 10}, {"landmarks": ("error", 1)}),
 }
 
@@ -103,6 +105,11 @@ def test_one_wrong_row_breaks_its_rule_alone(
 
 def test_a_crop_outside_the_root_is_told_by_its_path(good: Manifest) -> None:
     assert set(broken(changed(good, 0, path="../away.png"))) == {"paths", "files"}
+
+
+def test_a_space_at_the_end_of_a_name_is_told_as_it_breaks_links(good: Manifest) -> None:
+    person = good.table["target_identity"].iloc[0]
+    assert broken(changed(good, [0, 1], target_identity=f"{person} ")) == {"values": ("error", 2)}
 
 
 CLIPS: dict[str, tuple[list[int], dict[str, Any], dict[str, tuple[str, int]]]] = {

@@ -179,11 +179,18 @@ def test_progress_is_told_for_each_crop(good: Manifest) -> None:
     assert told[-1] == (16, 16, "read crops")
 
 
-def test_no_row_at_all_passes(tmp_path: Path) -> None:
-    check = gk.check_manifest(Manifest.from_rows([], tmp_path))
+def test_a_manifest_without_a_crop_or_a_label_does_not_pass_as_one(
+    good: Manifest, tmp_path: Path
+) -> None:
+    empty = gk.check_manifest(Manifest.from_rows([], tmp_path))
+    assert not empty.passed
+    assert len(empty.coverage) == 0
+    faceless = replace(good, table=good.table.assign(path="", reason="no face found"))
+    assert verdicts(gk.check_manifest(faceless))["faces"] == ("error", 1)
+    unlabelled = replace(good, table=good.table.assign(label=-1, method=""))
+    check = gk.check_manifest(unlabelled)
+    assert verdicts(check)["known"] == ("warning", 1)
     assert check.passed
-    assert "left out" in {f.verdict for f in check.findings}
-    assert len(check.coverage) == 0
 
 
 def test_the_record_is_json_and_the_card_has_it_all(good: Manifest) -> None:
@@ -194,7 +201,12 @@ def test_the_record_is_json_and_the_card_has_it_all(good: Manifest) -> None:
     assert record["leaks"][0]["fact"] == "source_width"
     assert record["coverage"][0]["clips"] == 8
     page = check._repr_html_()
-    for words in ("1 error, 0 warnings", "what is fake names its method", "source_codec", "&gt;= 8"):
+    for words in (
+        "1 error, 0 warnings",
+        "what is fake names its method",
+        "source_codec",
+        "&gt;= 8",
+    ):
         assert words in page
 
 
