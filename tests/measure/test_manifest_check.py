@@ -201,13 +201,14 @@ def test_the_record_is_json_and_the_card_has_it_all(good: Manifest) -> None:
     assert record["leaks"][0]["fact"] == "source_width"
     assert record["coverage"][0]["clips"] == 8
     page = check._repr_html_()
-    for words in (
+    words = ("1 error, 0 warnings", "what is fake names its method", "source_codec", "&gt;= 8")
+    for word in words:
         "1 error, 0 warnings",
         "what is fake names its method",
         "source_codec",
         "&gt;= 8",
     ):
-        assert words in page
+        assert word in page
 
 
 class Middle:
