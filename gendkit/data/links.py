@@ -24,8 +24,8 @@ def components(table: pd.DataFrame) -> NDArray[np.int64]:
     """Return for each row (N,) the number of its connected component, in order of appearance.
 
     Clips are linked when they share a target clip, or a person who is seen or lends a face in both;
-    a target clip itself belongs to its fakes. Names are those of their data set: people whom two data
-    sets share, such as DF40 and FaceForensics++, whose videos it was made of, are not linked.
+    a target clip itself belongs to its fakes. Names are those of their data set: people whom two
+    share, such as FaceForensics++ and DF40, which was made of its videos, are not linked.
     """
     import pandas as pd
     from scipy.sparse import coo_matrix
