@@ -159,11 +159,7 @@ def _denoise(
     quarter = quarter + layer(quarter, "middle", 2)
     half = layer(torch.cat([twice(quarter), half], 1), "up.2", 1)
     fine = layer(torch.cat([twice(half), fine], 1), "up.1", 0)
-    # What is predicted is a mix of noise and picture, so that little noise leaves the picture.
-    velocity = pixel_shuffle(conv(fine, w, "out"), 2)
-    share = angle[:, None, None, None]
-    clean: torch.Tensor = share.cos() * noisy - share.sin() * velocity
-    return clean
+    return pixel_shuffle(conv(fine, w, "out"), 2)
 
 
 def _fitted(crops: Floats, *, seed: int, steps: int) -> Weights:

@@ -114,7 +114,7 @@ class Plan:
             scale=float(rng.uniform(0.75, 1.0)),
             quality=0 if rng.random() < 0.25 else int(rng.integers(65, 97)),
             chroma="4:4:4" if rng.random() < 0.5 else "4:2:0",
-            crf=int(rng.integers(18, 31)),
+            crf=int(rng.integers(15, 29)),
         )
 
     def generator(self, *keys: int) -> np.random.Generator:
