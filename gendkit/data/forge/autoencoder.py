@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import torch
 
 NAME = "autoencoder"
-CODE = 96
+CODE = 80
 _SEEN = 32  # the encoder sees the window at this size: pose, mouth and light need no more
 _GRID, _FIRST = 4, 64
 _ENCODER = (3, 24, 48, 80)

@@ -26,6 +26,7 @@ from gendkit.data.forge.fitting import (
     descend,
     jittered,
     start,
+    unlike,
     windows,
 )
 from gendkit.data.forge.geometry import Floats
@@ -39,7 +40,7 @@ NAME = "diffusion"
 STEPS = 1000
 _RATE = 2e-3
 # How much of the noise is there at first, as an angle: 1 is nothing but noise.
-_LEAST_NOISE, _MOST_NOISE = 0.45, 0.65
+_LEAST_NOISE, _MOST_NOISE = 0.32, 0.52
 _FEW = 5
 # Centre and half axes of the parts in the unit square of the alignment template.
 PARTS = {
@@ -177,8 +178,8 @@ def _fitted(crops: Floats, *, seed: int, steps: int) -> Weights:
         angle = torch.rand(BATCH, generator=generator) * (_MOST_NOISE * math.pi / 2)
         noise = torch.randn(clean.shape, generator=generator)
         share = angle[:, None, None, None]
-        error = _denoise(w, share.cos() * clean + share.sin() * noise, clean, hole, angle) - clean
-        return ((error.abs() + error**2) * (0.1 + hole)).mean()
+        noisy = share.cos() * clean + share.sin() * noise
+        return unlike(_denoise(w, noisy, clean, hole, angle), clean, 0.1 + hole)
 
     descend(w, loss, steps=steps, rate=_RATE)
     return Weights.pack(w)

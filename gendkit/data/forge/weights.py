@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,14 +101,14 @@ def kept(name: str, fitted_on: Iterable[Any], fit: Callable[[], Weights]) -> Wei
     path = cache_folder() / FOLDER / f"{name}-{digest.hexdigest()[:32]}.npz"
     try:
         return _read(path)
-    except (OSError, ValueError, KeyError):  # not there, or cut off
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or cut off
         weights = fit()
         _write(path, weights)
         return weights
 
 
 def _read(path: Path) -> Weights:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         return Weights(
             arrays=tuple(
                 (name, tuple(int(n) for n in file[name].shape), file[name].tobytes())
