@@ -26,7 +26,7 @@ def datasets() -> Iterator[DatasetSpec]:
     )
     yield DatasetSpec(
         name="self-blended",
-        summary="a folder of face photos, each real and blended with itself (Shiohara 2022)",
+        summary="a folder of face photos, one a person, each also blended with itself",
         licence="that of the faces",
         build=_self_blended,
     )

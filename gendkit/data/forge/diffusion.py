@@ -40,8 +40,10 @@ NAME = "diffusion"
 STEPS = 1000
 _RATE = 2e-3
 # How much of the noise is there at first, as an angle: 1 is nothing but noise.
-_LEAST_NOISE, _MOST_NOISE = 0.32, 0.52
+_LEAST_NOISE, _MOST_NOISE = 0.36, 0.54
 _FEW = 5
+# Spread of the values of a picture from -1 to 1, about.
+_SPREAD = 0.4
 # Centre and half axes of the parts in the unit square of the alignment template.
 PARTS = {
     "eyes": ((0.50, 0.45), (0.34, 0.13)),
@@ -71,17 +73,18 @@ def diffusion(scene: Scene) -> tuple[Floats, Floats]:
     landmarks = scene.points[:5]
     part = _part(scene)
     start_at = scene.rng.uniform(_LEAST_NOISE, _MOST_NOISE)
-    noise = scene.rng.standard_normal((_FEW, 1, 3, SIZE, SIZE))
+    noise = torch.from_numpy(scene.rng.standard_normal((1, 3, SIZE, SIZE)))
     with torch.inference_mode():
         w = scene.weights.tensors()
         known = as_batch(window_of(scene.image, landmarks, size=SIZE)[None]).double()
         hole = torch.from_numpy(np.float64(_hard(part)))[None, None]
         painted = known
-        angles = np.linspace(start_at, 0, _FEW + 1)[:-1] * math.pi / 2
-        for angle, fresh in zip(angles, torch.from_numpy(noise), strict=True):
-            noisy = math.cos(angle) * painted + math.sin(angle) * fresh
+        for angle in np.linspace(start_at, 0, _FEW + 1)[:-1] * math.pi / 2:
+            noisy = math.cos(angle) * painted + math.sin(angle) * noise
             clean = _denoise(w, noisy, known, hole, torch.full((1,), angle).double())
             painted = known + hole * (clean.clamp(-1, 1) - known)
+            # What is not picture is noise, of which the next step has less.
+            noise = (noisy - math.cos(angle) * painted) / math.sin(angle)
         drawn = as_crop(painted)
     shape = scene.image.shape
     source = coarse(put_back(drawn, landmarks, shape), scene.coarseness)
@@ -160,7 +163,13 @@ def _denoise(
     quarter = quarter + layer(quarter, "middle", 2)
     half = layer(torch.cat([twice(quarter), half], 1), "up.2", 1)
     fine = layer(torch.cat([twice(half), fine], 1), "up.1", 0)
-    return pixel_shuffle(conv(fine, w, "out"), 2)
+    # Little noise leaves most of what is seen, much of it little (Karras et al. 2022).
+    noise = angle.tan()[:, None, None, None]
+    both = noise**2 + _SPREAD**2
+    seen_again = noisy / angle.cos()[:, None, None, None]
+    drawn = pixel_shuffle(conv(fine, w, "out"), 2)
+    clean: torch.Tensor = _SPREAD**2 / both * seen_again + noise * _SPREAD / both.sqrt() * drawn
+    return clean
 
 
 def _fitted(crops: Floats, *, seed: int, steps: int) -> Weights:
