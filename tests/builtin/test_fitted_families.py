@@ -15,7 +15,7 @@ from gendkit.data.forge.weights import Weights
 from gendkit.data.splits import SPLITS, rendered_families, split_of_identity
 
 FITTED = ("autoencoder", "swap-restorer", "diffusion")
-FEW = {"identities": 40, "clips": 2, "size": 128}
+FEW = {"identities": 20, "clips": 2, "size": 128}
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_film_and_a_picture_of_one_pair_never_mix():
     clips = list(SyntheticFaces(**FEW, motion=0.33).clips())
     moving = {clip.pair: clip.media.moving for clip in clips}
     assert all(clip.media.moving == moving[clip.pair] for clip in clips)
-    assert 0.2 < np.mean(list(moving.values())) < 0.55
+    assert 0.15 < np.mean(list(moving.values())) < 0.6
     again = SyntheticFaces(**FEW, motion=0.33, splits="final").clips()
     assert all(clip.media.moving == moving[clip.pair] for clip in again)
     other = SyntheticFaces(**FEW, motion=0.33, seed=1).clips()

@@ -40,10 +40,10 @@ NAME = "diffusion"
 STEPS = 1000
 _RATE = 2e-3
 # How much of the noise is there at first, as an angle: 1 is nothing but noise.
-_LEAST_NOISE, _MOST_NOISE = 0.36, 0.54
+_LEAST_NOISE, _MOST_NOISE = 0.30, 0.48
 _FEW = 5
-# Spread of the values of a picture from -1 to 1, about.
-_SPREAD = 0.4
+# Noise of this strength or less is left to be seen: a small network draws it no better.
+_LEFT = 0.12
 # Centre and half axes of the parts in the unit square of the alignment template.
 PARTS = {
     "eyes": ((0.50, 0.45), (0.34, 0.13)),
@@ -163,12 +163,12 @@ def _denoise(
     quarter = quarter + layer(quarter, "middle", 2)
     half = layer(torch.cat([twice(quarter), half], 1), "up.2", 1)
     fine = layer(torch.cat([twice(half), fine], 1), "up.1", 0)
-    # Little noise leaves most of what is seen, much of it little (Karras et al. 2022).
+    # Where there is little noise, most of what is seen is kept, as in Karras et al., 2022.
     noise = angle.tan()[:, None, None, None]
-    both = noise**2 + _SPREAD**2
+    both = noise**2 + _LEFT**2
     seen_again = noisy / angle.cos()[:, None, None, None]
     drawn = pixel_shuffle(conv(fine, w, "out"), 2)
-    clean: torch.Tensor = _SPREAD**2 / both * seen_again + noise * _SPREAD / both.sqrt() * drawn
+    clean: torch.Tensor = _LEFT**2 / both * seen_again + noise * _LEFT / both.sqrt() * drawn
     return clean
 
 
