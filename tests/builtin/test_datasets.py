@@ -315,7 +315,7 @@ def test_trivial_probes_stay_at_chance(name, request, monkeypatch):
     from gendkit.measure.probes import trivial_probes
 
     families = dict.fromkeys(f for split in SPLITS for f in rendered_families(split))
-    monkeypatch.setattr("gendkit.builtin.datasets.rendered_families", lambda split: tuple(families))
+    monkeypatch.setattr("gendkit.builtin.datasets.rendered_families", lambda *_: tuple(families))
     people = {"controls": False, "splits": ("train", "development")}
     if name == "photos":
         request.getfixturevalue("asset")("centerface")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -121,3 +122,33 @@ def test_frames_of_films_make_crops_with_times(tmp_path):
     assert len(table) == 6
     assert set(table["reason"]) == {""}
     assert table["time"].max() > 0
+
+
+@pytest.mark.slow
+def test_trivial_probes_find_nothing_in_families_that_are_fitted(tmp_path, monkeypatch):
+    """As for the quick families, on fewer faces and networks that were fitted for a moment.
+
+    Of 64 pairs chance alone goes some way beyond the limit for a family that is fit for use.
+    """
+    from gendkit.data.faces import align_face
+    from gendkit.measure.probes import LIMIT, trivial_probes
+
+    def briefly(name):
+        family = family_named(name)
+        return replace(family, fit=partial(family.fit, steps=150))
+
+    monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(gendkit.builtin.fitted, "family_named", briefly)
+    monkeypatch.setattr("gendkit.builtin.datasets.rendered_families", lambda *_: FITTED)
+    faces = SyntheticFaces(identities=32, clips=4, size=192, splits="train", controls=False)
+    clips = list(faces.clips())
+    frames = [next(iter(clip.media())) for clip in clips]
+    results = trivial_probes(
+        [align_face(frame.image, frame.landmarks) for frame in frames],
+        [clip.label for clip in clips],
+        [clip.family for clip in clips],
+        [clip.target_identity for clip in clips],
+        bootstraps=2,
+    )
+    assert {r.family for r in results} == set(FITTED)
+    assert [(r.family, r.probe, r.auroc) for r in results if r.auroc > LIMIT + 0.05] == []

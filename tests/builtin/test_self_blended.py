@@ -16,6 +16,7 @@ from gendkit.data.manifest import Manifest
 from gendkit.data.splits import split_of_identity
 from gendkit.errors import InvalidOption, MissingMedia, UnknownPart
 from gendkit.plugin import Clip
+from gendkit.testing import Given, check
 from gendkit.testing.clips import manifest_of
 
 
@@ -101,6 +102,14 @@ def test_faces_of_files_are_found(folder, asset):
     assert found.video == "files/1/0/real"
     assert found.licence == "that of the faces"
     assert list(missing.media()) == []
+
+
+@pytest.mark.slow
+def test_every_rule_of_datasets_is_kept(folder, asset):
+    asset("centerface")
+    found = check("self-blended", given={"self-blended": Given(root=folder)})
+    assert {(o.rule, o.verdict) for o in found.outcomes if o.verdict != "kept"} == set()
+    assert len(found.outcomes) == 15
 
 
 def test_what_cannot_be_is_refused(tmp_path):

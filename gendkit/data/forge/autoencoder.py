@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gendkit.data.forge.aligned import put_back, window_of
-from gendkit.data.forge.blending import matched_colour
+from gendkit.data.forge.blending import matched_colour, regrained
 from gendkit.data.forge.fitting import (
     BATCH,
     SIZE,
@@ -85,7 +85,8 @@ def autoencoder(scene: Scene) -> tuple[Floats, Floats]:
         own = next(name for name in tensors if name.startswith("own."))[:-2]
         drawn = as_crop(_decode(tensors, _encode(tensors, crop), *_own(tensors, own)))
     source = coarse(put_back(drawn, landmarks, scene.image.shape), scene.coarseness)
-    return matched_colour(source, scene.image, scene.mask), scene.mask
+    source = matched_colour(source, scene.image, scene.mask)
+    return regrained(source, scene.image, rng=scene.grain), scene.mask
 
 
 def _shapes(people: int) -> dict[str, tuple[int, ...]]:

@@ -43,7 +43,7 @@ _RATE = 2e-3
 _LEAST_NOISE, _MOST_NOISE = 0.30, 0.48
 _FEW = 5
 # Noise of this strength or less is left to be seen: a small network draws it no better.
-_LEFT = 0.12
+_LEFT = 0.08
 # Centre and half axes of the parts in the unit square of the alignment template.
 PARTS = {
     "eyes": ((0.50, 0.45), (0.34, 0.13)),

@@ -49,6 +49,8 @@ class Family:
         Whether another person's face is needed.
     fit
         `fit(people, seed=...)` for a family that has to be fitted, on people of one split only.
+    regrained
+        Whether the generator gives its picture sharpness and grain itself.
     fits_everyone
         Whether it has to be fitted on all people who lend a face, else some are enough.
     """
@@ -57,6 +59,7 @@ class Family:
     summary: str
     generate: Generator
     needs_donor: bool = False
+    regrained: bool = False
     fit: Callable[..., Tools] | None = None
     fits_everyone: bool = False
 
@@ -106,20 +109,22 @@ def forge(
     points = geometry.face_points(target.landmarks) - offset
     unit = geometry.eye_distance(target.landmarks)
     key = zlib.crc32(family.encode())
+    rng = plan.generator(2, key)
     scene = Scene(
         image=image,
         points=points,
         mask=draw_mask(points, plan, image.shape, unit=unit),
         unit=unit,
         plan=plan,
-        rng=plan.generator(2, key),
+        rng=rng,
         donor=donor,
         tool=tool,
+        grain=rng if moment is None else plan.generator(2, key, moment),
     )
     source, mask = kind.generate(scene)
     joined = blend(image, source.astype(np.float32), mask, blending=plan.blending)
-    grain = scene.rng if moment is None else plan.generator(2, key, moment)
-    joined = restored(joined, image, mask, rng=grain)
+    if not kind.regrained:
+        joined = restored(joined, image, mask, rng=scene.grain)
     forged = target.image.copy()
     forged[rows, columns] = np.clip(np.rint(joined), 0, 255).astype(np.uint8)
     return replace(target, image=forged)
@@ -173,6 +178,7 @@ FAMILIES: tuple[Family, ...] = (
         summary="the donor's face drawn by a decoder, with one encoder for all",
         generate=autoencoder,
         needs_donor=True,
+        regrained=True,
         fit=fit_autoencoder,
         fits_everyone=True,
     ),

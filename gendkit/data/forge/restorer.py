@@ -62,7 +62,7 @@ def swap_restorer(scene: Scene) -> tuple[Floats, Floats]:
         large = _restore(scene.weights.tensors(), small)[0].permute(1, 2, 0) * 255
         restored = np.ascontiguousarray(large.numpy(), np.float32)
     source = cv2.resize(restored, (width, height), interpolation=cv2.INTER_CUBIC)
-    grain = scene.rng.uniform(1.0, 2.5) * scene.rng.standard_normal((height, width, 1))
+    grain = scene.rng.uniform(1.0, 2.5) * scene.grain.standard_normal((height, width, 1))
     return np.asarray(source + grain, np.float32), scene.mask
 
 

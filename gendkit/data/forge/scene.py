@@ -41,6 +41,8 @@ class Scene:
         Whose face is lent, for families that need one.
     tool
         What was fitted, for families that are.
+    grain
+        Draws the grain, which in a film is new in each frame; all else is drawn by `rng`.
     """
 
     image: Floats
@@ -51,6 +53,7 @@ class Scene:
     rng: np.random.Generator
     donor: Subject | None
     tool: Tool | None
+    grain: np.random.Generator
 
     @property
     def coarseness(self) -> float:

@@ -14,7 +14,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ class Weights:
         they are packed, so all who use them use the same numbers.
     """
 
-    arrays: tuple[tuple[str, tuple[int, ...], bytes], ...]
+    arrays: tuple[tuple[str, tuple[int, ...], bytes], ...] = field(repr=False)
 
     @classmethod
     def pack(cls, tensors: Mapping[str, torch.Tensor]) -> Weights:
