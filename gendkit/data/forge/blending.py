@@ -23,8 +23,8 @@ _MOST_GRAIN = 7.0
 # How far, in pixels, detail is looked at together where grain takes its place; by octave, what
 # part of it is the target's own; and how strong all of it is.
 _NEAR = 1.5
-_KEPT = (0.7, 0.5, 0.3)
-_STRENGTH = 1.04
+_KEPT = (0.8, 0.7, 0.5)
+_STRENGTH = 1.1
 
 
 def blend(target: Floats, source: Floats, mask: Floats, *, blending: Blending) -> Floats:
@@ -101,7 +101,7 @@ def regrained(source: Floats, target: Floats, *, rng: np.random.Generator) -> Fl
         _octaves(_luma(source)), _octaves(_luma(target)), noises, _KEPT, strict=True
     ):
         missing = cv2.GaussianBlur(goal**2 - band**2, (0, 0), _NEAR)
-        grain = np.sqrt(np.maximum(missing, 0)) * noise / noise.std()
+        grain = np.minimum(np.sqrt(np.maximum(missing, 0)), _MOST_GRAIN) * noise / noise.std()
         change += _STRENGTH * ((1 - kept) ** 0.5 * grain + kept**0.5 * (goal - band))
     return np.asarray(source + change[..., None])
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gendkit.data.forge.aligned import MIDDLE, SIDE, put_back, window_of
-from gendkit.data.forge.blending import matched_colour
+from gendkit.data.forge.blending import matched_colour, regrained
 from gendkit.data.forge.fitting import (
     BATCH,
     SIZE,
@@ -89,7 +89,8 @@ def diffusion(scene: Scene) -> tuple[Floats, Floats]:
     shape = scene.image.shape
     source = coarse(put_back(drawn, landmarks, shape), scene.coarseness)
     mask = scene.mask * np.clip(put_back(_soft(part), landmarks, shape), 0, 1)
-    return matched_colour(source, scene.image, mask), mask
+    source = matched_colour(source, scene.image, mask)
+    return regrained(source, scene.image, rng=scene.grain), mask
 
 
 def _part(scene: Scene) -> str:

@@ -193,6 +193,7 @@ FAMILIES: tuple[Family, ...] = (
         name="diffusion",
         summary="eyes, mouth or inner face painted anew from noise, in a few steps",
         generate=diffusion,
+        regrained=True,
         fit=fit_denoiser,
     ),
 )
