@@ -26,7 +26,7 @@ from gendkit.data.forge import (
     match_donors,
     prepare,
 )
-from gendkit.data.forge.blending import blend, matched_colour, restored
+from gendkit.data.forge.blending import blend, matched_colour, regrained, restored
 from gendkit.data.splits import chosen_families
 from gendkit.errors import GendkitError, InvalidImage, MissingMedia, UnknownPart
 
@@ -320,6 +320,25 @@ def test_restoring_gives_a_blurred_face_its_sharpness_again(target):
     result = restored(soft, image, mask, rng=np.random.default_rng(0))
     assert energy(soft) < 0.3 * energy(image)
     assert 0.5 * energy(image) < energy(result) < 2 * energy(image)
+
+
+def test_grain_is_laid_over_as_strong_as_detail_is_missing_place_by_place(target):
+    image = target.image.astype(np.float32)
+    image[:, :128] = cv2.GaussianBlur(image[:, :128], (0, 0), 3)
+    soft = cv2.GaussianBlur(image, (0, 0), 2)
+
+    def fine(picture: np.ndarray) -> np.ndarray:
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        return (grey - cv2.GaussianBlur(grey, (0, 0), 1)) ** 2
+
+    result = regrained(soft, image, kept=(0.5, 0.5, 0.5), rng=np.random.default_rng(0))
+    left, right = np.s_[20:-20, 20:108], np.s_[20:-20, 148:-20]
+    assert fine(soft)[right].mean() < 0.3 * fine(image)[right].mean()
+    for part in (left, right):
+        assert 0.5 < fine(result)[part].mean() / fine(image)[part].mean() < 2
+    assert np.abs(cv2.GaussianBlur(result - soft, (0, 0), 6)).mean() < 1
+    again = regrained(image, image, kept=(0.5, 0.5, 0.5), rng=np.random.default_rng(0))
+    np.testing.assert_allclose(again, image, atol=1e-3)
 
 
 def test_an_upsampler_gives_smooth_pictures_back_and_is_hashable():

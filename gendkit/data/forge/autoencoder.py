@@ -47,6 +47,8 @@ _ENCODER = (3, 24, 48, 80)
 _DECODER = (_FIRST, 56, 40, 28)
 _RATE = 3e-3
 _SCATTER = 0.3
+# What part of the target's own detail is kept, by octave, the finest first.
+_KEPT = (0.8, 0.7, 0.5)
 STEPS, STEPS_EACH, MOST_STEPS = 600, 50, 3000
 
 
@@ -86,7 +88,7 @@ def autoencoder(scene: Scene) -> tuple[Floats, Floats]:
         drawn = as_crop(_decode(tensors, _encode(tensors, crop), *_own(tensors, own)))
     source = coarse(put_back(drawn, landmarks, scene.image.shape), scene.coarseness)
     source = matched_colour(source, scene.image, scene.mask)
-    return regrained(source, scene.image, rng=scene.grain), scene.mask
+    return regrained(source, scene.image, kept=_KEPT, rng=scene.grain), scene.mask
 
 
 def _shapes(people: int) -> dict[str, tuple[int, ...]]:

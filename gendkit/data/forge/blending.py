@@ -20,10 +20,9 @@ _SCALINGS = 2
 _SURPLUS = 1.3
 _GRAIN = 0.45
 _MOST_GRAIN = 7.0
-# How far, in pixels, detail is looked at together where grain takes its place; by octave, what
-# part of it is the target's own; and how strong all of it is.
+# How far, in pixels, detail is looked at together where grain takes its place, and how strong
+# that is.
 _NEAR = 1.5
-_KEPT = (0.8, 0.7, 0.5)
 _STRENGTH = 1.1
 
 
@@ -88,21 +87,32 @@ def restored(joined: Floats, target: Floats, mask: Floats, *, rng: np.random.Gen
     return np.asarray(joined + change[..., None])
 
 
-def regrained(source: Floats, target: Floats, *, rng: np.random.Generator) -> Floats:
+def regrained(
+    source: Floats,
+    target: Floats,
+    *,
+    kept: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> Floats:
     """Return a smooth picture with the grain of another laid over, as a compositor does.
 
     A network that draws a face small leaves neither pores nor stubble. What is missing is in part
     the target's own finest detail, in part noise that is, place by place, as strong as that;
     noise of one strength would fill in the cheeks what is missing at the eyes.
+
+    Parameters
+    ----------
+    kept
+        What part of it, 0 to 1, is the target's own, by octave, the finest first.
     """
     noises = _octaves(rng.standard_normal(target.shape[:2], np.float32))
     change = np.zeros(target.shape[:2], np.float32)
-    for band, goal, noise, kept in zip(
-        _octaves(_luma(source)), _octaves(_luma(target)), noises, _KEPT, strict=True
+    for band, goal, noise, share in zip(
+        _octaves(_luma(source)), _octaves(_luma(target)), noises, kept, strict=True
     ):
         missing = cv2.GaussianBlur(goal**2 - band**2, (0, 0), _NEAR)
         grain = np.minimum(np.sqrt(np.maximum(missing, 0)), _MOST_GRAIN) * noise / noise.std()
-        change += _STRENGTH * ((1 - kept) ** 0.5 * grain + kept**0.5 * (goal - band))
+        change += _STRENGTH * ((1 - share) ** 0.5 * grain + share**0.5 * (goal - band))
     return np.asarray(source + change[..., None])
 
 

@@ -40,10 +40,12 @@ NAME = "diffusion"
 STEPS = 1000
 _RATE = 2e-3
 # How much of the noise is there at first, as an angle: 1 is nothing but noise.
-_LEAST_NOISE, _MOST_NOISE = 0.30, 0.48
+_LEAST_NOISE, _MOST_NOISE = 0.40, 0.48
 _FEW = 5
 # Noise of this strength or less is left to be seen: a small network draws it no better.
 _LEFT = 0.08
+# What part of the target's own detail is kept, by octave, the finest first.
+_KEPT = (0.4, 0.2, 0.0)
 # Centre and half axes of the parts in the unit square of the alignment template.
 PARTS = {
     "eyes": ((0.50, 0.45), (0.34, 0.13)),
@@ -51,7 +53,7 @@ PARTS = {
     "inner face": ((0.50, 0.62), (0.33, 0.36)),
 }
 # The least share of a part that a mask has to cover.
-_COVERED = 0.3
+_COVERED = 0.45
 _WIDTHS = (24, 36, 48)
 
 
@@ -90,7 +92,7 @@ def diffusion(scene: Scene) -> tuple[Floats, Floats]:
     source = coarse(put_back(drawn, landmarks, shape), scene.coarseness)
     mask = scene.mask * np.clip(put_back(_soft(part), landmarks, shape), 0, 1)
     source = matched_colour(source, scene.image, mask)
-    return regrained(source, scene.image, rng=scene.grain), mask
+    return regrained(source, scene.image, kept=_KEPT, rng=scene.grain), mask
 
 
 def _part(scene: Scene) -> str:
