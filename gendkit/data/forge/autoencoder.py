@@ -156,7 +156,7 @@ def _fitted(crops: Floats, who: list[int], *, seed: int, steps: int) -> Weights:
         drawn = _decode(w, code, w["own.w"][of], w["own.b"][of])
         return unlike(drawn, wanted, weight)
 
-    descend(w, loss, steps=steps, rate=_RATE)
+    descend(w, loss, steps=steps, rate=_RATE, name=NAME)
     matrices, offsets = w.pop("own.w"), w.pop("own.b")
     for number in range(people):
         w |= {f"own.{number}.w": matrices[number], f"own.{number}.b": offsets[number]}

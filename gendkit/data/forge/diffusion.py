@@ -193,5 +193,5 @@ def _fitted(crops: Floats, *, seed: int, steps: int) -> Weights:
         noisy = share.cos() * clean + share.sin() * noise
         return unlike(_denoise(w, noisy, clean, hole, angle), clean, 0.1 + hole)
 
-    descend(w, loss, steps=steps, rate=_RATE)
+    descend(w, loss, steps=steps, rate=_RATE, name=NAME)
     return Weights.pack(w)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,18 +76,29 @@ def start(shapes: Mapping[str, tuple[int, ...]], generator: torch.Generator) -> 
     return tensors
 
 
-def descend(tensors: Tensors, loss: Callable[[int], torch.Tensor], *, steps: int, rate: float) -> (
-    None
-):  # fmt: skip
-    """Change the tensors in place by Adam, with a warm-up and a cosine that ends near 0."""
+def descend(
+    tensors: Tensors,
+    loss: Callable[[int], torch.Tensor],
+    *,
+    steps: int,
+    rate: float,
+    name: str,
+) -> None:
+    """Change the tensors in place by Adam, with a warm-up and a cosine that ends near 0.
+
+    A bar with the name shows in a terminal or notebook how far it is.
+    """
     import torch
+
+    from gendkit.progress import Bars
 
     for name, tensor in tensors.items():
         # Convolutions of a CPU are a third faster with the channels last.
         fast = tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
         tensors[name] = fast.requires_grad_(True)
     optimiser = torch.optim.Adam(list(tensors.values()), lr=rate, betas=(0.6, 0.99), fused=True)
-    with one_thread():
+    bars = Bars()
+    with one_thread(), closing(bars):
         for step in range(steps):
             warm = min(1.0, (step + 1) / _WARM_UP)
             cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -96,6 +107,7 @@ def descend(tensors: Tensors, loss: Callable[[int], torch.Tensor], *, steps: int
             optimiser.zero_grad()
             loss(step).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            bars(step + 1, steps, f"fit {name}")
     for tensor in tensors.values():
         tensor.requires_grad_(False)
 

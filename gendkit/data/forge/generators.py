@@ -20,7 +20,9 @@ LIP_RESOLUTION = 96
 def self_blend(scene: Scene) -> tuple[Floats, Floats]:
     """Blend a face with itself, moved, recoloured and sharpened or blurred a little.
 
-    Source: Shiohara and Yamasaki, "Detecting deepfakes with self-blended images", 2022.
+    Source: the idea of Shiohara and Yamasaki, "Detecting deepfakes with self-blended images",
+    2022. The numbers are our own, and mask and blending are the plan's; the dataset `self-blended`
+    does it as published (`gendkit.data.forge.self_blending`).
     """
     rng, unit = scene.rng, scene.unit
     source = recoloured(scene.image, rng, amount=1.0)

@@ -102,7 +102,7 @@ def _fitted(crops: Floats, *, seed: int, steps: int) -> Weights:
             error.abs().mean() + error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         )
 
-    descend(w, loss, steps=steps, rate=_RATE)
+    descend(w, loss, steps=steps, rate=_RATE, name=NAME)
     return Weights.pack(w)
 
 
