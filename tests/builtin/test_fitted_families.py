@@ -135,7 +135,7 @@ def test_trivial_probes_find_nothing_in_families_that_are_fitted(tmp_path, monke
 
     def briefly(name):
         family = family_named(name)
-        return replace(family, fit=partial(family.fit, steps=150))
+        return replace(family, fit=partial(family.fit, steps=100))
 
     monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path))
     monkeypatch.setattr(gendkit.builtin.fitted, "family_named", briefly)

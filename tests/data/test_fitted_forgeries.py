@@ -162,7 +162,7 @@ def test_a_fitted_swap_shows_its_donor(name):
 @pytest.mark.slow
 def test_a_diffusion_edit_paints_something_like_what_was_there():
     target, plan = subject(2), replace(Plan.draw(0), mask="hull", blending="alpha")
-    tool = family_named("diffusion").fit(sources(2, 8), seed=0, steps=200)("")
+    tool = family_named("diffusion").fit(sources(2, 8), seed=0, steps=120)("")
     fake = forge(target, family="diffusion", plan=plan, tool=tool)
     assert np.corrcoef(face_of(fake), face_of(target))[0, 1] > 0.9
     change = np.abs(fake.image.astype(int) - target.image)

@@ -96,14 +96,17 @@ def diffusion(scene: Scene) -> tuple[Floats, Floats]:
 
 
 def _part(scene: Scene) -> str:
-    """Return a part of the face that the mask covers well enough, or the one it covers best."""
+    """Return a part of the face that the mask covers well enough, or that it covers most of."""
     landmarks = scene.points[:5]
-    cover = {}
+    covered, chosen = {}, []
     for name in PARTS:
         where = put_back(_soft(name), landmarks, scene.mask.shape)
-        cover[name] = float((where * scene.mask).sum() / max(float(where.sum()), 1.0))
-    chosen = [name for name, share in cover.items() if share >= _COVERED]
-    return chosen[scene.rng.integers(len(chosen))] if chosen else max(cover, key=cover.__getitem__)
+        covered[name] = float((where * scene.mask).sum())
+        if covered[name] >= _COVERED * float(where.sum()):
+            chosen.append(name)
+    if not chosen:
+        return max(covered, key=covered.__getitem__)
+    return chosen[scene.rng.integers(len(chosen))]
 
 
 def _radius(name: str) -> Floats:
