@@ -42,7 +42,7 @@ def gendkit_losses() -> Iterable[LossSpec]:
 
 @hookimpl
 def gendkit_datasets() -> Iterable[DatasetSpec]:
-    """Give `synthetic` and `photos`."""
+    """Give `synthetic`, `photos` and `self-blended`."""
     return dataset_specs.datasets()
 
 

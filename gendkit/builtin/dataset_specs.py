@@ -11,7 +11,7 @@ from gendkit.plugin.specs import DatasetSpec
 
 
 def datasets() -> Iterator[DatasetSpec]:
-    """Yield drawn faces and any folder of photos, both with forgeries."""
+    """Yield drawn faces and any folder of photos, both with forgeries, and self-blended images."""
     yield DatasetSpec(
         name="synthetic",
         summary="drawn faces of many identities and forgeries of them",
@@ -23,6 +23,12 @@ def datasets() -> Iterator[DatasetSpec]:
         summary="a folder of face photos, one a person, and forgeries of them",
         licence="that of the photos",
         build=_photos,
+    )
+    yield DatasetSpec(
+        name="self-blended",
+        summary="a folder of face photos, one a person, each also blended with itself",
+        licence="that of the faces",
+        build=_self_blended,
     )
 
 
@@ -48,6 +54,19 @@ def _photos(root: Any = None, **options: Any) -> Any:
         )
     _check_names(Photos, options)
     return Photos(root, **options)
+
+
+def _self_blended(root: Any = None, **options: Any) -> Any:
+    from gendkit.builtin.self_blended import SelfBlended
+
+    if root is None and options.get("over") is None:
+        raise MissingMedia(
+            "self-blended was given no folder, expected one with photos of one face each; write "
+            "self-blended:FOLDER, in Python dataset('self-blended', FOLDER) or "
+            "dataset('self-blended', over=another dataset)."
+        )
+    _check_names(SelfBlended, options)
+    return SelfBlended(root, **options)
 
 
 def _check_names(dataset: Any, options: Mapping[str, Any]) -> None:

@@ -1,54 +1,45 @@
 """The built-in datasets: drawn faces, and any folder of photos, with forgeries of both.
 
-In go options, out come clips of one picture each. For every identity and variant there are a real
-clip and one fake of each family that `gendkit.data.splits` renders for the identity's split, all
-made under one `Plan`. Media are rendered when a clip is read, from seeds alone.
+In go options, out come clips of a picture each, or of a short film. For every identity and variant
+there are a real clip and one fake of each family that `gendkit.data.splits` renders for the
+identity's split, all made under one `Plan`. Media are rendered when a clip is read.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import numbers
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from gendkit.builtin.renderings import Drawing, Pair, Photo, Source
-from gendkit.data.controls import DEGRADATIONS
-from gendkit.data.examine import rounded_points
-from gendkit.data.forge import (
-    Plan,
-    Subject,
-    describe,
-    family_named,
-    fit_upsampler,
-    match_donors,
+from gendkit.builtin.fitted import fitted_tools
+from gendkit.builtin.options import (
+    checked_splits,
+    fraction,
+    safe_name,
+    seed_of,
+    whole,
+    yes_or_no,
 )
-from gendkit.data.forge.geometry import Floats, eye_distance
-from gendkit.data.splits import SPLITS, Split, rendered_families, split_of_identity
-from gendkit.errors import (
-    InvalidImage,
-    InvalidOption,
-    MissingMedia,
-    UnknownPart,
-    UnreadableMedia,
+from gendkit.builtin.photo_folder import Examined, examined_photos, pictures_in
+from gendkit.builtin.renderings import Drawing, Pair, Source
+from gendkit.data.controls import DEGRADATIONS
+from gendkit.data.forge import Plan, describe, family_named, match_donors
+from gendkit.data.forge.geometry import Floats
+from gendkit.data.splits import (
+    QUICK,
+    SPLITS,
+    Split,
+    chosen_families,
+    rendered_families,
+    split_of_identity,
 )
 from gendkit.plugin.protocols import Clip
 
-if TYPE_CHECKING:
-    from gendkit.plugin.protocols import Face
-
 log = logging.getLogger(__name__)
 
-MIN_SIDE = 40.0
-"""Least distance of the eyes, in pixels, of a photo that is used: its crop has 160 a side."""
 SIDES = (128, 4096)
 """Least and largest side, in pixels, of a drawn picture."""
-FITTED_ON = 16
-"""How many people of a split the upsampler of its fakes is fitted on."""
 
 
 class SyntheticFaces:
@@ -69,6 +60,12 @@ class SyntheticFaces:
         real clip and of one of its fakes.
     splits
         Which splits to give; a text names one, or several with commas in between.
+    families
+        Which forgeries: `quick` for those that need no fitting longer than seconds, `all`, or
+        names with commas in between. Networks of the others are fitted on the people of a split
+        when its clips are listed, which takes minutes the first time and is then kept in the cache.
+    motion
+        What part of the pairs, 0 to 1, are films of two seconds in place of pictures.
 
     Raises
     ------
@@ -88,13 +85,17 @@ class SyntheticFaces:
         seed: int = 0,
         controls: bool = True,
         splits: str | Sequence[Split] = SPLITS,
+        families: str | Sequence[str] = QUICK,
+        motion: float = 0.0,
     ) -> None:
-        self._identities = _whole("identities", identities, least=1)
-        self._clips = _whole("clips", clips, least=1)
-        self._size = _whole("size", size, least=SIDES[0], most=SIDES[1])
-        self._seed = _whole("seed", seed, least=0)
-        self._controls = _yes_or_no("controls", controls)
-        self._splits = _checked_splits(splits)
+        self._identities = whole("identities", identities, least=1)
+        self._clips = whole("clips", clips, least=1)
+        self._size = whole("size", size, least=SIDES[0], most=SIDES[1])
+        self._seed = whole("seed", seed, least=0)
+        self._controls = yes_or_no("controls", controls)
+        self._splits = checked_splits(splits)
+        self._families = chosen_families(families)
+        self._motion = fraction("motion", motion)
 
     def clips(self) -> Iterator[Clip]:
         """Yield the clips, split by split, person by person."""
@@ -109,7 +110,8 @@ class SyntheticFaces:
             }
             yield from _clips_of(
                 people, dataset=self.name, split=split, seed=self._seed, controls=self._controls,
-                licence=self.licence, descriptions=None,
+                licence=self.licence, descriptions=None, chosen=self._families,
+                motion=self._motion,
             )  # fmt: skip
 
 
@@ -126,7 +128,7 @@ class Photos:
         How often each photo is used, each time with its own jitter and plan.
     seed
         Of jitter and plans. The split does not depend on it.
-    controls, splits
+    controls, splits, families, motion
         As for `SyntheticFaces`.
 
     Raises
@@ -148,12 +150,16 @@ class Photos:
         seed: int = 0,
         controls: bool = True,
         splits: str | Sequence[Split] = SPLITS,
+        families: str | Sequence[str] = QUICK,
+        motion: float = 0.0,
     ) -> None:
-        self._variants = _whole("variants", variants, least=1)
-        self._seed = _whole("seed", seed, least=0)
-        self._controls = _yes_or_no("controls", controls)
-        self._splits = _checked_splits(splits)
-        self._paths = _pictures(root)
+        self._variants = whole("variants", variants, least=1)
+        self._seed = whole("seed", seed, least=0)
+        self._controls = yes_or_no("controls", controls)
+        self._splits = checked_splits(splits)
+        self._families = chosen_families(families)
+        self._motion = fraction("motion", motion)
+        self._paths = pictures_in(root, dataset=self.name)
 
     @property
     def excluded(self) -> Mapping[str, str]:
@@ -174,35 +180,12 @@ class Photos:
                 dataset=self.name, split=split, seed=self._seed, controls=self._controls,
                 licence=self.licence,
                 descriptions={name: description for name, (_, description) in chosen.items()},
+                chosen=self._families, motion=self._motion,
             )  # fmt: skip
 
     @cached_property
-    def _examined(
-        self,
-    ) -> tuple[dict[str, tuple[Photo, Floats]], dict[str, str]]:
-        """Find the face of every photo of the wanted splits, once."""
-        from gendkit.data.extractors import build_extractor
-        from gendkit.data.faces import largest_face
-        from gendkit.data.media import read_image
-
-        detect = build_extractor("centerface")
-        found, excluded = {}, {}
-        for path in self._paths:
-            if split_of_identity(self.name, path.stem) not in self._splits:
-                continue
-            try:
-                image = read_image(path)
-                face = None if path.stem in found else largest_face(detect(image))
-                reason = _why_not(face, again=path.stem in found)
-                if face is not None and not reason:
-                    subject = Subject(image=image, landmarks=face.landmarks)
-                    found[path.stem] = (_photo(path, face), describe(subject))
-            except (UnreadableMedia, InvalidImage) as error:
-                reason = str(error)
-            if reason:
-                excluded[path.name] = reason
-                log.warning("photos: %s is left out: %s", path.name, reason)
-        return found, excluded
+    def _examined(self) -> Examined:
+        return examined_photos(self._paths, dataset=self.name, splits=self._splits)
 
 
 def _clips_of(
@@ -214,108 +197,42 @@ def _clips_of(
     controls: bool,
     licence: str,
     descriptions: Mapping[str, Floats] | None,
+    chosen: Sequence[str],
+    motion: float,
 ) -> Iterator[Clip]:
     """Yield the clips of the people of one split; donors and fitted parts come from among them."""
     if not people:
         return
-    families = rendered_families(split)
+    families = rendered_families(split, chosen)
     if descriptions is None:
         descriptions = {name: describe(sources[0]()) for name, sources in people.items()}
     donors = match_donors(descriptions)
     if not donors:
         lone = [f for f in families if family_named(f).needs_donor]
         families = tuple(f for f in families if f not in lone)
-        log.warning("%s: %s has one person, so no donor for %s", dataset, split, ", ".join(lone))
-    upsampler = None
-    if any(family_named(f).needs_upsampler for f in families):
-        pictures = (sources[0]().image for sources in list(people.values())[:FITTED_ON])
-        upsampler = fit_upsampler(pictures, seed=seed)
-
+        if lone:
+            log.warning(
+                "%s: %s has one person, so no donor for %s", dataset, split, ", ".join(lone)
+            )
+    tools = fitted_tools(families, people, dataset=dataset, split=split, seed=seed)
     for number, (name, sources) in enumerate(people.items()):
         for variant, source in enumerate(sources):
             donor = donors.get(name, "")
             pair = Pair(
                 dataset=dataset, split=split, licence=licence, identity=name, donor=donor,
-                stem=f"{_safe(name)}/{variant}",
+                stem=f"{safe_name(name)}/{variant}",
                 target=source,
                 lender=people[donor][variant] if donor else None,
-                upsampler=upsampler,
-                plan=Plan.draw(_seed(seed, dataset, name, variant)),
+                tools=tools,
+                plan=Plan.draw(seed_of(seed, dataset, name, variant)),
+                moving=seed_of(seed, dataset, name, variant, "motion") < motion * 2**56,
             )  # fmt: skip
             yield pair.clip()
             for family in families:
                 yield pair.clip(family=family)
             if controls and split != "train" and variant == 0:
                 for at, degradation in enumerate(DEGRADATIONS):
-                    family = families[(number + at) % len(families)]
                     yield pair.clip(degradation=degradation.name)
-                    yield pair.clip(family=family, degradation=degradation.name)
-
-
-def _photo(path: Path, face: Face) -> Photo:
-    return Photo(path=path, landmarks=rounded_points(face.landmarks))
-
-
-def _why_not(face: Face | None, *, again: bool) -> str:
-    if again:
-        return "there is already a photo of that name"
-    if face is None:
-        return "no face was found"
-    if (distance := eye_distance(face.landmarks)) < MIN_SIDE:
-        return f"the eyes are {distance:.0f} px apart, {MIN_SIDE:.0f} are needed"
-    return ""
-
-
-def _pictures(root: str | Path) -> list[Path]:
-    from gendkit.data.media import is_image
-
-    root = Path(root)
-    sought = "photos of one face each, such as a-name.jpg, directly in the folder"
-    if not root.is_dir():
-        raise MissingMedia(f"{root} is no folder; `photos` looks for {sought}.")
-    paths = sorted(p for p in root.iterdir() if p.is_file() and is_image(p))
-    if not paths:
-        raise MissingMedia(f"no photo in {root}; `photos` looks for {sought}.")
-    return paths
-
-
-def _checked_splits(splits: str | Iterable[Split]) -> tuple[Split, ...]:
-    there = f"there is {', '.join(SPLITS)}"
-    if isinstance(splits, str):
-        wanted: list[Any] = [name.strip() for name in splits.split(",") if name.strip()]
-    elif isinstance(splits, Iterable):
-        wanted = list(splits)
-    else:
-        raise InvalidOption(f"splits must be a name or a list of names, got {splits!r}; {there}.")
-    if not wanted:
-        raise InvalidOption(f"splits names none; {there}.")
-    if unknown := [s for s in wanted if s not in SPLITS]:
-        raise UnknownPart(f"no split is named {unknown[0]!r}; {there}.")
-    return tuple(s for s in SPLITS if s in wanted)
-
-
-def _whole(name: str, value: Any, *, least: int, most: int | None = None) -> int:
-    number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if number and least <= value and (most is None or value <= most):
-        return int(value)
-    bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
-    raise InvalidOption(f"{name} must be a whole number {bounds}, got {value!r}.")
-
-
-def _yes_or_no(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidOption(f"{name} must be true or false, got {value!r}.")
-    return value
-
-
-def _seed(*parts: object) -> int:
-    text = "/".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
-
-
-def _safe(name: str) -> str:
-    """Return a name in the characters of a clip's id; one that had to be changed gets a digest."""
-    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    if safe == name and safe.strip("."):
-        return name
-    return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+                    if families:
+                        family = families[(number + at) % len(families)]
+                        yield pair.clip(family=family, degradation=degradation.name)

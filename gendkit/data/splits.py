@@ -7,8 +7,10 @@ in `splits.json` beside this file and are never changed, only replaced under a n
 - Identities: half train, a fifth development, the rest final. `synthetic` goes by the last digit
   of the index, so that a larger data set keeps the split of a smaller one; `photos` goes by the
   SHA-256 of the identity's name.
-- Families: `self-blend` and `landmark-swap` train, `upsampling` development, `reenactment` and
-  `lip-replacement` final.
+- Families: `self-blend`, `landmark-swap` and `autoencoder` train, `upsampling` and `swap-restorer`
+  development, `reenactment`, `lip-replacement` and `diffusion` final. `autoencoder`,
+  `swap-restorer` and `diffusion` have networks that are fitted for a minute or more, so they are
+  rendered only where they are asked for; the others are the quick ones.
 
 What is rendered:
 
@@ -21,22 +23,27 @@ final          yes   those of train              those of final
 =============  ====  ==========================  ====================
 
 So development and final both measure new people under known families and under unknown ones, and no
-family of final is ever seen before.
+family of final is ever seen before. Where only some families are asked for, the others are left out
+of the table.
+
+`gendkit-split-2` has three families more than `gendkit-split-1`; no person and no family moved.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
-from gendkit.errors import UnknownPart
+from gendkit.errors import InvalidOption, UnknownPart
 
 Split = Literal["train", "development", "final"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+QUICK, ALL = "quick", "all"
+"""What may stand for names of families: those that are rendered by default, and every one."""
 
 
 def split_of_identity(dataset: str, identity: str) -> Split:
@@ -80,27 +87,74 @@ def split_of_family(name: str) -> Split:
     return families[name]
 
 
-def rendered_families(split: Split) -> tuple[str, ...]:
-    """Return the families that are rendered for a split's identities, seen ones first."""
-    return seen_families(split) + unseen_families(split)
+def rendered_families(split: Split, families: str | Sequence[str] = QUICK) -> tuple[str, ...]:
+    """Return the families that are rendered for a split's identities, seen ones first.
+
+    Parameters
+    ----------
+    families
+        Which are asked for; see `chosen_families`.
+    """
+    return seen_families(split, families) + unseen_families(split, families)
 
 
-def seen_families(split: Split) -> tuple[str, ...]:
+def seen_families(split: Split, families: str | Sequence[str] = QUICK) -> tuple[str, ...]:
     """Return those families of a split's fakes that training has seen."""
-    return _families(split, "seen")
+    return _families(split, "seen", families)
 
 
-def unseen_families(split: Split) -> tuple[str, ...]:
+def unseen_families(split: Split, families: str | Sequence[str] = QUICK) -> tuple[str, ...]:
     """Return those families of a split's fakes that training has not seen."""
-    return _families(split, "unseen")
+    return _families(split, "unseen", families)
 
 
-def _families(split: Split, role: str) -> tuple[str, ...]:
+def chosen_families(families: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of families that are asked for, in the order of the committed split.
+
+    Parameters
+    ----------
+    families
+        `quick` for those that need no fitting longer than seconds, `all`, or names: a list, or a
+        text with commas in between.
+
+    Raises
+    ------
+    InvalidOption
+        If it is neither, or names none.
+    UnknownPart
+        If a name is no family's.
+    """
+    known: Mapping[str, Split] = _committed()["families"]
+    there = f"there is {QUICK}, {ALL}, or of {', '.join(known)} some with commas"
+    if isinstance(families, str):
+        names: list[object] = [name.strip() for name in families.split(",") if name.strip()]
+    elif isinstance(families, Sequence):
+        names = list(families)
+    else:
+        raise InvalidOption(
+            f"families must be a text or a list of names, got {families!r}; {there}."
+        )
+    if not names:
+        raise InvalidOption(f"families names none; {there}.")
+    wanted: set[object] = set()
+    for name in names:
+        if name == ALL:
+            wanted.update(known)
+        elif name == QUICK:
+            wanted.update(_committed()["quick"])
+        elif name in known:
+            wanted.add(name)
+        else:
+            raise UnknownPart(f"no family of forgeries is named {name!r}; {there}.")
+    return tuple(family for family in known if family in wanted)
+
+
+def _families(split: Split, role: str, families: str | Sequence[str]) -> tuple[str, ...]:
     wanted = _committed()["rendered"]
     if split not in wanted:
         raise UnknownPart(f"no split is named {split!r}; there is {', '.join(SPLITS)}.")
-    families: Mapping[str, Split] = _committed()["families"]
-    return tuple(f for f, of in families.items() if of in wanted[split][role])
+    chosen = chosen_families(families)
+    return tuple(f for f in chosen if split_of_family(f) in wanted[split][role])
 
 
 @cache

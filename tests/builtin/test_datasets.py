@@ -191,6 +191,10 @@ def test_a_lone_person_has_no_swap_and_it_is_logged(caplog):
         ({"seed": -1}, "seed must be a whole number of 0 or more, got -1"),
         ({"controls": "maybe"}, "controls must be true or false, got 'maybe'"),
         ({"splits": 3}, "splits must be a name or a list of names, got 3"),
+        ({"families": 3}, "families must be a text or a list of names, got 3; there is quick, all"),
+        ({"families": ""}, "families names none; there is quick, all"),
+        ({"motion": 1.5}, "motion must be a number from 0 to 1, got 1.5"),
+        ({"motion": "half"}, "motion must be a number from 0 to 1, got 'half'"),
         ({"splits": ()}, "splits names none; there is train, development, final"),
         ({"splits": " , "}, "splits names none"),
     ],
@@ -224,7 +228,7 @@ def test_splits_may_be_a_text_or_a_list(text, names):
 
 
 def test_unknown_options_and_splits_are_refused():
-    known = "there is identities, clips, size, seed, controls, splits"
+    known = "there is identities, clips, size, seed, controls, splits, families, motion"
     with pytest.raises(InvalidOption, match=f"synthetic has no option 'people'; {known}"):
         plugins().spec("dataset", "synthetic").build(None, people=3)
     with pytest.raises(InvalidOption, match="photos has no option 'clips'; there is variants"):
@@ -311,7 +315,7 @@ def test_trivial_probes_stay_at_chance(name, request, monkeypatch):
     from gendkit.measure.probes import trivial_probes
 
     families = dict.fromkeys(f for split in SPLITS for f in rendered_families(split))
-    monkeypatch.setattr("gendkit.builtin.datasets.rendered_families", lambda split: tuple(families))
+    monkeypatch.setattr("gendkit.builtin.datasets.rendered_families", lambda *_: tuple(families))
     people = {"controls": False, "splits": ("train", "development")}
     if name == "photos":
         request.getfixturevalue("asset")("centerface")

@@ -149,7 +149,7 @@ def test_a_dataset_of_files_is_given_its_folder(gendkit: Run, tmp_path: Path):
         (
             ("nowhere", "out", "-o", "identities=3"),
             2,
-            "options are for datasets (photos, synthetic)",
+            "options are for datasets (photos, self-blended, synthetic)",
         ),
         (("nowhere", "out", "--order", "backwards"), 2, "'backwards' is neither spread"),
         (("nowhere", "out", "--order", "1,two"), 2, "nor numbers of frames such as 0,24,48"),

@@ -8,13 +8,14 @@ import pytest
 from gendkit.data.forge import FAMILIES
 from gendkit.data.splits import (
     SPLITS,
+    chosen_families,
     rendered_families,
     seen_families,
     split_of_family,
     split_of_identity,
     unseen_families,
 )
-from gendkit.errors import UnknownPart
+from gendkit.errors import InvalidOption, UnknownPart
 
 
 def test_the_committed_families_are_those_that_exist():
@@ -24,6 +25,9 @@ def test_the_committed_families_are_those_that_exist():
         "upsampling": "development",
         "reenactment": "final",
         "lip-replacement": "final",
+        "autoencoder": "train",
+        "swap-restorer": "development",
+        "diffusion": "final",
     }
 
 
@@ -67,9 +71,34 @@ def test_what_is_rendered_for_each_split():
     assert unseen_families("train") == ()
 
 
+def test_the_families_that_are_fitted_are_rendered_where_they_are_asked_for():
+    seen = ("self-blend", "landmark-swap", "autoencoder")
+    assert rendered_families("train", "all") == seen
+    assert rendered_families("development", "all") == (*seen, "upsampling", "swap-restorer")
+    final = ("reenactment", "lip-replacement", "diffusion")
+    assert rendered_families("final", "all") == (*seen, *final)
+    assert unseen_families("final", "all") == final
+    assert chosen_families("quick") == (*seen[:2], "upsampling", *final[:2])
+    assert set(chosen_families("all")) == {f.name for f in FAMILIES}
+
+
+def test_families_are_asked_for_by_name_and_come_in_the_order_of_the_split():
+    assert chosen_families("diffusion, self-blend") == ("self-blend", "diffusion")
+    assert chosen_families(["quick", "diffusion"])[-2:] == ("lip-replacement", "diffusion")
+    assert rendered_families("train", "diffusion") == ()
+    assert rendered_families("final", ("diffusion",)) == ("diffusion",)
+    for wrong in ("", [], 3):
+        with pytest.raises(InvalidOption, match="there is quick, all, or of self-blend"):
+            chosen_families(wrong)
+    with pytest.raises(UnknownPart, match="no family of forgeries is named 'swap'"):
+        chosen_families("all,swap")
+
+
 def test_no_family_of_final_is_rendered_before():
-    before = {*rendered_families("train"), *rendered_families("development")}
-    assert before.isdisjoint(unseen_families("final"))
+    for asked in ("quick", "all"):
+        before = {*rendered_families("train", asked), *rendered_families("development", asked)}
+        assert before.isdisjoint(unseen_families("final", asked))
+        assert all(unseen_families(split, asked) for split in ("development", "final"))
 
 
 def test_what_the_split_does_not_know_is_refused():

@@ -79,6 +79,8 @@ class Plan:
         Final resize of the whole picture.
     quality, chroma
         Final JPEG: quality 1 to 100, or 0 for none, and its chroma subsampling.
+    crf
+        For a film, in place of the JPEG: the constant rate factor of its H.264, less is better.
     """
 
     seed: int
@@ -93,6 +95,7 @@ class Plan:
     scale: float
     quality: int
     chroma: Literal["4:4:4", "4:2:0"]
+    crf: int = 23
 
     @classmethod
     def draw(cls, seed: int) -> Plan:
@@ -111,6 +114,7 @@ class Plan:
             scale=float(rng.uniform(0.75, 1.0)),
             quality=0 if rng.random() < 0.25 else int(rng.integers(65, 97)),
             chroma="4:4:4" if rng.random() < 0.5 else "4:2:0",
+            crf=int(rng.integers(15, 29)),
         )
 
     def generator(self, *keys: int) -> np.random.Generator:
