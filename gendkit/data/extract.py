@@ -296,6 +296,7 @@ def _here(job: Job, tasks: Iterator[Task], threads: int) -> Generator[tuple[Task
             yield from in_turn(partial(pool.submit, work), tasks, width=2 * threads)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            apart.close()  # or the clips that are being decoded would be waited for
             raise
 
 

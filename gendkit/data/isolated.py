@@ -73,5 +73,13 @@ def check_limit(limit: float | None) -> None:
 
 @lru_cache(maxsize=1)
 def _own_child() -> Apart:
-    """Return the one child of this process, which lives as long."""
-    return Apart(1)
+    """Return the one child of this process, which lives as long.
+
+    A process that multiprocessing started, such as a worker of dask, waits for its children before
+    it ends, and would wait for this one for good.
+    """
+    from multiprocessing.util import Finalize
+
+    apart = Apart(1)
+    Finalize(None, apart.close, exitpriority=0)
+    return apart
