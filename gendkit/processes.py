@@ -311,7 +311,7 @@ def _client(distributed: Any, workers: int | None, scheduler: str | None) -> Ite
 def _script_not_run_again() -> Iterator[None]:
     """Hide where the running script is: a worker that dask starts would run it from its top."""
     main = vars(sys.modules["__main__"])
-    hidden = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    hidden = {name: value for name, value in main.items() if name in ("__file__", "__spec__")}
     main.pop("__file__", None)
     main["__spec__"] = None
     try:

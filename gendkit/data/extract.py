@@ -89,7 +89,8 @@ def extract(
 
     A run that is interrupted or killed is gone on with by the same call, which gives the same
     folder as an uninterrupted one and does again at most the clips that were being worked on; and
-    the same call on a finished output returns what is there.
+    the same call on a finished output returns what is there. A function that renders a clip, or a
+    face extractor, of which nothing can be pickled has no "same call": such a run begins anew.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ def extract(
         "time_limit": time_limit,
         "store": store,
     }
-    inputs = inputs_of(clips, meta, extractor=extractor)
+    inputs = inputs_of(clips, meta, extractor=detector)
     if (there := _same(out, inputs)) is None:
         check_new_folder(out, overwrite=overwrite, marker=FILE)
         _check_replaceable(out, clips)
@@ -201,6 +202,7 @@ def extract(
             limit=time_limit,
         )
         with Journal(out, inputs) as journal:
+            check_new_folder(out, overwrite=overwrite, marker=FILE)  # another run may have ended
             run = partial(_run, workers=workers, scheduler=scheduler, progress=progress)
             run(job(folder=journal.tree), clips, journal)
             _check_any_crop(journal)
