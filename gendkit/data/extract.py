@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gendkit.data.asked import check_numbers, explicit
 from gendkit.data.cropping import ERRORS, Done, Job, crop_clip, folder_of, in_file
 from gendkit.data.examine import Crop, Examined, examine
 from gendkit.data.extractors import WhenAsked, looks_for_faces, prepared
@@ -163,6 +164,7 @@ def extract(
     check_which(which)
     check_crop(crop)
     check_limit(time_limit)
+    check_numbers(frames=frames, order=order, seed=seed, scale=scale, size=size)
     out = Path(out)
     clips = clips_of(source)
     check_ids(clips)
@@ -179,7 +181,7 @@ def extract(
         **made_by,
         "threshold": detector.threshold,
         "frames": frames,
-        "order": order if isinstance(order, str) else [int(number) for number in order],
+        "order": order if isinstance(order, str) else explicit(order),
         "seed": seed,
         "scale": None if whole else scale,
         "size": size,
