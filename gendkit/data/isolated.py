@@ -45,8 +45,8 @@ def isolated(
         return (apart or _own_child()).run(function, *arguments, limit=limit)
     except TimeoutError:
         raise UnreadableMedia(
-            f"{media} took longer than {limit:g} s to decode and was given up; copy or export it "
-            "again, or allow it more time."
+            f"{media} took longer than {limit:g} s to decode and to search for faces, and was "
+            "given up; allow it more time, or copy or export it again."
         ) from None
     except WorkerLost as error:
         raise UnreadableMedia(

@@ -27,6 +27,7 @@ from gendkit.data.extract import extract
 from gendkit.data.faces import TEMPLATE
 from gendkit.data.journal import Journal
 from gendkit.data.manifest import Manifest
+from gendkit.data.masked import MaskedVideo
 from gendkit.errors import InvalidArgument, NotExamined, OutputExists
 from gendkit.plugin.protocols import Clip, Face, Frame
 
@@ -322,8 +323,8 @@ def test_a_file_that_crashes_or_hangs_costs_its_own_row(
         "export it again."
     )
     assert reasons.pop("17.png") == (
-        "the file took longer than 4 s to decode and was given up; copy or export it again, or "
-        "allow it more time."
+        "the file took longer than 4 s to decode and to search for faces, and was given up; allow "
+        "it more time, or copy or export it again."
     )
     assert set(reasons.values()) == {""}
     assert list(made.meta["problems"]) == ["in/13.png", "in/17.png"]
@@ -460,3 +461,34 @@ def test_no_face_at_all_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(NotExamined):
         extract(clips(), tmp_path / "out", extractor=Never())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_pair_that_takes_too_long_blames_neither_and_names_no_place(tmp_path: Path) -> None:
+    class Endless(Always):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            time.sleep(600)
+            return []
+
+        def __reduce__(self) -> tuple[type, tuple[()]]:
+            return Endless, ()
+
+    picture(tmp_path / "a.png", 1)
+    about: dict[str, Any] = {"media": tmp_path / "a.png", "dataset": "set", "pair": "p"}
+    fake = Clip(video="fake", label=1, method="swap", **about)
+    masked = replace(
+        fake, video="masked", label=-1, media=MaskedVideo(video=about["media"], masks=tmp_path)
+    )
+    source = [Clip(video="real", label=0, **about), fake, masked]
+    known = Frame(
+        index=0, time=0.0, image=np.full((32, 32, 3), 99, np.uint8),
+        landmarks=np.asarray(TEMPLATE, dtype=np.float32) * 20 + 6,
+    )  # fmt: skip
+    seen = Clip(video="seen", media=lambda: iter([known]), dataset="set", label=0)
+    made = extract(
+        [*source, seen], tmp_path / "out", extractor=Endless(), crop="pair", time_limit=1
+    )
+    told = made.meta["problems"]
+    assert told["set/real"].startswith("the file took longer than 1 s to decode and to search")
+    assert told["set/fake"].startswith("the file, or its real clip real, took longer than 1 s")
+    assert str(tmp_path) not in json.dumps(told)
