@@ -134,7 +134,7 @@ def part_of(path: Path) -> Path:
 
 def _check_parent(path: Path) -> None:
     """Find out before any work that nothing can be made in a folder."""
-    parent = next(p for p in path.absolute().parents if p.exists())
+    parent = next((p for p in path.absolute().parents if p.exists()), path)  # of / there is none
     if not parent.is_dir():
         raise UnwritableOutput(f"{path} cannot be made: {parent} is a file; give another place.")
     if not os.access(parent, os.W_OK | os.X_OK):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ WAIT = 30.0
 """Seconds to reach a scheduler."""
 AHEAD = 4
 """How many tasks a worker has before it at a time: those not begun take no memory."""
+CLOSED = "it was ended together with all others"
 LOOK = 1.0
 """Seconds between a child's looks whether its parent is there."""
 Task = TypeVar("Task")
@@ -73,7 +75,9 @@ class Apart:
     def __init__(self, count: int) -> None:
         self._count = count
         self._pool: Any = None
-        self._starting = threading.Lock()
+        self._waiting: set[Any] = set()
+        self._closed = False
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Apart:
         return self
@@ -105,23 +109,36 @@ class Apart:
         import pebble
 
         call = _pickled(function, arguments)
-        future = self._children().schedule(_call, args=[call], timeout=limit)
+        with self._lock:
+            if self._closed:
+                raise WorkerLost(CLOSED)
+            future = self._children().schedule(_call, args=[call], timeout=limit)
+            self._waiting.add(future)
         try:
             result: Result = future.result()
+        except CancelledError:
+            raise WorkerLost(CLOSED) from None
         except pebble.ProcessExpired as error:
             raise WorkerLost(f"its process was ended by {_ending(error.exitcode)}") from None
         except BaseException:
             future.cancel()
             raise
+        finally:
+            with self._lock:
+                self._waiting.discard(future)
         return result
 
     def close(self) -> None:
-        """End the children."""
-        with self._starting:
-            if self._pool is not None:
-                self._pool.stop()
-                self._pool.join()
-                self._pool = None
+        """End the children; whoever waits for one gets a `WorkerLost`, also with a later call."""
+        with self._lock:
+            self._closed = True
+            waiting, pool = list(self._waiting), self._pool
+            self._pool = None
+        for future in waiting:  # the pool forgets whoever waits when it is stopped
+            future.cancel()
+        if pool is not None:
+            pool.stop()
+            pool.join()
 
     def _children(self) -> Any:
         import multiprocessing
@@ -129,17 +146,16 @@ class Apart:
         import pebble
         from loky.backend import get_context
 
-        with self._starting:
-            if self._pool is None:
-                # Workers of a cluster are daemons, which may have no children by default.
-                multiprocessing.current_process().daemon = False
-                self._pool = pebble.ProcessPool(
-                    max_workers=self._count,
-                    context=get_context("loky"),  # which does not run the script again
-                    initializer=_begin_child,
-                    initargs=[os.getpid(), max(1, cores() // self._count)],
-                )
-            return self._pool
+        if self._pool is None:
+            # Workers of a cluster are daemons, which may have no children by default.
+            multiprocessing.current_process().daemon = False
+            self._pool = pebble.ProcessPool(
+                max_workers=self._count,
+                context=get_context("loky"),  # which does not run the script again
+                initializer=_begin_child,
+                initargs=[os.getpid(), max(1, cores() // self._count)],
+            )
+        return self._pool
 
 
 def _pickled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
@@ -274,6 +290,7 @@ def _client(distributed: Any, workers: int | None, scheduler: str | None) -> Ite
     with contextlib.ExitStack() as stack:
         stack.callback(_restore, dict(os.environ))  # dask leaves OMP_NUM_THREADS=1 in it
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}))
+        stack.enter_context(_script_not_run_again())
         if scheduler is None:
             scheduler = stack.enter_context(
                 distributed.LocalCluster(
@@ -288,6 +305,19 @@ def _client(distributed: Any, workers: int | None, scheduler: str | None) -> Ite
                 "one with `dask scheduler`."
             ) from None
         yield stack.enter_context(client)
+
+
+@contextlib.contextmanager
+def _script_not_run_again() -> Iterator[None]:
+    """Hide where the running script is: a worker that dask starts would run it from its top."""
+    main = vars(sys.modules["__main__"])
+    hidden = {name: value for name, value in main.items() if name in ("__file__", "__spec__")}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(hidden)
 
 
 def _restore(environment: dict[str, str]) -> None:

@@ -77,6 +77,19 @@ def test_a_call_that_crashes_or_takes_too_long_takes_no_other_with_it() -> None:
         assert apart.run(slow, 0.0, limit=60) == "done"
 
 
+def test_closing_ends_the_calls_that_wait() -> None:
+    with Apart(1) as apart, ThreadPoolExecutor(2) as pool:
+        assert apart.run(os.getpid, limit=60) != os.getpid()
+        waiting = [pool.submit(apart.run, time.sleep, 600, limit=600) for _ in range(2)]
+        assert _within(60, lambda: len(apart._waiting) == 2)
+        apart.close()
+        for future in waiting:
+            with pytest.raises(WorkerLost, match="together with all others"):
+                future.result(timeout=60)
+        with pytest.raises(WorkerLost, match="together with all others"):
+            apart.run(os.getpid, limit=60)
+
+
 def test_what_cannot_be_sent_is_told_and_harms_nothing() -> None:
     class Stuck:
         def __init__(self, *, there: bool) -> None:
@@ -141,6 +154,29 @@ def test_a_child_ends_with_its_parent_and_a_script_is_not_run_again(tmp_path: Pa
         assert parent.stdout is not None
         assert parent.stdout.read().split() == ["begun"]
     assert _within(60, lambda: not _runs(child))
+
+
+SHARED = """
+from gendkit.processes import shared_out
+
+def square(task):  # defined in a script without a guard
+    return task * task
+
+print("begun", flush=True)
+done = shared_out(square, range(5), workers=1, scheduler=None, lost=str)
+print(sum(result for _, result in done), __file__)
+"""
+
+
+@pytest.mark.slow
+def test_workers_do_not_run_the_script_again(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    script = tmp_path / "script.py"
+    script.write_text(SHARED)
+    ran = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ran.stdout.split() == ["begun", "30", str(script)]
 
 
 def _within(seconds: float, true: object) -> bool:

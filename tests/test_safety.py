@@ -44,7 +44,7 @@ SOURCES = sorted([*ROOT.glob("gendkit/**/*.py"), *ROOT.glob("plugins/*/gendkit_*
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}
 NAMED = {
     ("gendkit/model/gend.py", "import pickle"): "for the error that torch.load raises alone",
-    ("gendkit/data/journal.py", "import pickle"): "hashed, never loaded",
+    ("gendkit/data/fingerprint.py", "import cloudpickle"): "hashed, never loaded",
     (
         "plugins/gendkit-benchmarks/gendkit_benchmarks/rows.py",
         "yaml.load()",

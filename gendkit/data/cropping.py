@@ -113,8 +113,11 @@ def crop_clip(job: Job, clip: Clip, apart: Apart | None, *, twin: Clip | None = 
     """
     if job.limit is None or not (in_file(clip) or (twin is not None and in_file(twin))):
         return _crop(job, clip, twin)
+    named = str(files_of(clip.media)[0] if in_file(clip) else clip.video)
+    if twin is not None:
+        named += f", or its real clip {twin.video},"
     try:
-        return isolated(_crop, job, clip, twin, media=clip.media, limit=job.limit, apart=apart)
+        return isolated(_crop, job, clip, twin, media=named, limit=job.limit, apart=apart)
     except UnreadableMedia as error:
         return _lost(job, clip, error)
 
@@ -195,8 +198,8 @@ def _facts(crop: Crop) -> dict[str, Any]:
 
 def _reason(error: Exception, clip: Clip) -> str:
     """Return an error's text without the machine's path, which does not belong into a manifest."""
-    text = str(error)
-    return text.replace(str(clip.media), "the file") if in_file(clip) else text
+    text, files = str(error), files_of(clip.media)
+    return text.replace(str(files[0]), "the file") if files else text
 
 
 def _name(clip: Clip) -> str:

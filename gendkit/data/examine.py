@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gendkit.data.asked import explicit
 from gendkit.data.extractors import UNBUILT, looks_for_faces
 from gendkit.data.faces import align_face, whole_picture
-from gendkit.data.media import ORDERS, Facts, Order, frame_order
+from gendkit.data.media import Facts, Order, frame_order
 from gendkit.data.people import main_person, tracked
 from gendkit.data.sources import HELD, Source, source_of
 from gendkit.data.which import OFF_MASK, Which, check_which, chosen, is_real, masked_out
-from gendkit.errors import InvalidArgument, InvalidImage, first_line
+from gendkit.errors import InvalidImage, first_line
 from gendkit.markup import card, visible
 from gendkit.plugin.protocols import Clip, Frame
 
@@ -177,7 +178,7 @@ def examine(
     facts = source.inspect()
     total, problems = facts.frames or 0, [facts.problem]
     large = facts.pixels * min(HELD, total) > HELD_PIXELS
-    asked = [] if isinstance(order, str) else _explicit(order)
+    asked = [] if isinstance(order, str) else explicit(order)
     kind: Order = order if isinstance(order, str) else "spread"
     frames = len(asked) or frames
 
@@ -222,17 +223,6 @@ def examine(
         frames_looked_at=looked_at,
         problem="; ".join(dict.fromkeys(filter(None, problems))),
     )
-
-
-def _explicit(order: Sequence[int]) -> list[int]:
-    """Return numbers of frames that were asked for, if they can be."""
-    asked = [int(number) for number in order]
-    if not asked or min(asked) < 0 or len(set(asked)) < len(asked):
-        raise InvalidArgument(
-            f"frames {asked[:8]} cannot be looked at; give numbers from 0, each once, or an order "
-            f"such as {ORDERS[0]}."
-        )
-    return asked
 
 
 def _search(

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gendkit.data.asked import check_numbers, explicit
 from gendkit.data.cropping import ERRORS, Done, Job, crop_clip, folder_of, in_file
 from gendkit.data.examine import Crop, Examined, examine
 from gendkit.data.extractors import WhenAsked, looks_for_faces, prepared
@@ -89,7 +90,8 @@ def extract(
 
     A run that is interrupted or killed is gone on with by the same call, which gives the same
     folder as an uninterrupted one and does again at most the clips that were being worked on; and
-    the same call on a finished output returns what is there.
+    the same call on a finished output returns what is there. A function that renders a clip, or a
+    face extractor, of which nothing can be pickled has no "same call": such a run begins anew.
 
     Parameters
     ----------
@@ -162,6 +164,7 @@ def extract(
     check_which(which)
     check_crop(crop)
     check_limit(time_limit)
+    check_numbers(frames=frames, order=order, seed=seed, scale=scale, size=size)
     out = Path(out)
     clips = clips_of(source)
     check_ids(clips)
@@ -178,7 +181,7 @@ def extract(
         **made_by,
         "threshold": detector.threshold,
         "frames": frames,
-        "order": order if isinstance(order, str) else [int(number) for number in order],
+        "order": order if isinstance(order, str) else explicit(order),
         "seed": seed,
         "scale": None if whole else scale,
         "size": size,
@@ -187,7 +190,7 @@ def extract(
         "time_limit": time_limit,
         "store": store,
     }
-    inputs = inputs_of(clips, meta, extractor=extractor)
+    inputs = inputs_of(clips, meta, extractor=detector)
     if (there := _same(out, inputs)) is None:
         check_new_folder(out, overwrite=overwrite, marker=FILE)
         _check_replaceable(out, clips)
@@ -201,6 +204,7 @@ def extract(
             limit=time_limit,
         )
         with Journal(out, inputs) as journal:
+            check_new_folder(out, overwrite=overwrite, marker=FILE)  # another run may have ended
             run = partial(_run, workers=workers, scheduler=scheduler, progress=progress)
             run(job(folder=journal.tree), clips, journal)
             _check_any_crop(journal)
@@ -296,6 +300,7 @@ def _here(job: Job, tasks: Iterator[Task], threads: int) -> Generator[tuple[Task
             yield from in_turn(partial(pool.submit, work), tasks, width=2 * threads)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            apart.close()  # or the clips that are being decoded would be waited for
             raise
 
 

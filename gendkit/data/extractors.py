@@ -10,7 +10,13 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gendkit.errors import CorruptAsset, MissingAsset, MissingDependency, PluginError
+from gendkit.errors import (
+    CorruptAsset,
+    InvalidArgument,
+    MissingAsset,
+    MissingDependency,
+    PluginError,
+)
 from gendkit.markup import visible, words_of
 from gendkit.plugin.building import build
 from gendkit.plugin.manager import plugins
@@ -58,11 +64,25 @@ def prepared(extractor: str | FaceExtractor) -> tuple[FaceExtractor, dict[str, s
     thread-safe, else by each thread for itself. A built extractor is recorded by its attribute
     `name` if that is the name of an installed part; otherwise its name is empty, because nothing
     could build it again.
+
+    Raises
+    ------
+    UnknownPart
+        If no plugin gives it.
+    InvalidArgument
+        If what was built is no function with a number as its attribute `threshold`.
     """
     if isinstance(extractor, str):
         part = plugins().part("face-extractor", extractor)
         record = {"extractor": extractor, "extractor_source": part.source.origin}
         return WhenAsked(part), record
+    if not callable(extractor) or not isinstance(
+        getattr(extractor, "threshold", None), int | float
+    ):
+        raise InvalidArgument(
+            f"a {type(extractor).__name__} is no face extractor: expected a name, or a function "
+            "from an image to faces with its least confidence as the attribute `threshold`."
+        )
     named = getattr(extractor, "name", "")
     known = {part.name for part in plugins().parts if part.kind == "face-extractor"}
     made = f"{type(extractor).__module__}.{type(extractor).__qualname__}"

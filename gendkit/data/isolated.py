@@ -45,8 +45,8 @@ def isolated(
         return (apart or _own_child()).run(function, *arguments, limit=limit)
     except TimeoutError:
         raise UnreadableMedia(
-            f"{media} took longer than {limit:g} s to decode and was given up; copy or export it "
-            "again, or allow it more time."
+            f"{media} took longer than {limit:g} s to decode and to search for faces, and was "
+            "given up; allow it more time, or copy or export it again."
         ) from None
     except WorkerLost as error:
         raise UnreadableMedia(
@@ -73,5 +73,13 @@ def check_limit(limit: float | None) -> None:
 
 @lru_cache(maxsize=1)
 def _own_child() -> Apart:
-    """Return the one child of this process, which lives as long."""
-    return Apart(1)
+    """Return the one child of this process, which lives as long.
+
+    A process that multiprocessing started, such as a worker of dask, waits for its children before
+    it ends, and would wait for this one for good.
+    """
+    from multiprocessing.util import Finalize
+
+    apart = Apart(1)
+    Finalize(None, apart.close, exitpriority=0)
+    return apart

@@ -11,14 +11,16 @@ import hashlib
 import json
 import logging
 import os
-import pickle
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gendkit.data.cropping import Done
+from gendkit.data.fingerprint import fingerprint
 from gendkit.data.sources import files_of
 from gendkit.errors import OutputExists
 from gendkit.output import write_whole
@@ -67,7 +69,7 @@ class Journal:
         self._places: dict[int, int] = {}
         self.problems: dict[int, tuple[str, str]] = {}
         self.any_crop = False
-        self.keep = True
+        self.keep = inputs is not None
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = filelock.FileLock(self.folder / "lock")
         try:
@@ -110,18 +112,23 @@ class Journal:
 
     def _close(self, *, keep: bool) -> None:
         """Let another process have the place; keep what is done for it, or remove it."""
-        self._writing.close()
+        try:
+            self._writing.close()  # which fails on a full disk
+        finally:
+            if not keep:
+                shutil.rmtree(self.tree, ignore_errors=True)
+                for name in ("inputs", self._file.name):
+                    (self.folder / name).unlink(missing_ok=True)
+                with suppress(OSError):  # of a system that removes no open file
+                    (self.folder / "lock").unlink(missing_ok=True)
+            self._lock.release()
         if not keep:
-            shutil.rmtree(self.tree, ignore_errors=True)
-            for name in ("inputs", self._file.name):
-                (self.folder / name).unlink(missing_ok=True)
-        self._lock.release()
-        if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):  # another process has begun in it
+                self.folder.rmdir()
 
     def _begin(self, inputs: str | None) -> None:
         begun = self.folder / "inputs"
-        before = begun.read_text() if begun.exists() else None
+        before = begun.read_text() if begun.exists() and self._file.exists() else None
         if inputs is not None and before == inputs:
             self._take_up()
             return
@@ -170,16 +177,16 @@ def inputs_of(clips: list[Clip], made_by: Mapping[str, Any], *, extractor: objec
     """Return a hash of all that an extraction's output depends on, None if it has none.
 
     A file counts with its size and its first and last 64 KiB, a function that renders a clip and a
-    face extractor by their pickle.
+    face extractor with their code; see `gendkit.data.fingerprint`.
     """
     whole = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
     try:
-        whole.update(b"" if isinstance(extractor, str) else pickle.dumps(extractor))
+        whole.update(fingerprint(extractor))
         for clip in clips:
             facts = {name: value for name, value in vars(clip).items() if name != "media"}
             whole.update(json.dumps(facts, sort_keys=True).encode())
             files = files_of(clip.media)
-            for part in map(_ends, files) if files else [pickle.dumps(clip.media)]:
+            for part in map(_ends, files) if files else [fingerprint(clip.media)]:
                 whole.update(part)
     except Exception:  # whatever an object raises when it is pickled
         return None
@@ -188,7 +195,10 @@ def inputs_of(clips: list[Clip], made_by: Mapping[str, Any], *, extractor: objec
 
 def _ends(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            return b"unreadable: no regular file"  # a pipe would be waited for
+        size = about.st_size
         with path.open("rb") as file:
             head = file.read(ENDS)
             file.seek(max(len(head), size - ENDS))

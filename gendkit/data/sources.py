@@ -5,13 +5,14 @@ Both are asked for frames by number, in passes in order of display.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gendkit.data.masked import MaskedVideo
 from gendkit.data.media import Facts, inspect, walk_frames
-from gendkit.errors import UnreadableMedia
+from gendkit.errors import GendkitError, UnreadableMedia
+from gendkit.markup import visible, words_of
 from gendkit.plugin.protocols import Clip, Frame
 
 if TYPE_CHECKING:
@@ -72,9 +73,9 @@ class Rendered:
         Raises
         ------
         UnreadableMedia
-            If there is none, or if they do not come in order of display.
+            If there is none, if they do not come in order of display, or if the function fails.
         """
-        for frame in self._render():
+        for frame in self._frames():
             if self._numbers and frame.index <= self._numbers[-1]:
                 raise UnreadableMedia(
                     f"clip {self._name!r} renders frame {frame.index} after frame "
@@ -96,13 +97,33 @@ class Rendered:
     def walk(self, wanted: Iterable[int], visit: Callable[[Frame], object]) -> Facts:
         """Take the kept ones, or render them again as far as the last wanted one."""
         left = set(wanted)
-        for frame in self._kept or self._render():
+        for frame in self._kept or self._frames():
             if frame.index in left:
                 left.remove(frame.index)
                 visit(frame)
             if not left:
                 break
         return Facts(frames=None)
+
+    def _frames(self) -> Iterator[Frame]:
+        """Yield what is rendered; a function that fails costs its own clip."""
+        try:
+            for frame in self._render():
+                if not isinstance(frame, Frame) or frame.index < 0:
+                    raise UnreadableMedia(
+                        f"clip {self._name!r} renders {_shown(frame)}; expected frames with "
+                        "numbers from 0."
+                    )
+                yield frame
+        except GendkitError:
+            raise
+        except Exception as error:  # code of a dataset
+            why = visible(words_of(error)).rstrip(".")
+            raise UnreadableMedia(f"clip {self._name!r} cannot be rendered: {why}.") from error
+
+
+def _shown(frame: object) -> str:
+    return f"frame {frame.index}" if isinstance(frame, Frame) else f"a {type(frame).__name__}"
 
 
 def files_of(media: object) -> tuple[Path, ...]:

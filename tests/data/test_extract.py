@@ -832,3 +832,50 @@ def test_a_frame_that_is_asked_for_and_not_there_keeps_its_row(tmp_path: Path) -
     made = extract([rendered(4)], tmp_path / "out", extractor=Finder(), order=[1, 9])
     assert list(made.table["reason"]) == ["", NO_FRAME]
     assert made.meta["order"] == [1, 9]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"order": "backwards"}, "backwards"),
+        ({"order": [0.5]}, "cannot be looked at"),
+        ({"frames": 0}, "frames is 0"),
+        ({"frames": 2.5}, "frames is 2.5"),
+        ({"size": -3}, "size is -3"),
+        ({"scale": float("nan")}, "scale is nan"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_before_any_clip(
+    tmp_path: Path, settings: dict[str, object], told: str
+) -> None:
+    class Untouched(Finder):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            raise AssertionError
+
+    with pytest.raises(InvalidArgument, match=told):
+        extract(Clips(), tmp_path / "out", extractor=Untouched(), **settings)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", [lambda image: [], object(), 3])
+def test_what_is_no_extractor_is_refused(tmp_path: Path, wrong: object) -> None:
+    with pytest.raises(InvalidArgument, match="is no face extractor"):
+        extract(Clips(), tmp_path / "out", extractor=wrong)  # type: ignore[arg-type]
+
+
+def test_a_function_that_fails_to_render_costs_its_own_clip(tmp_path: Path) -> None:
+    def fails() -> Iterator[Frame]:
+        raise ValueError("no such donor")
+        yield
+
+    def nonsense() -> Iterator[int]:
+        yield 3
+
+    good = rendered(3)
+    media = (fails, nonsense)
+    bad = [replace(good, video=f.__name__, media=f) for f in media]  # type: ignore[arg-type]
+    made = extract([*bad, good], tmp_path / "out", extractor=Finder(), frames=2)
+    assert len(made.faces()) == 2
+    problems = {name.rpartition("/")[2]: why for name, why in made.meta["problems"].items()}
+    assert "ValueError: no such donor" in problems["fails"]
+    assert "cannot be rendered" in problems["nonsense"]

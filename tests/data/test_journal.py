@@ -27,6 +27,7 @@ from gendkit.data.extract import extract
 from gendkit.data.faces import TEMPLATE
 from gendkit.data.journal import Journal
 from gendkit.data.manifest import Manifest
+from gendkit.data.masked import MaskedVideo
 from gendkit.errors import InvalidArgument, NotExamined, OutputExists
 from gendkit.plugin.protocols import Clip, Face, Frame
 
@@ -180,7 +181,9 @@ def test_what_another_run_left_is_removed_with_a_warning(
 
 def test_clips_that_cannot_be_known_again_are_not_gone_on_with(tmp_path: Path) -> None:
     def local(number: int) -> Clip:
-        return replace(clips()[number], media=lambda: render(number))  # is not picklable
+        return replace(clips()[number], media=lambda: render(number if nobody else 0))
+
+    nobody = threading.Lock()  # nothing can be known of it in another process
 
     mine = [local(n) for n in range(CLIPS)]
     with pytest.raises(KeyboardInterrupt):
@@ -193,6 +196,65 @@ def test_clips_that_cannot_be_known_again_are_not_gone_on_with(tmp_path: Path) -
     assert made.meta["inputs"] is None
     with pytest.raises(OutputExists, match="--overwrite"):
         extract(mine, tmp_path / "out", extractor=Always())
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    source = [*clips(1), Clip(video="pipe", media=tmp_path / "pipe.mp4", dataset="set", label=0)]
+    made = extract(source, tmp_path / "out", extractor=Always())
+    assert list(made.meta["problems"]) == ["set/pipe"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_does_not_wait_for_what_is_being_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Endless(Always):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            (tmp_path / "begun").touch()
+            time.sleep(600)
+            return []
+
+        def __reduce__(self) -> tuple[type, tuple[()]]:
+            return Endless, ()
+
+    def wait(number: int) -> Iterator[Frame]:
+        while not (tmp_path / "begun").exists():
+            threading.Event().wait(0.05)
+        raise KeyboardInterrupt
+        yield
+
+    picture(tmp_path / "a.png", 1)
+    slow = Clip(video="a", media=tmp_path / "a.png", dataset="set", label=0)
+    fails = replace(clips(1)[0], media=functools.partial(wait, 1))
+    begun = time.monotonic()
+    monkeypatch.setattr(extract_module, "cores", lambda: 2)
+    with pytest.raises(KeyboardInterrupt):
+        extract([slow, fails], tmp_path / "out", extractor=Endless())
+    assert time.monotonic() - begun < 60
+
+
+def test_a_place_that_is_taken_up_while_it_is_left_is_not_removed(tmp_path: Path) -> None:
+    one = Journal(tmp_path / "out", "a")
+    released = one._lock.release
+
+    def release() -> None:
+        released()
+        others.append(Journal(tmp_path / "out", "b"))
+
+    others: list[Journal] = []
+    one._lock.release = release  # type: ignore[method-assign]
+    with one:
+        pass
+    with others[0] as other:
+        other.add(0, Done(name="set/v", rows=[]))
+        assert [done.name for done in other] == ["set/v"]
+
+
+def test_a_journal_that_is_gone_is_begun_anew(tmp_path: Path) -> None:
+    left = interrupted(tmp_path / "out")
+    (left / "journal.jsonl").unlink()
+    assert len(extract(clips(), tmp_path / "out", extractor=Always())) == 2 * CLIPS
 
 
 def test_two_runs_to_one_place_do_not_meet(tmp_path: Path) -> None:
@@ -261,8 +323,8 @@ def test_a_file_that_crashes_or_hangs_costs_its_own_row(
         "export it again."
     )
     assert reasons.pop("17.png") == (
-        "the file took longer than 4 s to decode and was given up; copy or export it again, or "
-        "allow it more time."
+        "the file took longer than 4 s to decode and to search for faces, and was given up; allow "
+        "it more time, or copy or export it again."
     )
     assert set(reasons.values()) == {""}
     assert list(made.meta["problems"]) == ["in/13.png", "in/17.png"]
@@ -399,3 +461,34 @@ def test_no_face_at_all_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(NotExamined):
         extract(clips(), tmp_path / "out", extractor=Never())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_pair_that_takes_too_long_blames_neither_and_names_no_place(tmp_path: Path) -> None:
+    class Endless(Always):
+        def __call__(self, image: np.ndarray, /) -> list[Face]:
+            time.sleep(600)
+            return []
+
+        def __reduce__(self) -> tuple[type, tuple[()]]:
+            return Endless, ()
+
+    picture(tmp_path / "a.png", 1)
+    about: dict[str, Any] = {"media": tmp_path / "a.png", "dataset": "set", "pair": "p"}
+    fake = Clip(video="fake", label=1, method="swap", **about)
+    masked = replace(
+        fake, video="masked", label=-1, media=MaskedVideo(video=about["media"], masks=tmp_path)
+    )
+    source = [Clip(video="real", label=0, **about), fake, masked]
+    known = Frame(
+        index=0, time=0.0, image=np.full((32, 32, 3), 99, np.uint8),
+        landmarks=np.asarray(TEMPLATE, dtype=np.float32) * 20 + 6,
+    )  # fmt: skip
+    seen = Clip(video="seen", media=lambda: iter([known]), dataset="set", label=0)
+    made = extract(
+        [*source, seen], tmp_path / "out", extractor=Endless(), crop="pair", time_limit=1
+    )
+    told = made.meta["problems"]
+    assert told["set/real"].startswith("the file took longer than 1 s to decode and to search")
+    assert told["set/fake"].startswith("the file, or its real clip real, took longer than 1 s")
+    assert str(tmp_path) not in json.dumps(told)
