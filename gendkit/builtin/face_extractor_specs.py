@@ -34,6 +34,12 @@ def _build_yunet(
     )
 
 
+def _yunet_weights() -> Path:
+    from gendkit.builtin.yunet import WEIGHTS
+
+    return WEIGHTS.path()
+
+
 def _build_whole_frame(*, threshold: float | None = None) -> FaceExtractor:
     from gendkit.builtin.whole_frame import WholeFrame
 
@@ -57,6 +63,7 @@ def face_extractors() -> Iterable[FaceExtractorSpec]:
         threshold=YUNET_THRESHOLD,
         thread_safe=True,
         build=_build_yunet,
+        weights=_yunet_weights,
     )
     yield FaceExtractorSpec(
         name="whole-frame",

@@ -57,8 +57,8 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> fl
 TIME_LIMIT = click.option(
     "--time-limit", default=600.0, show_default=True, callback=_seconds, type=click.FloatRange(0),
     metavar="SECONDS",
-    help="For one file, after which it is given up; 0 is no limit, and a file that crashes its "
-    "decoder then ends all.",
+    help="For one file, the search for its faces included, after which it is given up; 0 is no "
+    "limit, and a file that crashes its decoder then ends all.",
 )  # fmt: skip
 
 

@@ -22,7 +22,13 @@ _log = logging.getLogger(__name__)
 
 
 def scored_with(
-    detector: Detector, extractor: FaceExtractor, *, name: str, order: str, frames: int
+    detector: Detector,
+    extractor: FaceExtractor,
+    *,
+    name: str,
+    order: str,
+    frames: int,
+    which: str,
 ) -> dict[str, Any]:
     """Return the columns in which the rows of real clips have to agree with this run."""
     from gendkit.data.extractors import looks_for_faces
@@ -35,6 +41,7 @@ def scored_with(
         "scale": detector.scale if looks_for_faces(extractor) else None,
         "order": order,
         "frames_asked": frames,
+        "which": which,
     }
 
 

@@ -86,9 +86,11 @@ def score(
     """Score pictures, videos and folders: 0 real, 1 fake.
 
     The score of a file is the mean over its frames with a face. It is no probability: how many
-    fakes the detector was trained on is in it. People are never averaged: with --which all a clip
-    has a row a person, and the file's score is the highest, which is higher by chance alone the
-    more people there are. A file without a face was not examined, which is not the same as real.
+    fakes the detector was trained on is in it. With --which all people are never
+    averaged: a clip has a row a person, and the file's score is the highest, which is higher by
+    chance alone the more people there are. With largest a frame's face is whoever is largest in it,
+    with track that of one person. A file without a face was not examined, which is not the same as
+    real.
 
     With --reals each file is called: fake if its score is above a threshold that the share --fpr of
     real files exceeds, corrected for the number of people who were examined in it. "not fake" does
@@ -100,7 +102,7 @@ def score(
     \b
     Example: gendkit score holiday.mp4 photos --adapter gendkit-demo/run
              gendkit score holiday.mp4 --adapter run --json --per-frame
-             gendkit score reals --adapter run --csv > reals.csv
+             gendkit score reals --adapter run --which all --csv > reals.csv
              gendkit score holiday.mp4 --adapter run --which all --reals reals.csv
     """
     if as_json and as_csv:
@@ -121,7 +123,7 @@ def score(
     if reals is not None:
         from gendkit.cli.reals import read_reals, scored_with
 
-        made_with = scored_with(detector, built, name=name, order=order, frames=frames)
+        made_with = scored_with(detector, built, name=name, order=order, frames=frames, which=which)
         known = read_reals(reals, made_with=made_with)
 
     def score_one(path: Path) -> Score:

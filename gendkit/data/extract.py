@@ -8,7 +8,6 @@ manifest. Crops are kept losslessly, and the folder appears complete or not at a
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -19,21 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gendkit.data.asked import check_numbers, explicit
-from gendkit.data.cropping import ERRORS, Done, Job, crop_clip, folder_of, in_file
-from gendkit.data.examine import Crop, Examined, examine
+from gendkit.data.clips import check_ids, clips_of
+from gendkit.data.cropping import ERRORS, Done, Job, crop_clip, in_file
 from gendkit.data.extractors import WhenAsked, looks_for_faces, prepared
 from gendkit.data.isolated import LIMIT, check_limit
 from gendkit.data.journal import Journal, inputs_of
 from gendkit.data.manifest import FILE, Manifest, write_rows
-from gendkit.data.media import Order, find_media
+from gendkit.data.media import Order
 from gendkit.data.sources import files_of
 from gendkit.data.stacked import Store, check_store
 from gendkit.data.twins import CropBy, check_crop, real_twins
 from gendkit.data.which import Which, check_which
 from gendkit.errors import (
     InvalidArgument,
-    InvalidManifest,
-    MissingMedia,
     NotExamined,
     OutputExists,
 )
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor
     from gendkit.progress import Progress
 
-__all__ = ["Crop", "Examined", "check_ids", "clips_of", "examine", "extract"]
-
 MADE_BY = "gendkit extract"
 SCALE = 1.3
 THREADS = 4
@@ -57,7 +52,6 @@ SETTINGS = ("frames", "order", "seed", "scale", "size", "which")
 Task = tuple[int, Clip, Clip | None]
 """A clip with its number, and the real clip by whose landmarks it is cropped if it has one."""
 
-_ID = re.compile(r"[\w.-]+(/[\w.-]+)*")
 _log = logging.getLogger(__name__)
 
 
@@ -96,7 +90,8 @@ def extract(
     Parameters
     ----------
     source
-        A file or folder of pictures and videos (see `clips_of`), a dataset, or clips.
+        A file or folder of pictures and videos (see `gendkit.data.clips.clips_of`), a dataset, or
+        clips.
     out
         The folder to make.
     extractor
@@ -215,40 +210,6 @@ def extract(
     return there.pack() if pack and there.packed is None else there
 
 
-def clips_of(source: str | Path | Dataset | Iterable[Clip]) -> list[Clip]:
-    """List the clips of a source.
-
-    A file or folder gives one clip of unknown label a picture or video: its dataset is the folder's
-    name, its id the path below it, in which all but letters, digits, `-`, `_`, `.` and `/` becomes
-    `_`. Nothing else is read out of a path.
-
-    Raises
-    ------
-    MissingMedia
-        If there is none.
-    """
-    if isinstance(source, str | Path):
-        root = Path(source)
-        base = root if root.is_dir() else root.parent
-        name = _slug(base.resolve().name) or "media"
-        clips = []
-        taken: set[str] = set()
-        for path in find_media(root):
-            video = _unused(_slug(path.relative_to(base).as_posix()), taken)
-            clips.append(Clip(video=video, media=path, dataset=name, label=-1))
-        return clips
-    clips = list(source if isinstance(source, Iterable) else source.clips())
-    if not clips and isinstance(source, Iterable):
-        raise MissingMedia("no clip was given; give at least one, a path or a dataset.")
-    if not clips:
-        name = getattr(source, "name", "")
-        raise MissingMedia(
-            f"the dataset{f' {name}' if name else ''} gives no clip, expected at least one; "
-            "see what its options and its folder leave."
-        )
-    return clips
-
-
 def _same(out: Path, inputs: str | None) -> Manifest | None:
     """Return the manifest at a place if it was made of the same."""
     if inputs is None or not (out / FILE).is_file():
@@ -340,53 +301,6 @@ def _finish(journal: Journal, out: Path, *, meta: dict[str, Any]) -> None:
         shutil.rmtree(whole, ignore_errors=True)
         Manifest.read(journal.tree).to_zarr(whole)
     put_in_place(whole, out)
-
-
-def check_ids(clips: Iterable[Clip]) -> None:
-    """Refuse clips of which two have one id, or whose dataset, method or id cannot name a file.
-
-    Raises
-    ------
-    InvalidManifest
-        Naming the clip.
-    """
-    seen: set[tuple[str, str]] = set()
-    folders: set[str] = set()
-    for clip in clips:
-        for field in ("dataset", "method", "video"):
-            value = getattr(clip, field)
-            missing = not value and field != "method"
-            if missing or (value and not _is_id(value)):
-                raise InvalidManifest(
-                    f"{field} {value!r} of clip {clip.video!r} cannot name a file; it consists of "
-                    "letters, digits, '-', '_', '.' and '/'."
-                )
-        if (clip.dataset, clip.video) in seen:
-            raise InvalidManifest(f"two clips of {clip.dataset!r} have the id {clip.video!r}.")
-        if (folder := folder_of(clip)) in folders:
-            raise InvalidManifest(
-                f"the crops of two clips of {clip.dataset!r} would lie in {folder}."
-            )
-        seen.add((clip.dataset, clip.video))
-        folders.add(folder)
-
-
-def _is_id(text: str) -> bool:
-    return bool(_ID.fullmatch(text)) and not {".", ".."} & set(text.split("/"))
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^\w./-]", "_", text)
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    """Return the name, with a number if it is taken: two files may differ in replaced signs."""
-    free, number = name, 1
-    while free in taken:
-        number += 1
-        free = f"{name}-{number}"
-    taken.add(free)
-    return free
 
 
 def _check_replaceable(out: Path, clips: list[Clip]) -> None:

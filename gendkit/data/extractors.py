@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gendkit.data.container import file_hash
 from gendkit.errors import (
     CorruptAsset,
     InvalidArgument,
@@ -75,7 +76,7 @@ def prepared(extractor: str | FaceExtractor) -> tuple[FaceExtractor, dict[str, s
     if isinstance(extractor, str):
         part = plugins().part("face-extractor", extractor)
         record = {"extractor": extractor, "extractor_source": part.source.origin}
-        return WhenAsked(part), record
+        return WhenAsked(part), record | _weights(_spec_of(part))
     if not callable(extractor) or not isinstance(
         getattr(extractor, "threshold", None), int | float
     ):
@@ -88,6 +89,16 @@ def prepared(extractor: str | FaceExtractor) -> tuple[FaceExtractor, dict[str, s
     made = f"{type(extractor).__module__}.{type(extractor).__qualname__}"
     record = {"extractor": named if isinstance(named, str) and named in known else ""}
     return extractor, {**record, "extractor_source": f"built by the caller: {made}"}
+
+
+def _weights(spec: FaceExtractorSpec) -> dict[str, str]:
+    """Return the sha256 of the weights that the user brought, if there are any."""
+    if spec.weights is None:
+        return {}
+    try:
+        return {"extractor_weights": file_hash(spec.weights())}
+    except MissingAsset:  # which is told when it is built, if any frame needs it
+        return {"extractor_weights": ""}
 
 
 def build_from(part: Part, options: Mapping[str, Any]) -> FaceExtractor:

@@ -105,10 +105,13 @@ class Journal:
 
     def __iter__(self) -> Iterator[Done]:
         """Yield what came of each clip, in the order of their numbers, one at a time."""
+        for number in sorted(self._places):
+            yield self._at(self._places[number])
+
+    def _at(self, place: int) -> Done:
         with self._file.open("rb") as file:
-            for number in sorted(self._places):
-                file.seek(self._places[number])
-                yield _read(file.readline())[1]
+            file.seek(place)
+            return _read(file.readline())[1]
 
     def _close(self, *, keep: bool) -> None:
         """Let another process have the place; keep what is done for it, or remove it."""
@@ -146,25 +149,29 @@ class Journal:
 
     def _take_up(self) -> None:
         """Read the journal as far as it is whole; remove what is not in it."""
-        known: set[Path] = set()
+        folders: dict[str, list[int]] = {}
         end = 0
         with self._file.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
                 number, done = _read(line)
-                crops = {self.tree / row["path"] for row in done.rows if row["path"]}
-                if all(crop.is_file() for crop in crops):
+                crops = _crops(done)
+                if all((self.tree / crop).is_file() for crop in crops):
                     self._note(number, done, end)
-                    known.update(crops)
+                    for folder in {os.path.dirname(crop) for crop in crops}:
+                        folders.setdefault(folder, []).append(end)
                 end += len(line)
         os.truncate(self._file, end)
-        for path in sorted(self.tree.rglob("*"), reverse=True):
-            if path.is_dir():
-                if not any(path.iterdir()):
-                    path.rmdir()
-            elif path not in known:
-                path.unlink()
+        for place, _, files in os.walk(self.tree, topdown=False):
+            folder = Path(place).relative_to(self.tree).as_posix()
+            known = {crop for at in folders.get(folder, ()) for crop in _crops(self._at(at))}
+            for name in files:
+                if f"{folder}/{name}" not in known:
+                    (Path(place) / name).unlink()
+            with suppress(OSError):  # it holds something
+                os.rmdir(place)
+        self.tree.mkdir(exist_ok=True)
 
     def _note(self, number: int, done: Done, place: int) -> None:
         self._places[number] = place
@@ -206,6 +213,10 @@ def _ends(path: Path) -> bytes:
     except OSError as error:
         return f"unreadable: {error.strerror}".encode()
     return f"{size}:".encode() + head + tail
+
+
+def _crops(done: Done) -> set[str]:
+    return {row["path"] for row in done.rows if row["path"]}
 
 
 def _read(line: bytes) -> tuple[int, Done]:

@@ -80,7 +80,8 @@ def find_media(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     ----------
     paths
         A file or folder, or several. Folders are searched at every depth; hidden files and folders
-        in them are passed over, and so is what has another suffix.
+        in them are passed over, and so are folders of crops that gendkit made of others, and what
+        has another suffix.
 
     Returns
     -------
@@ -97,7 +98,12 @@ def find_media(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     for path in [paths] if isinstance(paths, str | Path) else paths:
         path = Path(path)
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if _is_media(p, under=path)]
+            made = _extracted(path)
+            inside = [
+                p
+                for p in sorted(path.rglob("*"))
+                if _is_media(p, under=path) and made.isdisjoint(p.parents)
+            ]
             if not inside:
                 raise MissingMedia(f"no picture or video under {path}; known: {_known()}.")
             found.update(dict.fromkeys(inside))
@@ -342,6 +348,13 @@ def _again(problem: str) -> str:
 def _is_media(path: Path, *, under: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(under).parts)
     return not hidden and (is_image(path) or is_video(path)) and not path.is_dir()
+
+
+def _extracted(path: Path) -> set[Path]:
+    """Return the folders below a folder that hold crops."""
+    from gendkit.data.manifest import FILE
+
+    return {file.parent for file in path.rglob(FILE)} - {path}
 
 
 def _known() -> str:

@@ -110,7 +110,8 @@ class Score:
     def score(self) -> float | None:
         """Mean P(fake) over a person's frames; None without a face.
 
-        People are never averaged: of several, it is that of the one who scores highest.
+        People who were told apart (`which` is `all`) are never averaged: it is that of the one who
+        scores highest. With `largest` a frame's face is whoever is largest in it.
         """
         return max(self.people.values(), default=None)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from gendkit.errors import InvalidSpec
@@ -241,6 +242,9 @@ class FaceExtractorSpec(_Spec):
         Whether it looks for faces at all. One that does not takes each picture for the face, whole
         and as it is: crops are not aligned, and rows have no landmarks and no confidence. What it
         builds has an attribute `detects`, which is False, too.
+    weights
+        Returns the path of the file of weights that the user brings, or raises `MissingAsset`; its
+        hash is recorded with the crops. None for a part that checks what it fetches.
     """
 
     licence: str
@@ -248,6 +252,7 @@ class FaceExtractorSpec(_Spec):
     threshold: float
     thread_safe: bool = False
     detects: bool = True
+    weights: Callable[[], Path] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

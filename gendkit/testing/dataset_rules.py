@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gendkit.data.clips import check_ids
 from gendkit.data.datasets import build_dataset
-from gendkit.data.extract import check_ids, extract
+from gendkit.data.extract import extract
 from gendkit.data.manifest import SPLITS, Manifest
 from gendkit.errors import (
     CorruptAsset,

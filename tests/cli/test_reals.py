@@ -65,6 +65,7 @@ def test_a_file_is_called_by_how_many_people_were_examined(
     file = reals(low + high)
     (one,) = json.loads(gendkit(*ask, "--json", "--reals", file).out)
     assert [one[name] for name in CALLED] == ["fake", 0.0, 1, 0.05, 99]
+    file = reals(low + high, which="all")
     (two,) = json.loads(gendkit(*ask, "--which", "all", "--json", "--reals", file).out)
     assert [two[name] for name in CALLED] == ["not fake", high[0], 2, 0.05, 99]
     assert {key: two[key] for key in plain if key != "seconds"} == {
@@ -79,13 +80,14 @@ def test_a_file_is_called_by_how_many_people_were_examined(
 def test_the_table_and_csv_say_it_too(
     gendkit: Run, ask: list[Any], reals: Callable[..., Path]
 ) -> None:
-    file = reals([0.0] * 60)
+    file = reals([0.0] * 60, which="all")
     said = gendkit(*ask, "--which", "all", "--reals", file)
     assert said.code == 0, said.err
     header, row, *people = said.out.splitlines()
     assert header.split()[:4] == ["file", "score", "called", "above"]
     assert row.split()[2:4] == ["fake", "0.000"]
     assert [line.split()[3:5] for line in people] == [["fake", "0.000"]] * 2
+    file = reals([0.0] * 60)
     (record,) = csv.DictReader(io.StringIO(gendkit(*ask, "--csv", "--reals", file).out))
     assert [record[name] for name in CALLED] == ["fake", "0.0", "1", "0.05", "60"]
 
@@ -95,6 +97,7 @@ def test_too_few_real_clips_for_so_many_people_are_told_and_no_call_is_made(
 ) -> None:
     file = reals([0.1] * 30)
     assert gendkit(*ask, "--reals", file).code == 0
+    file = reals([0.1] * 30, which="all")
     said = gendkit(*ask, "--which", "all", "--reals", file)
     assert said.code == 1
     assert "not estimable" in said.out.splitlines()[1]
@@ -154,6 +157,7 @@ def test_rows_without_one_persons_score_are_left_out_and_counted(
         ({"threshold": ""}, "was scored with threshold unknown, this run has 0.5"),
         ({"path": "a.png"}, "has a.png twice; each real clip counts once"),
         ({"score": "high"}, "has the score 'high'; a score is a number from 0 to 1"),
+        ({"which": "track"}, "was scored with which track, this run has largest"),
         ({"score": "nan"}, "has the score 'nan'"),
         ({"score": "1.5"}, "has the score '1.5'"),
     ],

@@ -14,8 +14,9 @@ from PIL import Image
 
 from gendkit.data import extract as extract_module
 from gendkit.data import sources as sources_module
+from gendkit.data.clips import clips_of
 from gendkit.data.examine import DAMAGED, HELD, NO_FACE, NO_FRAME, Crop, examine
-from gendkit.data.extract import clips_of, extract
+from gendkit.data.extract import extract
 from gendkit.data.faces import TEMPLATE, align_face
 from gendkit.data.manifest import Manifest
 from gendkit.data.media import frame_order, read_image
@@ -664,6 +665,18 @@ def test_ids_that_cannot_name_a_file_are_refused(tmp_path: Path, wrong: str) -> 
     clip = Clip(video=wrong, media=functools.partial(render, 1), dataset="set", label=0)
     with pytest.raises(InvalidManifest, match="cannot name a file"):
         extract([clip], tmp_path / "out", extractor=Finder())
+    assert _tree(tmp_path) == []
+
+
+def test_ids_whose_crops_would_meet_are_refused(tmp_path: Path) -> None:
+    media = functools.partial(render, 1)
+    clips = [
+        Clip(video=video, media=media, dataset="set", label=0) for video in ("a", "a/000000.png")
+    ]
+    with pytest.raises(InvalidManifest, match="may be a crop of another clip"):
+        extract(clips, tmp_path / "out", extractor=Finder())
+    with pytest.raises(InvalidManifest, match="200 or less"):
+        extract([replace(clips[0], video="a" * 201)], tmp_path / "out", extractor=Finder())
     assert _tree(tmp_path) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ import pytest
 from PIL import Image
 
 from gendkit.data import extract as extract_module
+from gendkit.data.clips import clips_of
 from gendkit.data.cropping import Done
 from gendkit.data.extract import extract
 from gendkit.data.faces import TEMPLATE
@@ -29,7 +31,9 @@ from gendkit.data.journal import Journal
 from gendkit.data.manifest import Manifest
 from gendkit.data.masked import MaskedVideo
 from gendkit.errors import InvalidArgument, NotExamined, OutputExists
+from gendkit.plugin import FaceExtractorSpec
 from gendkit.plugin.protocols import Clip, Face, Frame
+from gendkit.testing.small import registered
 
 CLIPS = 6
 
@@ -492,3 +496,31 @@ def test_a_pair_that_takes_too_long_blames_neither_and_names_no_place(tmp_path: 
     assert told["set/real"].startswith("the file took longer than 1 s to decode and to search")
     assert told["set/fake"].startswith("the file, or its real clip real, took longer than 1 s")
     assert str(tmp_path) not in json.dumps(told)
+
+
+def test_an_extractor_with_other_weights_is_another_one(tmp_path: Path) -> None:
+    file = tmp_path / "weights.onnx"
+    spec = FaceExtractorSpec(
+        name="brought", summary="for tests", licence="none", threshold=0.5,
+        build=lambda **options: Always(), weights=lambda: file,
+    )  # fmt: skip
+    out, media = tmp_path / "out", picture(tmp_path / "a.png", 3)
+    with registered(spec):
+        file.write_bytes(b"one")
+        first = extract(media, out, extractor="brought", time_limit=None)
+        assert first.meta["extractor_weights"] == hashlib.sha256(b"one").hexdigest()
+        extract(media, out, extractor="brought", time_limit=None)
+        file.write_bytes(b"two")
+        with pytest.raises(OutputExists, match="--overwrite"):
+            extract(media, out, extractor="brought", time_limit=None)
+
+
+def test_folders_of_crops_are_no_media(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    picture(root / "a.png", 3)
+    first = extract(root, root / "crops", extractor=Always(), time_limit=None)
+    again = extract(root, root / "crops", extractor=Always(), time_limit=None)
+    assert len(first) == len(again) == 1
+    assert [clip.video for clip in clips_of(root)] == ["a.png"]
+    assert len(clips_of(root / "crops")) == 1, "unless they are asked for"

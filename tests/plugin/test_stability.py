@@ -60,7 +60,7 @@ FIELDS = {
         "licence"
     ),
     "DatasetSpec": "homepage",
-    "FaceExtractorSpec": "thread_safe detects",
+    "FaceExtractorSpec": "thread_safe detects weights",
     "FitEnded": "reason record",
     "Frame": "time landmarks mask",
     "LossInputs": "pair target_identity donor_identity",

@@ -26,7 +26,14 @@ def gendkit_face_extractors() -> Iterator[FaceExtractorSpec]:
         threshold=THRESHOLD,
         thread_safe=True,
         build=_build,
+        weights=_weights,
     )
+
+
+def _weights() -> Path:
+    from gendkit_insightface.weights import WEIGHTS
+
+    return WEIGHTS.path()
 
 
 def _build(*, threshold: float | None = None, weights: str | Path | None = None) -> FaceExtractor:
