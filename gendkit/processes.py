@@ -112,7 +112,7 @@ class Apart:
         with self._lock:
             if self._closed:
                 raise WorkerLost(CLOSED)
-            future = self._children().schedule(_call, args=[call], timeout=limit)
+            future = self._children().schedule(_call, args=[sys.path, call], timeout=limit)
             self._waiting.add(future)
         try:
             result: Result = future.result()
@@ -127,6 +127,12 @@ class Apart:
             with self._lock:
                 self._waiting.discard(future)
         return result
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for a call."""
+        with self._lock:
+            return not self._waiting
 
     def close(self) -> None:
         """End the children; whoever waits for one gets a `WorkerLost`, also with a later call."""
@@ -168,9 +174,10 @@ def _pickled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
     return call
 
 
-def _call(call: bytes) -> Any:
+def _call(path: list[str], call: bytes) -> Any:
     import pickle
 
+    sys.path[:] = path  # which may have grown since this process was begun
     try:
         function, arguments = pickle.loads(call)
     except Exception as error:  # whatever an object raises when it is made again

@@ -60,7 +60,9 @@ def examine_file(
         return look(media, extractor, detector.scale)
     if extractor is None or isinstance(extractor, str):
         extractor = detector.sendable_extractor(extractor)
-    return isolated(look, media, extractor, detector.scale, media=media, limit=time_limit)
+    return isolated(
+        look, media, extractor, detector.scale, media=media, limit=time_limit, code=extractor
+    )
 
 
 def score_file(

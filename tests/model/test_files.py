@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -77,3 +79,32 @@ def test_what_cannot_be_sent_or_is_no_time_is_refused(detector: Detector, tmp_pa
     with pytest.raises(InvalidArgument, match="its face extractor cannot be sent"):
         detector.score(path, extractor=built, time_limit=60)
     assert detector.score(path, extractor=built).faces == 1
+
+
+CODE = """
+from gendkit.data.faces import TEMPLATE
+from gendkit.plugin.protocols import Face
+import numpy as np
+
+class Edited:
+    threshold = 0.5
+    def __call__(self, image):
+        points = np.asarray(TEMPLATE, dtype=np.float32) * 20 + 6
+        return [Face(box=(0, 0, {side}, {side}), landmarks=points, confidence=0.75)]
+"""
+
+
+def test_an_edited_extractor_is_not_answered_by_a_child_that_has_the_old_one(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    path = picture(tmp_path, 10)
+    boxes = []
+    for side in (20, 9):  # of another length: bytecode is known by size and second
+        (tmp_path / "edited_extractor.py").write_text(CODE.format(side=side))
+        sys.modules.pop("edited_extractor", None)
+        importlib.invalidate_caches()
+        built = importlib.import_module("edited_extractor").Edited()
+        boxes.append(detector.examine(path, extractor=built, time_limit=60).crops[0].box)
+    sys.modules.pop("edited_extractor")
+    assert boxes == [(0, 0, 20, 20), (0, 0, 9, 9)]
