@@ -79,6 +79,7 @@ def robustness(
     crops = manifest_of(manifest)
     clean = None if reference is None else manifest_of(reference)
     import gendkit
+    from gendkit.data.coverage import coverage_words
     from gendkit.evaluate.robustness import robustness_table
 
     detector = gendkit.load(adapter, device=device, dtype=dtype)
@@ -86,9 +87,9 @@ def robustness(
         crops, detector, grids=chosen, reference=clean, max_fpr=max_fpr, seed=seed,
         batch_size=batch_size,
     )  # fmt: skip
-    table = robustness_table(ds)
+    table, counts = robustness_table(ds), json.loads(ds.attrs["coverage"])
     result = {
-        "manifest": manifest, "reference": reference or manifest, **ds.attrs,
+        "manifest": manifest, "reference": reference or manifest, **ds.attrs, "coverage": counts,
         "clips": ds.sizes["clip"], "crops": int(ds["crops"].sum()), "levels": frame_rows(table),
     }  # fmt: skip
     with written as folder:
@@ -108,7 +109,8 @@ def robustness(
         columns, right=columns[2:],
     )  # fmt: skip
     click.echo(
-        f"{result['clips']:,} clips, {result['crops']:,} crops; called fake above "
+        f"{coverage_words(counts) if counts else 'coverage is not known'}; {result['crops']:,} "
+        f"crops of {result['clips']:,} people in clips; called fake above "
         f"{ds.attrs['threshold']:.3f}, fixed on {ds.attrs['threshold_reals']} real clips of "
         f"{reference or manifest} as they are. Tables and picture in {out}"
     )

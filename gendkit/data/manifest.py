@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FILE = "manifest.parquet"
 SUFFIX = ".parquet"
 META = b"gendkit"
+COVERAGE = "coverage"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,11 +223,22 @@ class Manifest:
     def where(self, mask: Any) -> Manifest:
         """Return the rows for which a boolean mask is true."""
         table = self.table[mask].reset_index(drop=True)
-        return replace(self, table=table)
+        meta = dict(self.meta)
+        if COVERAGE in meta:
+            meta[COVERAGE] = None  # of these rows it is not known any more
+        return replace(self, table=table, meta=meta)
 
     def faces(self) -> Manifest:
-        """Return the rows that have a crop."""
-        return self.where(self.table["path"] != "")
+        """Return the rows that have a crop; `meta` says under `coverage` of how many clips.
+
+        See `gendkit.data.coverage.covered`; None if rows were left out before and others chosen.
+        """
+        from gendkit.data.coverage import covered
+
+        there = self.table["path"] != ""
+        if there.all() and COVERAGE in self.meta:
+            return self
+        return replace(self.where(there), meta={**self.meta, COVERAGE: covered(self.table)})
 
     def in_split(self, split: str) -> Manifest:
         """Return the rows of a split.

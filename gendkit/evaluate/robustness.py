@@ -6,6 +6,7 @@ setting, and with what these scores say at a threshold that was fixed on crops a
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from gendkit.data.degrade import INTERPOLATIONS, Chain
 from gendkit.data.degrade_image import degrade_image
-from gendkit.data.manifest import Manifest
+from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import InvalidArgument, InvalidLabels, InvalidManifest
 from gendkit.measure.metrics import auroc
 from gendkit.model.batches import check_positive
@@ -147,6 +148,7 @@ def robustness(
         threshold_from="these crops as they are" if others is None else "the reference as it is",
         threshold_reals=len(reals),
         max_fpr=max_fpr,
+        coverage=json.dumps(crops.meta[COVERAGE]),
         adapter=detector.adapter.hash,
         seed=seed,
     )
@@ -187,8 +189,7 @@ def _settings(grids: Grids) -> list[tuple[str, int, Chain]]:
 def _labelled(manifest: Manifest | str | Path) -> Manifest:
     if not isinstance(manifest, Manifest):
         manifest = Manifest.read(manifest)
-    crops = manifest.faces()
-    crops = crops.where(crops.table["degradation"] == "")
+    crops = manifest.where(manifest.table["degradation"] == "").faces()
     if not len(crops):
         raise InvalidManifest("the manifest has no face crop that is not degraded already.")
     crops.labels()

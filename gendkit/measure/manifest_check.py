@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from gendkit.data.coverage import ABOUT, LEAST, coverage
 from gendkit.data.duplicates import Hashes, Rows, groups_of, read_hashes
-from gendkit.data.links import CLIP
 from gendkit.data.manifest import Manifest
 from gendkit.data.rules import rules_of
 from gendkit.data.validation import (
@@ -37,8 +37,6 @@ IMAGES = {
 }
 LEAKS = "leaks"
 FACES, KNOWN = "faces", "known"
-LEAST = (1, 8, 32)
-ABOUT = ("dataset", "method", "label")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +182,7 @@ def check_manifest(
         findings.append(finding(LEAKS, text, flagged, severe=False, allow=allow))
     return ManifestCheck(
         about=repr(manifest), findings=tuple(findings), leaks=told,
-        coverage=coverage(manifest, least=least),
+        coverage=coverage(manifest.table, least=least),
     )  # fmt: skip
 
 
@@ -199,21 +197,6 @@ def _any(manifest: Manifest, *, allow: Collection[str]) -> list[Finding]:
             KNOWN, "it is known of some clip whether it is real", unknown, severe=False, allow=allow
         ),
     ]
-
-
-def coverage(manifest: Manifest, *, least: Sequence[int] = LEAST) -> pd.DataFrame:
-    """Return how many clips there are, and with at least so many frames with a face.
-
-    By `dataset`, `method` and `label`; the columns are `clips` and, of each number n, `>= n`.
-    """
-    table = manifest.table
-    faces = table.assign(face=(table["path"] != ""))
-    shown = faces[faces["face"]].drop_duplicates([*CLIP, "frame"]).groupby(CLIP).size()
-    clips = table.drop_duplicates(CLIP)
-    counts = shown.reindex(pd.MultiIndex.from_frame(clips[CLIP]), fill_value=0).to_numpy()
-    columns = {f">= {n}": counts >= n for n in least}
-    counted = clips[list(ABOUT)].assign(clips=1, **columns)
-    return counted.groupby(list(ABOUT), sort=True).sum().astype(int).reset_index()
 
 
 def _images(

@@ -8,7 +8,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from gendkit.data.manifest import Manifest
+from gendkit.data.manifest import COVERAGE, Manifest
 
 EXTRACTION = ("extractor", "threshold", "scale", "size")
 READ = ("sample", "label", "dataset", "video", "pair", "target_identity", "donor_identity")
@@ -28,6 +28,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
         "identities": len(set(table["target_identity"]) - {""}),
         "datasets": sorted(set(table["dataset"]) - {""}),
         "families": sorted(set(table["family"]) - {""}),
+        "coverage": manifest.faces().meta[COVERAGE],
         "digest": digest.hexdigest(),
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from gendkit.data.coverage import coverage_words
 from gendkit.markup import card, grid, visible
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Detector
@@ -54,6 +55,12 @@ class Run:
         return card(f"Run of {self.record['recipe']['name']}", self._facts, grid(head, rows))
 
     @property
+    def _coverage(self) -> dict[str, str]:
+        """Of the data that its numbers are about; older records have none."""
+        counts = self.record.get("data", {}).get("validation", {}).get("coverage")
+        return {"validated on": coverage_words(counts)} if counts else {}
+
+    @property
     def _facts(self) -> dict[str, str]:
         epochs, by = len(self.history), self.record["chosen_by"]
         return {
@@ -61,5 +68,6 @@ class Run:
             "adapter": self.adapter.hash[:12],
             "epoch": f"{self.record['chosen_epoch']} of 0 to {epochs - 1}, by {by['metric']} on "
             f"{by['data']}",
+            **self._coverage,
             "seconds": str(self.record["seconds"]),
         }

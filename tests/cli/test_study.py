@@ -38,7 +38,9 @@ def test_robustness_shows_a_table_and_writes_it_with_a_picture(
     assert [line[0] for line in lines[2:8]] == [f"jpeg:{q}" for q in (100, 80, 60, 40, 20, 10)]
     assert lines[8][:3] == ["own", "as", "is"]
     assert [line[0] for line in lines[9:11]] == ["resize:20:area,jpeg:60", "h264:30"]
-    assert said.out.splitlines()[-1].startswith("4 clips, 8 crops; called fake above ")
+    last = said.out.splitlines()[-1]
+    assert last.startswith("4 of 4 clips with a face, 0 with at least 8, 0 with at least 32; ")
+    assert "; 8 crops of 4 people in clips; called fake above " in last
     result = json.loads((out / "robustness.json").read_text())
     assert result["threshold_reals"] == 2
     assert result["manifest"] == result["reference"] == f"{crops}:final"

@@ -132,7 +132,8 @@ def test_the_attributes_are_the_chain_of_custody(
     age = datetime.now(UTC) - datetime.fromisoformat(attrs.pop("created"))
     assert 0 <= age.total_seconds() < 600
     nested = {name: json.loads(attrs.pop(name)) for name in ("preprocessing", "extraction")}
-    assert nested["extraction"] == manifest.meta
+    assert nested["extraction"] == manifest.faces().meta
+    assert nested["extraction"]["coverage"]["clips"] == 4
     assert nested["preprocessing"]["size"] == 32
     assert attrs == {
         "gendkit": gk.__version__,

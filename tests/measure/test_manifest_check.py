@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 import gendkit as gk
+from gendkit.data.coverage import coverage
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument
-from gendkit.measure.manifest_check import LEAKS, ManifestCheck, coverage
+from gendkit.measure.manifest_check import LEAKS, ManifestCheck
 from gendkit.plugin import Clip, Face
 
 SIDE = 48
@@ -152,7 +153,7 @@ def test_coverage_counts_clips_with_at_least_so_many_faces() -> None:
         for frame in range(3)
         for track in range(2)
     ]  # fmt: skip
-    table = coverage(Manifest.from_rows(rows, Path()), least=(1, 2, 4))
+    table = coverage(Manifest.from_rows(rows, Path()).table, least=(1, 2, 4))
     assert table.to_dict("records") == [
         {"dataset": "d", "method": "", "label": 0, "clips": 2, ">= 1": 2, ">= 2": 1, ">= 4": 0},
         {"dataset": "d", "method": "m", "label": 1, "clips": 1, ">= 1": 1, ">= 2": 1, ">= 4": 0},

@@ -75,6 +75,7 @@ def test_the_record_says_what_the_run_rests_on(
         "fake": 16,
         "videos": 8,
         "identities": 4,
+        "coverage": {"clips": 8, ">= 1": 8, ">= 8": 0, ">= 32": 0},
         "datasets": ["small"],
         "families": ["grid"],
         "digest": hashlib.sha256(text.encode()).hexdigest(),
