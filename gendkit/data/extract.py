@@ -191,17 +191,16 @@ def extract(
         _check_replaceable(out, clips)
         if any(in_file(clip) for clip in clips) and isinstance(detector, WhenAsked):
             detector.build()  # what is missing is told before any clip is decoded
-        job = partial(
-            Job,
-            extractor=detector,
-            settings={**{name: meta[name] for name in SETTINGS}, "scale": scale},
-            crop=crop,
-            limit=time_limit,
-        )
         with Journal(out, inputs) as journal:
             check_new_folder(out, overwrite=overwrite, marker=FILE)  # another run may have ended
-            run = partial(_run, workers=workers, scheduler=scheduler, progress=progress)
-            run(job(folder=journal.tree), clips, journal)
+            job = Job(
+                folder=journal.tree,
+                extractor=detector,
+                settings={**{name: meta[name] for name in SETTINGS}, "scale": scale},
+                crop=crop,
+                limit=time_limit,
+            )
+            _run(job, clips, journal, workers=workers, scheduler=scheduler, progress=progress)
             _check_any_crop(journal)
             _finish(journal, out, meta={**meta, "inputs": inputs})
         there = Manifest.read(out)
