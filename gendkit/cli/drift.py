@@ -61,7 +61,7 @@ def drift(
     Example: gendkit drift crops:final drift.zarr --adapter run --change blur
              gendkit drift crops drift.zarr --adapter run --level 90 --level 50 --by family
     """
-    from gendkit.data.manifest import COLUMNS
+    from gendkit.data.columns import COLUMNS
     from gendkit.manifold.store import MARKER, write_embeddings
     from gendkit.output import new_folder
 

@@ -86,7 +86,8 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
 
 def manifest_of(text: str) -> Manifest:
     """Read MANIFEST, or the rows of one split of it."""
-    from gendkit.data.manifest import SPLITS, Manifest
+    from gendkit.data.columns import SPLITS
+    from gendkit.data.manifest import Manifest
 
     path, _, split = text.rpartition(":")
     if path and (split in SPLITS or (Path(path).exists() and not Path(text).exists())):

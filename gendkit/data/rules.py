@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gendkit.data.columns import SPLITS
 from gendkit.data.links import CLIP, split_apart
-from gendkit.data.manifest import SPLITS, Manifest, leaves
+from gendkit.data.manifest import Manifest, leaves
 from gendkit.errors import InvalidManifest
 
 Mask = NDArray[np.bool_]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from gendkit.data.manifest import COLUMNS, Column, Manifest
+from gendkit.data.columns import COLUMNS, Column
+from gendkit.data.manifest import Manifest
 from gendkit.data.rules import Mask, Rule, rules_of
 from gendkit.errors import InvalidArgument
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from gendkit.data.manifest import COLUMNS, Manifest
+from gendkit.data.columns import COLUMNS
+from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidManifest
 from gendkit.manifold.cluster import embed_shards
 from gendkit.manifold.schema import attributed, validate

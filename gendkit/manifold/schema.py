@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gendkit.data.manifest import COLUMNS
+from gendkit.data.columns import COLUMNS
 from gendkit.errors import InvalidEmbeddings
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.data.clips import check_ids
+from gendkit.data.columns import SPLITS
 from gendkit.data.datasets import build_dataset
 from gendkit.data.extract import extract
-from gendkit.data.manifest import SPLITS, Manifest
+from gendkit.data.manifest import Manifest
 from gendkit.errors import (
     CorruptAsset,
     InvalidManifest,

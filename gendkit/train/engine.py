@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from gendkit.data.manifest import SPLITS, Manifest
+from gendkit.data.columns import SPLITS
+from gendkit.data.manifest import Manifest
 from gendkit.device import usable
 from gendkit.errors import InvalidArgument, InvalidManifest, OutputExists, UnwritableOutput
 from gendkit.markup import words_of

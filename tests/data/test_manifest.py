@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gendkit.data.manifest import COLUMNS, FILE, NAMES, Manifest
+from gendkit.data.columns import COLUMNS, NAMES
+from gendkit.data.manifest import FILE, Manifest
 from gendkit.errors import InvalidLabels, InvalidManifest, MissingMedia
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gendkit.data.columns import COLUMNS
 from gendkit.data.extract import extract
-from gendkit.data.manifest import COLUMNS
 from gendkit.data.source_facts import SourceFacts, file_columns
 from gendkit.plugin import Clip, Face, Frame
 

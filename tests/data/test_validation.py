@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gendkit.data.manifest import COLUMNS, NAMES, Manifest
+from gendkit.data.columns import COLUMNS, NAMES
+from gendkit.data.manifest import Manifest
 from gendkit.data.validation import EXAMPLES, Finding, schema, validate
 from gendkit.errors import InvalidArgument
 from gendkit.testing.small import small_crops

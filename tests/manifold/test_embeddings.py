@@ -13,7 +13,8 @@ import xarray as xr
 import zarr
 
 import gendkit as gk
-from gendkit.data.manifest import COLUMNS, Manifest
+from gendkit.data.columns import COLUMNS
+from gendkit.data.manifest import Manifest
 from gendkit.errors import (
     InvalidArgument,
     InvalidEmbeddings,

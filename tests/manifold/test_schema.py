@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from gendkit.data.manifest import COLUMNS
+from gendkit.data.columns import COLUMNS
 from gendkit.errors import InvalidEmbeddings
 from gendkit.manifold.schema import SCHEMA, UNIT_TOLERANCE, Variable, attributed, validate
 

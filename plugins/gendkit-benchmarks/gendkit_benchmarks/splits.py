@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from gendkit.data.manifest import SPLITS
+from gendkit.data.columns import SPLITS
 from gendkit.plugin.protocols import Clip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from gendkit.data.manifest import SPLITS
+from gendkit.data.columns import SPLITS
 from gendkit.data.media import is_video
 from gendkit.errors import InvalidLabels, InvalidOption, MissingMedia
 from gendkit.plugin.protocols import Clip

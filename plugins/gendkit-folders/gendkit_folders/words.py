@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gendkit.data.manifest import SPLITS
+from gendkit.data.columns import SPLITS
 from gendkit.errors import InvalidLabels, InvalidOption
 
 REAL = ("real", "original", "pristine", "genuine", "0")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import gendkit as gk
-from gendkit.data.manifest import NAMES
+from gendkit.data.columns import NAMES
 from gendkit.errors import (
     GendkitError,
     InvalidLabels,
