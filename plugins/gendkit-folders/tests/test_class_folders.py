@@ -281,7 +281,7 @@ class Middle:
 def test_faces_in_class_folders_become_labelled_crops(tmp_path: Path) -> None:
     root = faces(tmp_path / "mine")
     source = gk.dataset("class-folders", root, real="original", split="train")
-    table = gk.extract(source, tmp_path / "crops", extractor=Middle()).table
+    table = gk.extract(source, tmp_path / "crops", extractor=Middle(), time_limit=None).table
     assert len(table) == len(list(root.rglob("*.png"))) > 4
     assert (table["path"] != "").all()
     assert set(table["label"]) == {0, 1}
@@ -299,6 +299,7 @@ def test_the_command_line_takes_the_folder_behind_the_name(tmp_path: Path) -> No
     )  # fmt: skip
     out = tmp_path / "crops"
     command = ["extract", f"class-folders:{root}", str(out), "--extractor", "middle", "--json"]
+    command += ["--time-limit", "0"]  # another process has no such extractor
     with registered(spec):
         done = CliRunner().invoke(gendkit, [*command, "-o", "real=[original]"])
         assert done.exit_code == 0, done.output
