@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gendkit.data.container import file_hash
@@ -147,8 +148,8 @@ class WhenAsked:
         self._building = threading.Lock()
         self._local = threading.local()
 
-    def __reduce__(self) -> tuple[type[WhenAsked], tuple[Part, dict[str, Any]]]:
-        return WhenAsked, (self._part, self._options)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self._part, tuple(sorted(self._options.items())))
 
     @property
     def name(self) -> str:
@@ -167,11 +168,14 @@ class WhenAsked:
 
     def build(self) -> None:
         """Build it now, to know that it can be."""
-        self._once() if self._spec.thread_safe else self._own()
+        self._built()
 
     def __call__(self, image: Image, /) -> list[Face]:
         """Return the faces of an RGB image, as the part does."""
-        return (self._once() if self._spec.thread_safe else self._own())(image)
+        return self._built()(image)
+
+    def _built(self) -> FaceExtractor:
+        return self._once() if self._spec.thread_safe else self._own()
 
     def _once(self) -> FaceExtractor:
         with self._building:
@@ -184,6 +188,12 @@ class WhenAsked:
             self._local.built = build_from(self._part, self._options)
         built: FaceExtractor = self._local.built
         return built
+
+
+@lru_cache(maxsize=1)
+def _again(part: Part, options: tuple[tuple[str, Any], ...]) -> WhenAsked:
+    """Return the one of a process that is sent the same again and again: it is built once there."""
+    return WhenAsked(part, dict(options))
 
 
 def _spec_of(part: Part) -> FaceExtractorSpec:

@@ -65,14 +65,14 @@ def _keys(seed: Sequence[int]) -> NDArray[np.uint32]:
 
 
 def _hashed(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    for shift, factor in zip(SHIFTS, MULTIPLIERS, strict=False):
+    for shift, factor in zip(SHIFTS[:-1], MULTIPLIERS, strict=True):
         x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
     return x ^ (x >> np.uint32(SHIFTS[-1]))
 
 
 def _hashed_batch(x: Tensor) -> Tensor:
     """Do the same in int32, whose products wrap around to the same bits."""
-    for shift, factor in zip(SHIFTS, MULTIPLIERS, strict=False):
+    for shift, factor in zip(SHIFTS[:-1], MULTIPLIERS, strict=True):
         signed = int(np.uint32(factor).view(np.int32))
         x = (x ^ _shifted(x, shift)) * signed
     return x ^ _shifted(x, SHIFTS[-1])

@@ -54,15 +54,10 @@ def examine_file(
             scale=scale, size=size,
         )  # fmt: skip
 
+    built = _built(detector, extractor, time_limit)
     if time_limit is None:
-        if extractor is None or isinstance(extractor, str):
-            extractor = detector.extractor(extractor)
-        return look(media, extractor, detector.scale)
-    if extractor is None or isinstance(extractor, str):
-        extractor = detector.sendable_extractor(extractor)
-    return isolated(
-        look, media, extractor, detector.scale, media=media, limit=time_limit, code=extractor
-    )
+        return look(media, built, detector.scale)
+    return isolated(look, media, built, detector.scale, media=media, limit=time_limit, code=built)
 
 
 def score_file(
@@ -84,8 +79,7 @@ def score_file(
     _check_frames(frames, order)
     if extractor is None or isinstance(extractor, str):
         name = extractor or detector.extractor_name
-        build = detector.extractor if time_limit is None else detector.sendable_extractor
-        extractor = build(extractor)
+        extractor = _built(detector, extractor, time_limit)
     else:
         name = getattr(extractor, "name", "") or type(extractor).__qualname__
     examined = detector.examine(
@@ -107,6 +101,15 @@ def score_file(
         frames_asked=frames,
         which=which,
     )
+
+
+def _built(
+    detector: Detector, extractor: str | FaceExtractor | None, time_limit: float | None
+) -> FaceExtractor:
+    """Return an extractor for this process, or with a limit one that a child builds for itself."""
+    if extractor is not None and not isinstance(extractor, str):
+        return extractor
+    return (detector.extractor if time_limit is None else detector.sendable_extractor)(extractor)
 
 
 def _check_frames(frames: int, order: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from PIL import Image
 
 import gendkit as gk
+from gendkit.data.extractors import WhenAsked
 from gendkit.errors import InvalidArgument, PluginError, UnknownPart
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Detector, load
+from gendkit.plugin import plugins
 from gendkit.plugin.protocols import Face
 from gendkit.plugin.specs import FaceExtractorSpec
 from gendkit.testing.small import registered, small_backbone
@@ -110,3 +113,24 @@ def test_the_score_says_which_faces_were_scored(
 ) -> None:
     found = detector.score(picture, extractor=Bright(), which=which)  # type: ignore[arg-type]
     assert (found.which, found.faces) == (which, 1)
+
+
+def test_a_process_that_is_sent_the_same_extractor_again_builds_it_once() -> None:
+    built: list[float] = []
+
+    def build(*, threshold: float) -> Callable[[np.ndarray], list[Face]]:
+        built.append(threshold)
+        return lambda image: []
+
+    spec = FaceExtractorSpec(
+        name="counted", summary="for tests", licence="none", threshold=0.5, build=build,
+        thread_safe=True,
+    )  # fmt: skip
+    with registered(spec):
+        part = plugins().part("face-extractor", "counted")
+    make, arguments = WhenAsked(part, {"threshold": 0.7}).__reduce__()
+    for _ in range(3):
+        sent = make(*arguments)
+        sent.build()
+        assert sent.threshold == 0.7
+    assert built == [0.7]
