@@ -170,8 +170,8 @@ def elub(
 
     To either class one clip is added that is as misleading as can be. Where deciding by the ratio
     at a threshold has then a higher cost than deciding by the threshold alone, ratios are no longer
-    supported by clips but by extrapolation. Of N reals and M fakes, no bound is beyond -log10(M + 1)
-    and log10(N + 1).
+    supported by clips but by extrapolation. Of N reals and M fakes, no bound is beyond
+    -log10(M + 1) and log10(N + 1).
 
     Parameters
     ----------
