@@ -192,7 +192,7 @@ def elub(
     least = max(float(ratio.min(initial=0)), -math.log10(fakes + 1))
     most = min(float(ratio.max(initial=0)), math.log10(reals + 1))
     steps = np.arange(math.floor(least / STEP), math.ceil(most / STEP) + 1)
-    at = steps * STEP  # an exact 0 is among them
+    at = np.asarray(steps * STEP, np.float64)  # an exact 0 is among them
     beyond_real = _weight_above(ratio[y == 0], w[y == 0], at)
     beyond_fake = _weight_above(ratio[y == 1], w[y == 1], at)
     cost = 1 - beyond_fake / (fakes + 1) + 10**at * (beyond_real + 1) / (reals + 1)
