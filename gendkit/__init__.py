@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
     "Adapter": "gendkit.model.adapter",
+    "Calibration": "gendkit.evaluate.calibration",
     "Detector": "gendkit.model.detector",
     "Ensemble": "gendkit.model.ensemble",
     "Manifest": "gendkit.data.manifest",
@@ -22,6 +23,7 @@ _PUBLIC: dict[str, str] = {
     "auroc": "gendkit.measure.metrics",
     "build_backbone": "gendkit.model.backbone",
     "build_index": "gendkit.manifold.index",
+    "calibrate": "gendkit.evaluate.calibrate",
     "check_manifest": "gendkit.measure.manifest_check",
     "class_angle": "gendkit.manifold.geometry",
     "combine": "gendkit.manifold.combine",
@@ -54,7 +56,9 @@ _PUBLIC: dict[str, str] = {
     "plot_displacement": "gendkit.notebook.curves",
     "plot_drift": "gendkit.notebook.curves",
     "plot_layers": "gendkit.notebook.curves",
+    "plot_reliability": "gendkit.notebook.likelihood",
     "plot_robustness": "gendkit.notebook.robustness",
+    "plot_tippett": "gendkit.notebook.likelihood",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
     "pull": "gendkit.model.hub",
@@ -102,6 +106,8 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import k_frames as k_frames
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
+    from gendkit.evaluate.calibrate import calibrate as calibrate
+    from gendkit.evaluate.calibration import Calibration as Calibration
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
@@ -141,6 +147,8 @@ if TYPE_CHECKING:
     from gendkit.notebook.curves import plot_drift as plot_drift
     from gendkit.notebook.curves import plot_layers as plot_layers
     from gendkit.notebook.explorer import explore as explore
+    from gendkit.notebook.likelihood import plot_reliability as plot_reliability
+    from gendkit.notebook.likelihood import plot_tippett as plot_tippett
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores

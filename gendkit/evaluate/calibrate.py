@@ -6,7 +6,7 @@ belong to; clips of other sets come beside it, as what is promised is promised f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from gendkit import __version__
 from gendkit.data.manifest import Manifest
 from gendkit.data.quality import Quality
-from gendkit.errors import InvalidArgument, InvalidLabels
+from gendkit.errors import InvalidArgument
 from gendkit.evaluate.calibration import Calibration
-from gendkit.evaluate.clips import Clips, clips_of
+from gendkit.evaluate.clips import MEASURES, Clips, clips_of
 from gendkit.evaluate.final import log_final
 from gendkit.evaluate.likeness import Likeness
 from gendkit.evaluate.population import Checked, Made, Population, Range, Validated
@@ -202,33 +202,23 @@ def _population(table: pd.DataFrame, manifest: Manifest, name: str) -> Populatio
 
 
 def _validated(table: pd.DataFrame) -> Validated:
-    """Return of which pictures there are both reals and fakes.
-
-    Raises
-    ------
-    InvalidLabels
-        If there are none.
-    """
-    classes = [table[table["label"] == label] for label in (0, 1)]
-    known = all(of["eyes"].notna().any() for of in classes)
-    return Validated(
-        crops=max(int(of["crops"].min()) for of in classes),
-        eyes=_range(classes, "eyes") if known else None,
-        sharpness=_range(classes, "sharpness"),
-        brightness=_range(classes, "brightness"),
-    )
+    """Return of which pictures there are clips, and how far these differ between the classes."""
+    label = table["label"].to_numpy()
+    ranges, tells = {}, {}
+    for measure in MEASURES:
+        of = table[measure].to_numpy()
+        known = np.isfinite(of)
+        ranges[measure] = _range(of[known]) if known.any() else None
+        alone = auroc(label[known], of[known])
+        if np.isfinite(alone):
+            tells[measure] = float(alone)
+    # With fewer frames there were not clips of both classes.
+    crops = max(int(table["crops"][label == one].min()) for one in (0, 1))
+    return Validated(crops=crops, tells=tells, **ranges)
 
 
-def _range(classes: Sequence[pd.DataFrame], measure: str) -> Range:
-    low = max(float(of[measure].min()) for of in classes)
-    high = min(float(of[measure].max()) for of in classes)
-    if low > high:
-        raise InvalidLabels(
-            f"the {measure} of no real clip is that of any fake: {low:.3g} is the least of one, "
-            f"{high:.3g} the most of the other. Their scores cannot be compared; give reals and "
-            "fakes that were filmed and kept alike."
-        )
-    return Range(low=low, high=high)
+def _range(values: NDArray[np.float64]) -> Range:
+    return Range(low=float(values.min()), high=float(values.max()))
 
 
 def _reasons(calibration: Calibration, clips: Clips) -> list[str]:

@@ -136,6 +136,12 @@ class Calibration:
         text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it can never say, and what it may say too much of."""
+        known = tuple(filter(None, (self.population.limit, self.likeness.limit)))
+        return known + self.validated.limits + self.conformal.limits
+
     def write(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write it as one JSON file.
 
@@ -227,8 +233,7 @@ class Calibration:
         scores = np.array([p.score for p in people])
         away = self.likeness.p_values(np.stack([p.vector for p in people]), together=True)
         made, limits = self._otherwise_made(dtype, extraction)
-        known = (self.population.limit, self.likeness.limit)
-        limits += tuple(filter(None, known)) + self.conformal.limits
+        limits += self.limits
         ratio, bound = self.likelihood(scores), self.likelihood.at_bound(scores)
         real, fake = self.conformal.p_real(scores), self.conformal.p_fake(scores)
         said = self.conformal.decide(scores, people=len(people))

@@ -12,6 +12,9 @@ from gendkit.data.quality import Quality
 from gendkit.markup import visible
 from gendkit.measure.calibration import STRICT
 
+CONFOUNDED = 0.2
+"""How far from .5 the AUROC of what should not matter is told."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Population:
@@ -82,7 +85,7 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """From where to where something was seen, of reals and of fakes alike."""
+    """From where to where something was seen."""
 
     low: float
     high: float
@@ -94,7 +97,10 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """Of which pictures there were both reals and fakes; see `gendkit.data.quality`.
+    """Of which pictures there were clips; see `gendkit.data.quality`.
+
+    A forgery may itself change the sharpness of a face: the ranges are those of both classes
+    together, and how far the classes differ stands beside them.
 
     Attributes
     ----------
@@ -102,13 +108,25 @@ class Validated:
         The fewest frames that a score rested on. More are no harm: their mean is steadier.
     eyes, sharpness, brightness
         Of medians over a clip's frames; `eyes` is None where no landmarks are known.
+    tells
+        With which AUROC each of these alone tells fakes from reals.
     """
 
     crops: int
     eyes: Range | None
-    sharpness: Range
-    brightness: Range
+    sharpness: Range | None
+    brightness: Range | None
+    tells: Mapping[str, float]
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Which of these the score may have been about all along."""
+        return tuple(
+            f"of the calibration's clips {name} alone tells fakes with an AUROC of {alone:.2f}"
+            for name, alone in self.tells.items()
+            if abs(alone - 0.5) > CONFOUNDED
+        )
 
     def outside(self, seen: Quality, crops: int) -> tuple[str, ...]:
         """Say what of a person's pictures is outside these ranges."""

@@ -79,6 +79,7 @@ PUBLIC = (
     "geometry k_frames label_issues layer_effects leaks likely_method load neighbours novelty "
     "open_embeddings open_index pair_displacement paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
+    "Calibration calibrate plot_reliability plot_tippett "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
 )
@@ -88,7 +89,7 @@ ERRORS = (
     "NotExamined InvalidManifest InvalidRecipe InvalidArgument Diverged RankLost StaleIndex "
     "WorkerLost CorruptCheckpoint NothingToTune InvalidAdapter InvalidCheckpoint ExportDiffers "
     "WrongBackbone InvalidImage InvalidLabels InvalidEmbeddings InvalidReport OutputExists "
-    "UnwritableOutput"
+    "UnwritableOutput InvalidCalibration"
 )
 OPTIONS = {
     "app": "adapter device draws frames no-browser port",
@@ -97,6 +98,7 @@ OPTIONS = {
     "assets path": "",
     "audit": "by csv json no-images run",
     "bench": "compile data device json set steps",
+    "calibrate": "adapter alpha batch-size beta device dtype json on out overwrite seed",
     "combine": "json overwrite",
     "demo": "device faces json out overwrite quick seed",
     "doctor": "json",
