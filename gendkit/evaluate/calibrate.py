@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from gendkit import __version__
 from gendkit.data.manifest import Manifest
@@ -26,7 +27,7 @@ from gendkit.evaluate.likeness import Likeness
 from gendkit.evaluate.population import Checked, Made, Population, Range, Validated
 from gendkit.measure.calibration import fit_isotonic, fit_temperature
 from gendkit.measure.conformal import FAKE, REAL, decision_rates, fit_conformal, one_each
-from gendkit.measure.intervals import bootstrap
+from gendkit.measure.intervals import Interval, bootstrap
 from gendkit.measure.likelihood import cllr, cllr_min, cross_fitted, fit_likelihood, fold_masks
 from gendkit.measure.metrics import auroc
 from gendkit.model.batches import check_positive
@@ -272,10 +273,9 @@ def _checked(clips: pd.DataFrame, *, name: str, own: bool, seed: int) -> Checked
 
     found = bootstrap(of, clips["component"].astype(str).tolist(), resamples=RESAMPLES, seed=seed)
     rates = {key: _number(value.value) for key, value in found.items()}
-    ends = {
-        key: None if rates[key] is None else (value.low, value.high) for key, value in found.items()
-    }
-
+    groups = [clips["component"][label == one].nunique() for one in (0, 1)]
+    of_class = {"fake_of_real": groups[0], "real_of_fake": groups[1]}
+    ends = {key: _ends(value, of_class.get(key)) for key, value in found.items()}
     outside = None if own else ~inside
     return Checked(
         name=name,
@@ -298,6 +298,16 @@ def _checked(clips: pd.DataFrame, *, name: str, own: bool, seed: int) -> Checked
         inside_fake_of_real=_share(said == FAKE, (label == 0) & inside),
         inside_real_of_fake=_share(said == REAL, (label == 1) & inside),
     )
+
+
+def _ends(found: Interval, groups: int | None) -> tuple[float, float] | None:
+    """Return an interval's ends; of a rate of 0 or 1, which no resampling widens, the exact one."""
+    if not np.isfinite(found.value):
+        return None
+    if groups and found.value in (0, 1):
+        exact = binomtest(round(found.value * groups), groups).proportion_ci(0.95, method="exact")
+        return float(exact.low), float(exact.high)
+    return float(found.low), float(found.high)
 
 
 def _share(which: NDArray[np.bool_] | None, among: NDArray[np.bool_]) -> float | None:

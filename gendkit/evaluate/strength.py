@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,19 @@ if TYPE_CHECKING:
 
 
 def weigh_file(
-    media: str | Path, detector: Detector, calibration: Calibration, **options: Any
+    media: str | Path,
+    detector: Detector,
+    calibration: Calibration,
+    *,
+    name: str | None = None,
+    **options: Any,
 ) -> tuple[Score, tuple[Evidence, ...]]:
     """Score a file, and say what each person's score is worth.
 
     Parameters
     ----------
+    name
+        Of the face extractor, where `extractor` is one that is built already.
     options
         As for `Detector.score`.
 
@@ -50,6 +58,7 @@ def weigh_file(
 
     settings = {"frames": 32, "order": "spread", "extractor": None, **options}
     score = score_file(detector, predict, media, **settings)
+    score = score if name is None else replace(score, extractor=name)
     found = calibration.weigh(
         people_of(score, kept[0]),
         dtype=score.dtype,

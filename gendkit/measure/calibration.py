@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import ConfigDict
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
-from scipy.stats import beta
+from scipy.stats import binomtest
 from sklearn.isotonic import IsotonicRegression
 
 from gendkit.errors import InvalidLabels
@@ -121,9 +121,8 @@ def reliability(labels: ArrayLike, shares: ArrayLike, *, bins: int = 10) -> pd.D
     for one in np.unique(number):
         own = number == one
         n, fakes = int(own.sum()), int(y[own].sum())
-        low = 0.0 if not fakes else float(beta.ppf(0.025, fakes, n - fakes + 1))
-        high = 1.0 if fakes == n else float(beta.ppf(0.975, fakes + 1, n - fakes))
-        rows.append((float(p[own].mean()), fakes / n, low, high, n))
+        low, high = binomtest(fakes, n).proportion_ci(0.95, method="exact")
+        rows.append((float(p[own].mean()), fakes / n, float(low), float(high), n))
     return pd.DataFrame(rows, columns=["said", "found", "low", "high", "clips"])
 
 

@@ -123,8 +123,8 @@ OPTIONS = {
     "report make": "adapter device draws dtype frames json known member out overwrite reference "
     "seed",
     "report verify": "adapter digits json media reference",
-    "score": "adapter csv device dtype extractor fpr frames json order per-frame reals time-limit "
-    "which",
+    "score": "adapter calibration csv device dtype extractor fpr frames json order per-frame reals "
+    "time-limit which",
     "study robustness": "adapter batch-size chain device dtype grid json max-fpr out overwrite "
     "reference seed",
     "suspects": "angle json reference",
