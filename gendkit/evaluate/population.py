@@ -151,8 +151,9 @@ class Validated:
 class Checked:
     """What came out on a set, of all its clips and of those inside the validated range.
 
-    Rates and costs are None where a class is missing; each interval is of 95 %, over groups of
-    people, by the bootstrap, and of a rate of 0 or 1 by Clopper and Pearson. On the calibration's own set each clip's values were fitted without its group.
+    Rates and costs are None where a class is missing. Each interval is of 95 %, by the bootstrap
+    over groups of people, and of a rate of 0 or 1 by Clopper and Pearson. On the calibration's own
+    set each clip's values were fitted without its group.
 
     Attributes
     ----------

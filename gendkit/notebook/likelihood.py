@@ -11,7 +11,7 @@ from gendkit.errors import InvalidArgument
 from gendkit.measure.calibration import reliability
 from gendkit.measure.likelihood import SCALE, tippett
 from gendkit.notebook.pictures import Picture
-from gendkit.pages.palette import FAKE, REAL, TUNED, Look, looks
+from gendkit.pages.palette import FAKE, REAL, SERIES, TUNED, Look
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,11 @@ METHODS = {
     "temperature": "temperature",
     "isotonic": "isotonic",
 }
+LOOKS = (
+    Look(name="score", colour=TUNED, marker="o"),
+    Look(name="temperature", colour=SERIES[2], marker="D"),
+    Look(name="isotonic", colour=SERIES[6], marker="s"),
+)
 
 
 def plot_tippett(calibrated: Calibrated) -> Figure:
@@ -83,11 +88,10 @@ def plot_reliability(calibrated: Calibrated) -> Figure:
     """
     sets = _sets(calibrated)
     figure, panels = _panels(sets)
-    chosen = (Look(name="score", colour=TUNED, marker="o"), *looks(list(METHODS)[1:]))
     for ax, (name, clips) in zip(panels, sets.items(), strict=True):
         ax.plot([0, 1], [0, 1], color=FADED, lw=0.9, ls="--", zorder=0)
         label = clips["label"].to_numpy()
-        for look in chosen if 0 < label.mean() < 1 else ():
+        for look in LOOKS if 0 < label.mean() < 1 else ():
             table = reliability(label, clips[look.name].to_numpy())
             ax.plot(
                 table["said"], table["found"], color=look.colour, marker=look.marker, ms=4.5,
