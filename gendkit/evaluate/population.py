@@ -85,14 +85,18 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """From where to where something was seen."""
+    """From where to where something was seen.
+
+    A thousandth beyond it counts as inside: landmarks are kept in less precision than they have.
+    """
 
     low: float
     high: float
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
+        slack = 1e-3 * max(abs(self.low), abs(self.high))
+        return self.low - slack <= value <= self.high + slack
 
 
 @dataclass(frozen=True, kw_only=True)
