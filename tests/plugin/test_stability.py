@@ -120,9 +120,9 @@ OPTIONS = {
     "plugins list": "json",
     "plugins new": "out",
     "project": "json method overwrite seed",
-    "report make": "adapter device draws dtype frames json known member out overwrite reference "
-    "seed",
-    "report verify": "adapter digits json media reference",
+    "report make": "adapter calibration device draws dtype frames json known member out overwrite "
+    "reference seed",
+    "report verify": "adapter calibration digits json media reference",
     "score": "adapter calibration csv device dtype extractor fpr frames json order per-frame reals "
     "time-limit which",
     "study robustness": "adapter batch-size chain device dtype grid json max-fpr out overwrite "
