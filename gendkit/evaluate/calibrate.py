@@ -25,7 +25,7 @@ from gendkit.evaluate.clips import MEASURES, Clips, clips_of
 from gendkit.evaluate.final import log_final
 from gendkit.evaluate.likeness import Likeness
 from gendkit.evaluate.population import Checked, Made, Population, Range, Validated
-from gendkit.measure.calibration import fit_isotonic, fit_temperature
+from gendkit.measure.calibration import fit_isotonic, fit_temperature, reliability
 from gendkit.measure.conformal import FAKE, REAL, decision_rates, fit_conformal, one_each
 from gendkit.measure.intervals import Interval, bootstrap
 from gendkit.measure.likelihood import cllr, cllr_min, cross_fitted, fit_likelihood, fold_masks
@@ -36,7 +36,7 @@ from gendkit.progress import Bars, Progress
 from gendkit.train.record import describe, extraction
 
 FINAL = "final"
-OWN = "calibration"
+METHODS = ("score", "temperature", "isotonic")
 RESAMPLES = 1000
 
 
@@ -287,6 +287,7 @@ def _checked(clips: pd.DataFrame, *, name: str, own: bool, seed: int) -> Checked
         cllr=rates["cllr"],
         cllr_interval=ends["cllr"],
         cllr_min=_number(cllr_min(label, llr)),
+        calibration_error=_errors(clips),
         fake_of_real=rates["fake_of_real"],
         fake_of_real_interval=ends["fake_of_real"],
         real_of_fake=rates["real_of_fake"],
@@ -298,6 +299,18 @@ def _checked(clips: pd.DataFrame, *, name: str, own: bool, seed: int) -> Checked
         inside_fake_of_real=_share(said == FAKE, (label == 0) & inside),
         inside_real_of_fake=_share(said == REAL, (label == 1) & inside),
     )
+
+
+def _errors(clips: pd.DataFrame) -> dict[str, float]:
+    """Return how far what is said is from what is found, by method; of one class nothing."""
+    label = clips["label"].to_numpy()
+    if label.min() == label.max():
+        return {}
+    tables = {name: reliability(label, clips[name].to_numpy()) for name in METHODS}
+    return {
+        name: float(np.average((table["said"] - table["found"]).abs(), weights=table["clips"]))
+        for name, table in tables.items()
+    }
 
 
 def _ends(found: Interval, groups: int | None) -> tuple[float, float] | None:

@@ -75,6 +75,9 @@ class Evidence:
         `real`, `fake`, `cannot tell`, or `not validated`.
     p_real, p_fake
         Conformal p-values of the decision; None where it is not validated.
+    temperature, isotonic
+        Share of fakes among clips of such a score, by either method, in a set with as many fakes
+        as the population has; None where it is not validated.
     reasons
         Why it is not validated; empty if it is.
     limits
@@ -91,6 +94,8 @@ class Evidence:
     decision: str
     p_real: float | None
     p_fake: float | None
+    temperature: float | None
+    isotonic: float | None
     reasons: tuple[str, ...]
     limits: tuple[str, ...]
     novelty_p: float | None
@@ -237,6 +242,7 @@ class Calibration:
         ratio, bound = self.likelihood(scores), self.likelihood.at_bound(scores)
         real, fake = self.conformal.p_real(scores), self.conformal.p_fake(scores)
         said = self.conformal.decide(scores, people=len(people))
+        cold, stairs = self.temperature(scores), self.isotonic(scores)
         found = []
         for i, person in enumerate(people):
             reasons = made + self.validated.outside(person.quality, person.crops)
@@ -253,6 +259,8 @@ class Calibration:
                     decision=str(said[i]) if holds else NOT_VALIDATED,
                     p_real=float(real[i]) if holds else None,
                     p_fake=float(fake[i]) if holds else None,
+                    temperature=float(cold[i]) if holds else None,
+                    isotonic=float(stairs[i]) if holds else None,
                     reasons=reasons,
                     limits=limits,
                     novelty_p=float(away[i]) if np.isfinite(away[i]) else None,

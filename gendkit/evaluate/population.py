@@ -169,6 +169,9 @@ class Checked:
         Of the scores.
     cllr, cllr_interval, cllr_min
         See `gendkit.measure.likelihood`.
+    calibration_error
+        Of the `score` itself, and after `temperature` and `isotonic`: how far the share of fakes
+        that is said is from the one that is found, the mean over bins of equally many clips.
     fake_of_real, fake_of_real_interval, real_of_fake, real_of_fake_interval
         How many reals are called fake, and fakes real, if the validated range is not regarded.
     cannot_tell_of_real, cannot_tell_of_fake
@@ -188,6 +191,7 @@ class Checked:
     cllr: float | None
     cllr_interval: tuple[float, float] | None
     cllr_min: float | None
+    calibration_error: Mapping[str, float]
     fake_of_real: float | None
     fake_of_real_interval: tuple[float, float] | None
     real_of_fake: float | None

@@ -113,6 +113,7 @@ def test_each_own_clip_was_judged_without_its_group(made: Calibrated) -> None:
     assert check.cllr_interval[0] <= check.cllr <= check.cllr_interval[1]
     assert check.cllr_min is not None
     assert check.cllr_min <= check.cllr < 0.5
+    assert check.calibration_error["temperature"] < check.calibration_error["score"]
 
 
 def test_another_set_stands_beside_it_and_its_final_split_is_noted(
@@ -236,6 +237,8 @@ def test_a_person_like_the_clips_has_a_ratio_and_a_decision(
     assert high.support == "moderate support for fake over real"
     assert high.decision == "fake"
     assert high.p_real == pytest.approx(1 / (PEOPLE + 1))
+    assert high.temperature == made.calibration.temperature([0.9])[0]
+    assert high.isotonic == made.calibration.isotonic([0.9])[0]
     (low,) = made.calibration.weigh([person(score=0.1)], **MADE)
     assert (low.decision, low.log10_lr) == ("real", made.calibration.likelihood.low)
     assert "how the calibration's crops were made is not recorded" in high.limits
@@ -259,7 +262,8 @@ def test_outside_the_validated_range_no_number_is_given(
     (found,) = made.calibration.weigh([person(**change)], **MADE)
     assert told in "; ".join(found.reasons)
     assert found.support == found.decision == "not validated"
-    assert found.log10_lr is found.p_real is found.p_fake is None
+    assert found.log10_lr is found.p_real is found.p_fake is found.temperature is None
+    assert found.isotonic is None
     assert not found.at_bound
 
 
