@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 FADED = "#5a5b5c"
 """Of lines that only help to read."""
-WIDTH, HEIGHT = 4.4, 3.4
+WIDTH, HEIGHT, LETTERS = 4.4, 3.4, 15
+"""Of a panel in inches, and how many letters an inch holds."""
 METHODS = {
     "score": "the score itself",
     "temperature": "temperature",
@@ -72,6 +74,7 @@ def plot_tippett(calibrated: Calibrated) -> Figure:
         ax.set_title(name, loc="left", fontsize="medium")
     panels[0].set_ylabel("clips with at least this ratio")
     panels[0].legend(frameon=False, fontsize="small", loc="best")
+    _name(figure, calibrated)
     return figure
 
 
@@ -103,6 +106,7 @@ def plot_reliability(calibrated: Calibrated) -> Figure:
         ax.set_title(name, loc="left", fontsize="medium")
     panels[0].set_ylabel("share of fakes that is found")
     panels[0].legend(frameon=False, fontsize="small", loc="best")
+    _name(figure, calibrated)
     return figure
 
 
@@ -113,6 +117,13 @@ def _sets(calibrated: Calibrated) -> dict[str, pd.DataFrame]:
             f"a {type(calibrated).__name__} has no clips to draw; give what gk.calibrate returns."
         )
     return {str(name): own for name, own in clips.groupby("set", sort=False)}
+
+
+def _name(figure: Figure, calibrated: Calibrated) -> None:
+    """Write on the figure which clips it is about."""
+    words = f"Calibrated on {calibrated.calibration.population}"
+    width = int(LETTERS * figure.get_figwidth())
+    figure.suptitle(fill(words, width), fontsize="small", x=0.01, ha="left", color=FADED)
 
 
 def _panels(sets: dict[str, pd.DataFrame]) -> tuple[Picture, list[Axes]]:

@@ -134,6 +134,18 @@ def test_another_set_stands_beside_it_and_its_final_split_is_noted(
     assert len(other) == 40
 
 
+def test_a_set_of_one_class_has_the_rates_of_that_class_alone(
+    own: Manifest, detector: Detector
+) -> None:
+    reals = own.where((own.table["label"] == 0) & (own.table["target_identity"] < "own-3"))
+    _, found = calibrate(own, detector, on={"reals": reals}).calibration.checks
+    assert found.fakes == 0
+    assert found.fake_of_real == 0
+    assert found.cllr is found.auroc is found.cllr_min is found.real_of_fake is None
+    assert found.real_of_fake_interval is found.inside_real_of_fake is None
+    assert found.calibration_error == {}
+
+
 def test_the_final_split_is_refused(own: Manifest, other: Manifest, detector: Detector) -> None:
     with pytest.raises(InvalidArgument, match=r"40 rows of the final split; .*--on"):
         calibrate(other, detector)
@@ -317,6 +329,10 @@ def test_one_row_a_person_of_a_clip_is_scored(own: Manifest, detector: Detector)
     assert clips.table["score"].iloc[0] == pytest.approx(scores.astype(float).mean(), abs=1e-6)
     assert clips.table["eyes"].unique().tolist() == [20.0]
     np.testing.assert_allclose(np.linalg.norm(clips.vectors, axis=1), 1, rtol=1e-5)
+    whole = own.table.assign(video="real", label=0, track=0)
+    (longest,) = clips_of(replace(own, table=whole), detector).table.to_dict("records")
+    assert longest["crops"] == 4 * PEOPLE
+    assert longest["brightness"] == pytest.approx(clips.table["brightness"].median(), abs=25)
     mixed = own.table.assign(video="same", label=[0, 1] * (len(own) // 2))
     with pytest.raises(InvalidLabels, match="labelled real and crops labelled fake"):
         clips_of(replace(own, table=pd.DataFrame(mixed)), detector)

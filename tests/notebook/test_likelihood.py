@@ -31,11 +31,14 @@ def calibrated() -> Any:
         }
     )
     ratio = LikelihoodRatio(intercept=0.0, slope=1.0, low=-1.1, high=1.2, reals=30, fakes=30)
-    return SimpleNamespace(clips=clips, calibration=SimpleNamespace(likelihood=ratio))
+    about = SimpleNamespace(likelihood=ratio, population="30 real and 30 fake clips " * 5)
+    return SimpleNamespace(clips=clips, calibration=about)
 
 
 def test_tippett_lines_fall_from_all_to_none(calibrated: Any) -> None:
-    own, elsewhere = gk.plot_tippett(calibrated).axes
+    figure = gk.plot_tippett(calibrated)
+    assert "Calibrated on 30 real and 30 fake clips" in figure.get_suptitle()
+    own, elsewhere = figure.axes
     lines = {line.get_label(): line.get_ydata() for line in own.get_lines()}
     for kind in ("real", "fake"):
         assert lines[kind][0] == 1
