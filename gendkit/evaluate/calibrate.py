@@ -51,7 +51,8 @@ class Calibrated:
     clips
         A row a person of a clip, as `gendkit.evaluate.clips.Clips.table`, and: `set`, its name;
         `log10_lr`, `temperature`, `isotonic` and `decision`, of which those of the own set were
-        fitted without the clip's group, but for the bounds of the ratio; `reasons`, why it is not validated, empty if it is.
+        fitted without the clip's group, but for the bounds of the ratio; `reasons`, why it is not
+        validated, empty if it is.
     """
 
     calibration: Calibration
