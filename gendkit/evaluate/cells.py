@@ -168,7 +168,8 @@ class Cells:
             )  # fmt: skip
             difference = (head["weight"][1] - head["weight"][0]).numpy()
             bias = float(head["bias"][1] - head["bias"][0])
-            return self.features(cell.recipe)[self.scored] @ difference + np.float32(bias)
+            scored = self.features(cell.recipe)[self.scored]
+            return np.asarray(scored @ difference + np.float32(bias))
         return _margin(self._trained(cell, key))
 
     def features(self, recipe: Recipe) -> NDArray[np.float32]:
