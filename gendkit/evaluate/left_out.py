@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest
 from gendkit.evaluate.cells import Cell, Rows, by_clip
-from gendkit.evaluate.robustness import threshold_at
+from gendkit.measure.thresholds import threshold_at
 from gendkit.measure.intervals import Interval, crossed
 from gendkit.measure.metrics import Ranked
 from gendkit.train.recipe import Recipe
