@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidLabels
@@ -252,6 +253,58 @@ def clips(seed: int, count: int = 60) -> tuple[Rows, NDArray[np.float64], Rows]:
     labels = rng.integers(0, 2, count)
     scores = rng.normal(size=count) + labels + rng.normal(size=20)[component]
     return labels, scores, component
+
+
+def people(
+    seed: int, *, seeds: int = 1, moved: float = 0.0
+) -> tuple[Rows, NDArray[np.float64], Rows]:
+    """Labels, scores (detector, seed, clip) and people: three real and three fake clips of 30.
+
+    How easy a person's reals and fakes are is drawn for each person, in part the same for both
+    detectors; `moved` is by how much a training seed moves the fakes.
+    """
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(30), 6)
+    labels = np.tile(np.repeat([0, 1], 3), 30)
+    alike, own = rng.normal(0, 0.8, (30, 2)), rng.normal(0, 0.4, (2, 30, 2))
+    scores = (alike + own)[:, None, person, labels] + rng.normal(0, 0.6, (2, seeds, 180))
+    apart = np.array([[1.2], [1.5]]) + rng.normal(0, moved, (2, seeds))
+    return labels, scores + apart[..., None] * labels, person
+
+
+def expected(moved: float = 0.0) -> dict[str, float]:
+    """The AUROCs of `people` over all people and seeds that there could be."""
+    spread = np.sqrt(2 * (0.8**2 + 0.4**2 + 0.6**2) + moved**2)
+    first, second = norm.cdf(np.array([1.2, 1.5]) / spread)
+    return {"first": first, "second": second, "difference": second - first}
+
+
+@pytest.mark.slow
+def test_intervals_over_people_cover_and_those_over_clips_do_not() -> None:
+    truth = expected()
+    covered = {(over, name): 0 for over in ("people", "clips") for name in truth}
+    for seed in range(200):
+        labels, scores, person = people(seed)
+        for over, components in (("people", person), ("clips", np.arange(180))):
+            found = paired_difference(labels, *scores[:, 0], components, resamples=300)
+            for name, value in truth.items():
+                covered[over, name] += found[name].low <= value <= found[name].high
+    for name in truth:
+        assert covered["people", name] / 200 == pytest.approx(0.95, abs=0.045), name
+        assert covered["clips", name] / 200 < 0.9, name
+
+
+@pytest.mark.slow
+def test_intervals_over_people_and_seeds_cover() -> None:
+    truth = expected(moved=0.4)
+    covered = dict.fromkeys(truth, 0)
+    for seed in range(150):
+        labels, scores, person = people(seed, seeds=5, moved=0.4)
+        found = paired_difference(labels, *scores, person, resamples=300)
+        for name, value in truth.items():
+            covered[name] += found[name].low <= value <= found[name].high
+    for name in truth:
+        assert covered[name] / 150 == pytest.approx(0.95, abs=0.05), name
 
 
 def test_a_difference_of_two_detectors_is_paired() -> None:
