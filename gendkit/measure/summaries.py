@@ -37,6 +37,8 @@ class Summary(Mapping[str, Any]):
     ----------
     n_real, n_fake, n_unscored
         How many of either class have a score, and how many of both have none (NaN).
+    independent_reals
+        As how many the reals count in the bounds.
     auroc, average_precision, macro_ap
         `macro_ap` is the mean of taking either class as positive.
     eer, eer_threshold, eer_fpr_bound
@@ -63,6 +65,7 @@ class Summary(Mapping[str, Any]):
     n_real: int
     n_fake: int
     n_unscored: int
+    independent_reals: float
     auroc: float
     average_precision: float
     macro_ap: float
@@ -128,6 +131,11 @@ class Summary(Mapping[str, Any]):
         said = {
             "clips or frames": f"{self.n_real:,} real, {self.n_fake:,} fake"
             + f", {self.n_unscored:,} without a score" * bool(self.n_unscored),
+            **(
+                {"the bounds": f"as of {self.independent_reals:,.1f} independent reals"}
+                if self.independent_reals < self.n_real
+                else {}
+            ),
             "AUROC": number(self.auroc),
             "average precision": f"{number(self.average_precision)} ({number(self.macro_ap)} as "
             "the mean over both classes)",
