@@ -62,16 +62,10 @@ def metric_intervals(
         If shapes do not fit.
     """
     y, number, s = _clips(labels, components, scores)
-    place = np.arange(len(y))
+    measured = {name: _measured(metric, y, s, number) for name, metric in metrics.items()}
 
     def statistic(counts: Counts) -> Mapping[str, float]:
-        rows, drawn = np.repeat(place, counts["component"][number]), counts["seed"]
-        there = np.flatnonzero(drawn)
-        return {
-            name: float(np.average([metric(y[rows], s[k, rows]) for k in there],
-                                   weights=drawn[there]))
-            for name, metric in metrics.items()
-        }  # fmt: skip
+        return {name: measure(counts) for name, measure in measured.items()}
 
     sizes = {"component": _count(number), "seed": len(s)}
     return crossed(statistic, sizes, resamples=resamples, level=level, seed=seed)
@@ -83,21 +77,24 @@ def paired_difference(
     second: ArrayLike,
     components: ArrayLike,
     *,
+    metric: Metric = auroc,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Compare the AUROCs of two detectors on the same clips, by the same resamples for both.
+    """Compare two detectors on the same clips, by the same resamples for both.
 
     Parameters
     ----------
     labels
         (N,) of clips: 0 or 1.
     first, second
-        Scores (N,), or (S, N) of a detector that was trained with S seeds, whose AUROCs are
+        Scores (N,), or (S, N) of a detector that was trained with S seeds, whose metrics are
         averaged. Where both have seeds, the k-th of one and of the other are drawn together.
     components
         (N,) connected component of each clip; see `gendkit.measure.intervals.joint_components`.
+    metric
+        What is compared, the AUROC by default; such as ``lambda y, s: tpr_at_fpr(y, s, 0.05)``.
     resamples, level, seed
         Of `gendkit.measure.intervals.crossed`.
 
@@ -113,7 +110,6 @@ def paired_difference(
         score the same clips.
     """
     y, number, one_s, other_s = _clips(labels, components, first, second)
-    found = [Ranked(y, s) for s in (one_s, other_s)]
     seeds = {len(s) for s, given in ((one_s, first), (other_s, second)) if np.ndim(given) == 2}
     if len(seeds) > 1:
         raise InvalidLabels(
@@ -122,15 +118,34 @@ def paired_difference(
         )
     sizes = {"component": _count(number), "seed": max(seeds, default=1)}
 
+    measured = [_measured(metric, y, s, number) for s in (one_s, other_s)]
+
     def statistic(counts: Counts) -> Mapping[str, float]:
-        weights = counts["component"][number]
-        one, other = (
-            float(np.average(a, weights=counts["seed"] if len(a) > 1 else None))
-            for a in (ranked.auroc(weights) for ranked in found)
-        )
+        one, other = (measure(counts) for measure in measured)
         return {"first": one, "second": other, "difference": other - one}
 
     return crossed(statistic, sizes, resamples=resamples, level=level, seed=seed)
+
+
+def _measured(
+    metric: Metric, labels: NDArray[np.int64], scores: NDArray[np.float64],
+    number: NDArray[np.int64],
+) -> Callable[[Counts], float]:  # fmt: skip
+    """Return the mean of a metric over seeds as a function of how often each level was drawn."""
+    ranked = Ranked(labels, scores)
+    place = np.arange(len(labels))
+
+    def measure(counts: Counts) -> float:
+        clips = counts["component"][number]
+        # Scores of one seed do not vary with the seeds of the other detector.
+        seeds = counts["seed"] if len(scores) > 1 else np.ones(1)
+        if metric is auroc:
+            return float(np.average(ranked.auroc(clips), weights=seeds))
+        rows, there = np.repeat(place, clips), np.flatnonzero(seeds)
+        values = [metric(labels[rows], scores[k, rows]) for k in there]
+        return float(np.average(values, weights=seeds[there]))
+
+    return measure
 
 
 def _clips(labels: ArrayLike, components: ArrayLike, *scores: ArrayLike) -> tuple[Any, ...]:

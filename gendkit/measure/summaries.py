@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gendkit.markup import card, number
@@ -84,10 +83,6 @@ class Summary(Mapping[str, Any]):
     brier: float
     level: float
     warnings: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("tpr_at_fpr", "thresholds"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __getitem__(self, key: str) -> Any:
         if key not in self:

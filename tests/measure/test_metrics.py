@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,7 @@ def test_a_summary_is_a_mapping_with_flat_numbers_and_words() -> None:
     found = gk.summary(labels, scores)
     assert {"auroc", "average_precision", "eer", "eer_threshold", "tpr_at_fpr"} <= set(found)
     assert dict(found)["ece"] == found.ece
+    assert str(pickle.loads(pickle.dumps(found))) == str(found)
     with pytest.raises(KeyError, match="words"):
         found["words"]
     assert "words" not in found
