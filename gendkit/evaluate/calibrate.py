@@ -14,21 +14,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from gendkit import __version__
 from gendkit.data.manifest import Manifest
 from gendkit.data.quality import Quality
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.calibration import Calibration
+from gendkit.evaluate.checked import checked
 from gendkit.evaluate.clips import MEASURES, Clips, clips_of
 from gendkit.evaluate.final import log_final
 from gendkit.evaluate.likeness import Likeness
-from gendkit.evaluate.population import Checked, Made, Population, Range, Validated
-from gendkit.measure.calibration import fit_isotonic, fit_temperature, reliability
-from gendkit.measure.conformal import FAKE, REAL, decision_rates, fit_conformal, one_each
-from gendkit.measure.intervals import Interval, bootstrap
-from gendkit.measure.likelihood import cllr, cllr_min, cross_fitted, fit_likelihood, fold_masks
+from gendkit.evaluate.population import Made, Population, Range, Validated
+from gendkit.measure.calibration import fit_isotonic, fit_temperature
+from gendkit.measure.conformal import fit_conformal, one_each
+from gendkit.measure.likelihood import cross_fitted, fit_likelihood, fold_masks
 from gendkit.measure.metrics import auroc
 from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector, load
@@ -36,8 +35,6 @@ from gendkit.progress import Bars, Progress
 from gendkit.train.record import describe, extraction
 
 FINAL = "final"
-METHODS = ("score", "temperature", "isotonic")
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +121,13 @@ def calibrate(
     name = name or (own.root.name if isinstance(manifest, Manifest) else str(manifest))
     calibration = _fitted(clips, own, detector, name=name, alpha=alpha, beta=beta, seed=seed)
     said = [_cross_fitted(clips.table, calibration).assign(set=name)]
-    checks = [_checked(said[0], name=name, own=True, seed=seed)]
+    checks = [checked(said[0], name=name, own=True, seed=seed)]
     for other, crops in others.items():
         if (crops.table["split"] == FINAL).any():
             log_final(crops, adapter=detector.adapter.hash, calibration=calibration.digest)
         new = clips_of(crops, detector, batch_size=batch_size, progress=progress)
         said.append(applied(calibration, new).assign(set=other))
-        checks.append(_checked(said[-1], name=other, own=False, seed=seed))
+        checks.append(checked(said[-1], name=other, own=False, seed=seed))
     return Calibrated(
         calibration=replace(calibration, checks=tuple(checks)),
         clips=pd.concat(said, ignore_index=True),
@@ -261,73 +258,3 @@ def _cross_fitted(table: pd.DataFrame, calibration: Calibration) -> pd.DataFrame
         decision=decision,
         reasons="",
     )
-
-
-def _checked(clips: pd.DataFrame, *, name: str, own: bool, seed: int) -> Checked:
-    label = clips["label"].to_numpy()
-    llr, said = clips["log10_lr"].to_numpy(), clips["decision"].to_numpy().astype(str)
-    inside = (clips["reasons"] == "").to_numpy()
-
-    def of(rows: NDArray[np.int64]) -> dict[str, float]:
-        rates = decision_rates(label[rows], said[rows])
-        return {"cllr": cllr(label[rows], llr[rows]), **rates}
-
-    found = bootstrap(of, clips["component"].astype(str).tolist(), resamples=RESAMPLES, seed=seed)
-    rates = {key: _number(value.value) for key, value in found.items()}
-    groups = [clips["component"][label == one].nunique() for one in (0, 1)]
-    of_class = {"fake_of_real": groups[0], "real_of_fake": groups[1]}
-    ends = {key: _ends(value, of_class.get(key)) for key, value in found.items()}
-    outside = None if own else ~inside
-    return Checked(
-        name=name,
-        own=own,
-        reals=int((label == 0).sum()),
-        fakes=int((label == 1).sum()),
-        groups=int(clips["component"].nunique()),
-        auroc=_number(auroc(label, clips["score"].to_numpy())),
-        cllr=rates["cllr"],
-        cllr_interval=ends["cllr"],
-        cllr_min=_number(cllr_min(label, llr)),
-        calibration_error=_errors(clips),
-        fake_of_real=rates["fake_of_real"],
-        fake_of_real_interval=ends["fake_of_real"],
-        real_of_fake=rates["real_of_fake"],
-        real_of_fake_interval=ends["real_of_fake"],
-        cannot_tell_of_real=rates["cannot_tell_of_real"],
-        cannot_tell_of_fake=rates["cannot_tell_of_fake"],
-        outside_of_real=_share(outside, label == 0),
-        outside_of_fake=_share(outside, label == 1),
-        inside_fake_of_real=_share(said == FAKE, (label == 0) & inside),
-        inside_real_of_fake=_share(said == REAL, (label == 1) & inside),
-    )
-
-
-def _errors(clips: pd.DataFrame) -> dict[str, float]:
-    """Return how far what is said is from what is found, by method; of one class nothing."""
-    label = clips["label"].to_numpy()
-    if label.min() == label.max():
-        return {}
-    tables = {name: reliability(label, clips[name].to_numpy()) for name in METHODS}
-    return {
-        name: float(np.average((table["said"] - table["found"]).abs(), weights=table["clips"]))
-        for name, table in tables.items()
-    }
-
-
-def _ends(found: Interval, groups: int | None) -> tuple[float, float] | None:
-    """Return an interval's ends; of a rate of 0 or 1, which no resampling widens, the exact one."""
-    if not np.isfinite(found.value):
-        return None
-    if groups and found.value in (0, 1):
-        exact = binomtest(round(found.value * groups), groups).proportion_ci(0.95, method="exact")
-        return float(exact.low), float(exact.high)
-    return float(found.low), float(found.high)
-
-
-def _share(which: NDArray[np.bool_] | None, among: NDArray[np.bool_]) -> float | None:
-    """Return the share of some clips that are among others; None of none."""
-    return None if which is None or not among.any() else float(which[among].mean())
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -15,9 +15,16 @@ import pytest
 import gendkit as gk
 from gendkit.data.manifest import Manifest
 from gendkit.data.quality import Quality
-from gendkit.errors import InvalidArgument, InvalidCalibration, InvalidLabels, MissingMedia
+from gendkit.errors import (
+    InvalidArgument,
+    InvalidCalibration,
+    InvalidLabels,
+    MissingMedia,
+    UndefinedMetric,
+)
 from gendkit.evaluate.calibrate import Calibrated, calibrate
 from gendkit.evaluate.calibration import Calibration, Person
+from gendkit.evaluate.checked import checked
 from gendkit.evaluate.clips import clips_of
 from gendkit.evaluate.final import read_log
 from gendkit.evaluate.likeness import Likeness
@@ -144,6 +151,16 @@ def test_a_set_of_one_class_has_the_rates_of_that_class_alone(
     assert found.cllr is found.auroc is found.cllr_min is found.real_of_fake is None
     assert found.real_of_fake_interval is found.inside_real_of_fake is None
     assert found.calibration_error == {}
+
+
+def test_a_set_of_one_person_has_no_interval(made: Calibrated, tmp_path: Path) -> None:
+    clips = made.clips[(made.clips["set"] == "own:development") & (made.clips["component"] == 0)]
+    with pytest.warns(UndefinedMetric, match="one component"):
+        found = checked(clips, name="one", own=False, seed=0)
+    assert found.cllr is not None
+    assert found.cllr_interval is None
+    written = replace(made.calibration, checks=(found,)).write(tmp_path / "one.json")
+    assert Calibration.read(written).checks == (found,)
 
 
 def test_the_final_split_is_refused(own: Manifest, other: Manifest, detector: Detector) -> None:
