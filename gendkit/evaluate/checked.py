@@ -108,7 +108,10 @@ def _errors(clips: pd.DataFrame) -> dict[str, float]:
 
 
 def _ends(found: Interval, groups: int | None) -> tuple[float, float] | None:
-    """Return an interval's ends, None of one group; of a rate of 0 or 1, which no resampling widens, the exact one."""
+    """Return an interval's ends; None of one group.
+
+    Of a rate of 0 or 1, which no resampling widens, they are those of Clopper and Pearson.
+    """
     if not np.isfinite(found.value):
         return None
     if groups and found.value in (0, 1):
