@@ -7,7 +7,7 @@ record of what it rests on. The same call on it computes nothing; another call s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,6 +106,7 @@ def evaluate(
     on: Wheres,
     out: str | Path,
     *,
+    alike: Sequence[Sequence[str]] = (),
     threshold: float = 0.5,
     resamples: int = 1000,
     seed: int = 0,
@@ -132,6 +133,9 @@ def evaluate(
     out
         A new folder, or that of an earlier benchmark, whose scores are used and whose result is
         replaced if anything is different.
+    alike
+        Groups of data sets whose names mean the same clips and people, such as
+        ``[("faceforensics", "df40")]``; see `gendkit.measure.intervals.joint_components`.
     threshold
         Called fake is what scores above it. It was not chosen here, so say where it comes from.
     resamples, seed
@@ -155,9 +159,9 @@ def evaluate(
           those with a crop, and the crops;
         - `crops_made` (detector, dataset), `same_crops` (detector, dataset): how crops were made,
           and whether as those of the training (`yes`, `no`, `not recorded`);
-        - `trained_on`, `selected_on` (detector, dataset): whether the data set took part in a seed's
-          training, and its family in a selection (the same words);
-        - `final_crops`, `final_evaluations` (dataset): crops of the final split, and how often these
+        - `trained_on`, `selected_on` (detector, dataset): whether the data set took part in the
+          training of a seed, and its family in a selection (the same words);
+        - `final_crops`, `final_evaluations` (dataset): crops of the final split, and how often they
           have been evaluated, on this computer, when the result was made.
 
     Raises
@@ -177,7 +181,9 @@ def evaluate(
     check_folder(out)
     plan = Plan.of(contenders(detectors, dtype=dtype), data_sets(on))
     options = {"threshold": threshold, "resamples": resamples, "seed": seed}
-    inputs = plan.inputs(options)
+    same = [list(group) for group in alike]
+    plan.components(same)  # refuses names that are in no manifest
+    inputs = plan.inputs({**options, "alike": same})
     scores = out / SCORES
     scores.mkdir(parents=True, exist_ok=True)
     (scores / MARKER).touch()
@@ -190,7 +196,7 @@ def evaluate(
     with _locked(out):
         if (earlier := _earlier(out, inputs)) is not None:
             return replace(earlier, scored=scored)  # another process has just made it
-        return _result(plan, out, inputs=inputs, options=options, scored=scored)
+        return _result(plan, out, same, inputs=inputs, options=options, scored=scored)
 
 
 def open_benchmark(path: str | Path) -> Benchmark:
@@ -232,17 +238,25 @@ def check_folder(out: Path) -> None:
 
 
 def _result(
-    plan: Plan, out: Path, *, inputs: str, options: Mapping[str, Any], scored: int
+    plan: Plan,
+    out: Path,
+    alike: Sequence[Sequence[str]],
+    *,
+    inputs: str,
+    options: Mapping[str, Any],
+    scored: int,
 ) -> Benchmark:
     """Compute and write all but the scores."""
-    tables = plan.tables(out / SCORES)
+    tables = plan.tables(out / SCORES, plan.components(alike))
     parts, left_out = plan.scored(tables)
-    named = {"detectors": plan.detectors, "datasets": plan.datasets}
     facts = plan.facts(parts)
-    numbers, clips, undefined = measured(parts, **named, threshold=options["threshold"])
+    numbers, clips, undefined = measured(
+        parts, detectors=plan.detectors, datasets=plan.datasets, threshold=options["threshold"]
+    )
     chosen_on = (facts["selected_on"] == YES).any("detector").to_numpy()
     sure = answered(
-        clips, **named, methods=[str(m) for m in numbers["method"].to_numpy()],
+        clips, detectors=plan.detectors, datasets=plan.datasets,
+        methods=[str(m) for m in numbers["method"].to_numpy()],
         left_out=chosen_on.nonzero()[0].tolist(), **options,
     )  # fmt: skip
     ds = xr.merge([numbers, sure, facts], join="exact", compat="no_conflicts")
@@ -251,7 +265,8 @@ def _result(
         predictions = plan.write_predictions(tables, folder / PREDICTIONS)
         ds.drop_encoding().to_zarr(folder / STORE, mode="w", zarr_format=3, consolidated=False)
         record = {
-            "inputs": inputs, **options, "notes": [*left_out, *notes(plan, parts, facts)],
+            "inputs": inputs, **options, "alike": alike,
+            "notes": [*left_out, *notes(plan, parts, facts)],
             "undefined": undefined, **plan.record(), "predictions": predictions,
         }  # fmt: skip
         text = json.dumps(record, indent=1, default=str)

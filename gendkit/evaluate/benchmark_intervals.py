@@ -7,7 +7,7 @@ together. Clips and frames are never drawn by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -25,6 +25,7 @@ ALL = "all"
 GRID = np.linspace(0, 1, 101)
 """FPR of the ROC curves."""
 COMPONENT = "component"
+ENDS = ("", "_low", "_high")
 SUMMARIES = ("pooled", "mean", "mean without selection")
 Floats = NDArray[np.float64]
 Counts = Mapping[str, NDArray[np.int64]]
@@ -106,7 +107,7 @@ class _Question:
         w, at = weights[c.components], (c.detector, c.dataset)
         found: dict[tuple[str, tuple[int, ...]], float] = {}
         for method, (rows, ranked) in self.ranked.items():
-            found["auroc", (*at, method)] = _mean(ranked.auroc(w[rows]), seeds)
+            found["auroc", (*at, method)] = float(_mean(ranked.auroc(w[rows]), seeds))
         curve = _mean(np.array([r.at(w) if d else GRID for r, d in
                                 zip(self.curves, drawn, strict=True)]), seeds)  # fmt: skip
         found |= {("roc", (*at, i)): float(v) for i, v in enumerate(curve)}
@@ -114,7 +115,7 @@ class _Question:
         for name, label in (("fpr", 0), ("tpr", 1)):
             own = np.where(c.labels == label, w, 0.0)
             total = own.sum()
-            rates.append(_mean(self.called @ own / total, seeds) if total else float("nan"))
+            rates.append(float(_mean(self.called @ own / total, seeds)) if total else float("nan"))
             found[name, at] = rates[-1]
         found["balanced_accuracy", at] = (1 - rates[0] + rates[1]) / 2
         return found
@@ -166,7 +167,7 @@ def answered(
     pooled = [_pooled([q.clips for q in questions]) for questions in of]
     factors = {_seeds(d): len(questions[0].curves) for d, questions in enumerate(of)}
     components = 1 + max(int(c.components.max(initial=-1)) for c in clips)
-    means = [[k for k in range(sizes[1])], [k for k in range(sizes[1]) if k not in {*left_out}]]
+    means = [list(range(sizes[1])), [k for k in range(sizes[1]) if k not in {*left_out}]]
     # A mean is over the same data sets in each resample: those with both classes.
     whole = {q.clips.dataset for q in asked if len(set(q.clips.labels.tolist())) < 2}
     means = [[k for k in some if k not in whole] for some in means]
@@ -182,19 +183,17 @@ def answered(
                 own = [found["auroc", (d, k, m)] for m in ranks if m]
                 found["method_mean", (d, k)] = float(np.mean(own)) if own else float("nan")
             rows, ranked = pooled[d]
-            found["overall", (d, 0)] = _mean(ranked.auroc(weights[rows]), seeds)
+            found["overall", (d, 0)] = float(_mean(ranked.auroc(weights[rows]), seeds))
             for place, some in enumerate(means, start=1):
                 own = [found["auroc", (d, k, 0)] for k in some]
                 found["overall", (d, place)] = float(np.mean(own)) if own else float("nan")
         for a, b in combinations(range(sizes[0]), 2):
-            for name, per, count in (("difference", "auroc", sizes[1]),
-                                     ("overall_difference", "overall", len(SUMMARIES))):  # fmt: skip
-                for k in range(count):
-                    end = (0,) if per == "auroc" else ()
-                    apart = found.get((per, (a, k, *end)), np.nan) - found.get(
-                        (per, (b, k, *end)), np.nan
-                    )
-                    found[name, (a, b, k)] = apart
+            for k in range(sizes[1]):
+                apart = found["auroc", (a, k, 0)] - found["auroc", (b, k, 0)]
+                found["difference", (a, b, k)] = apart
+            for place in range(len(SUMMARIES)):
+                apart = found["overall", (a, place)] - found["overall", (b, place)]
+                found["overall_difference", (a, b, place)] = apart
         return {f"{name} {' '.join(map(str, at))}": value for (name, at), value in found.items()}
 
     intervals = crossed(
@@ -231,11 +230,10 @@ def _pooled(clips: Sequence[Clips]) -> tuple[NDArray[np.int64], Ranked]:
     return components, Ranked(labels, np.concatenate([c.scores for c in clips], axis=1))
 
 
-def _mean(values: Floats, seeds: Floats) -> Floats | float:
+def _mean(values: Floats, seeds: Floats) -> Floats:
     """Return the mean over the first axis, each seed as often as it was drawn."""
     drawn = seeds > 0
-    mean = np.tensordot(seeds[drawn], np.asarray(values)[drawn], axes=1) / seeds.sum()
-    return mean if np.ndim(mean) else float(mean)
+    return np.asarray(np.tensordot(seeds[drawn], values[drawn], axes=1) / seeds.sum())
 
 
 def _laid_out(
@@ -245,22 +243,18 @@ def _laid_out(
 ) -> xr.Dataset:
     """Put named intervals where they belong; what was not asked is NaN."""
     shapes = {name: tuple(len(coords[dim]) for dim in own) for name, own in dims.items()}
-    ends: Mapping[str, Callable[[Interval], float]] = {
-        "": lambda i: i.value, "_low": lambda i: i.low, "_high": lambda i: i.high
-    }  # fmt: skip
-    arrays = {f"{n}{end}": np.full(shape, np.nan) for n, shape in shapes.items() for end in ends}
-    for key, interval in intervals.items():
+    arrays = {f"{n}{end}": np.full(shape, np.nan) for n, shape in shapes.items() for end in ENDS}
+    for key, i in intervals.items():
         name, *at = key.split(" ")
         place = tuple(map(int, at))
-        for end, value in ends.items():
-            arrays[f"{name}{end}"][place] = value(interval)
+        for end, value in zip(ENDS, (i.value, i.low, i.high), strict=True):
+            arrays[f"{name}{end}"][place] = value
         if "other" in dims[name]:  # the same, seen from the other side
             back = (place[1], place[0], *place[2:])
-            for end, value in {"": -interval.value, "_low": -interval.high,
-                               "_high": -interval.low}.items():  # fmt: skip
+            for end, value in zip(ENDS, (-i.value, -i.high, -i.low), strict=True):
                 arrays[f"{name}{end}"][back] = value
     return xr.Dataset(
-        {f"{n}{end}": (own, arrays[f"{n}{end}"]) for n, own in dims.items() for end in ends},
+        {f"{n}{end}": (own, arrays[f"{n}{end}"]) for n, own in dims.items() for end in ENDS},
         coords=dict(coords),
     )
 

@@ -16,13 +16,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from gendkit.errors import UndefinedMetric
+from gendkit.data.links import CLIP
+from gendkit.errors import InvalidLabels, UndefinedMetric
 from gendkit.evaluate.benchmark_intervals import ALL, Clips
 from gendkit.evaluate.transfer import FPRS, transfer, worst
-from gendkit.measure.levels import at_level
 from gendkit.measure.metrics import summary
 
 LEVELS = ("frame", "track", "video")
+"""A crop; the mean over a person's crops in a clip; the highest of the clip's people."""
 RECALLS = np.linspace(0, 1, 101)
 BINS = 25
 """Of the distribution of scores over [0, 1]."""
@@ -53,7 +54,7 @@ class Scored:
 
     def at(self, level: str) -> Clips:
         """Return the scores of frames, of people of clips (`track`), or of clips (`video`)."""
-        found = [at_level(table, level) for table in self.tables]
+        found = [_at_level(table, level) for table in self.tables]
         return Clips(
             detector=self.detector,
             dataset=self.dataset,
@@ -88,7 +89,7 @@ def measured(
     methods = sorted({m for s in scored for t in s.tables for m in t["method"][t["label"] == 1]})
     names = [ALL, *(str(m) for m in methods if m != ALL)]
     seeds = sorted({seed for s in scored for seed in s.seeds})
-    arrays: dict[str, dict[tuple[int, ...], Mapping[str, float]]] = {}
+    arrays: dict[str, dict[tuple[int, int, int, int], Mapping[str, float]]] = {}
     clips: list[Clips] = []
     said: dict[str, None] = {}
     for one in scored:
@@ -129,6 +130,23 @@ def measured(
         "bin": (np.arange(BINS) + 0.5) / BINS,
     })  # fmt: skip
     return ds.merge(_transferred(clips, scored, detectors, datasets, seeds)), clips, list(said)
+
+
+def _at_level(table: pd.DataFrame, level: str) -> pd.DataFrame:
+    """Return `label`, `method`, `component` and `p_fake` of frames, people of clips, or clips."""
+    columns = ["label", "method", "component", "p_fake"]
+    if level == "frame":
+        return table[columns]
+    about = {name: (name, "first") for name in columns[:3]}
+    people = table.groupby([*CLIP, "track"], sort=False).agg(
+        **about, last=("label", "last"), p_fake=("p_fake", "mean")
+    )
+    if (mixed := people["label"] != people["last"]).any():
+        raise InvalidLabels(f"clip {mixed.idxmax()} has crops labelled real and labelled fake.")
+    if level == "track":
+        return people[columns].reset_index(drop=True)
+    clips = people.reset_index().groupby(CLIP, sort=False).agg(**about, p_fake=("p_fake", "max"))
+    return clips[columns].reset_index(drop=True)
 
 
 def _pictured(

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from gendkit import __version__
 from gendkit.data.coverage import coverage
@@ -87,9 +88,7 @@ class Plan:
                     adapter=who[i].adapter, dtype=who[i].dtype, detector=who[i].detector,
                     manifest=part.of.crops, crops=part.of.digest,
                 )  # fmt: skip
-        return cls(
-            contenders=tuple(who), sets=tuple(what), parts=parts, jobs=jobs, sources=sources
-        )
+        return cls(contenders=tuple(who), sets=tuple(what), parts=parts, jobs=jobs, sources=sources)
 
     @property
     def detectors(self) -> list[str]:
@@ -123,9 +122,18 @@ class Plan:
         }  # fmt: skip
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def tables(self, folder: Path) -> Tables:
+    def components(self, alike: Sequence[Sequence[str]] = ()) -> list[NDArray[np.int64]]:
+        """Return the connected component of each crop of each manifest, over all of them.
+
+        Raises
+        ------
+        InvalidArgument
+            For groups of data sets that are none; see `joint_components`.
+        """
+        return joint_components([source.crops for source in self.sources], alike=alike)
+
+    def tables(self, folder: Path, components: Sequence[NDArray[np.int64]]) -> Tables:
         """Return the scores of each contender on each data set, by their places."""
-        components = joint_components([source.crops for source in self.sources])
         found: Tables = {}
         for (i, k), part in self.parts.items():
             place = self.sources.index(part.of)
@@ -270,20 +278,20 @@ def notes(plan: Plan, scored: Sequence[Scored], facts: xr.Dataset) -> Iterator[s
         if times := int(of["final_evaluations"]):
             yield (
                 f"{name} holds {int(of['final_crops']):,} final crops, which have been evaluated "
-                f"{times} {'time' if times == 1 else 'times'} on this computer: the more often, the "
-                "less it is a test."
+                f"{times} {'time' if times == 1 else 'times'} on this computer: the more often, "
+                "the less it is a test."
             )
     yield from _apart(plan, scored)
     for d in plan.detectors:
-        for which, words in (("selected_on", "the selection of"), ("trained_on", "the training of")):
-            state = facts[which].sel(detector=d)
+        for which, what in (("selected_on", "selection"), ("trained_on", "training")):
+            state, words = facts[which].sel(detector=d), f"the {what} of"
             took = [str(n) for n in plan.datasets if state.sel(dataset=n) == YES]
             if took:
                 yield f"{', '.join(took)}: the data set or its family took part in {words} {d}."
             if (state == NOT_RECORDED).any():
                 yield f"which data took part in {words} {d} is not recorded."
-        other = [str(n) for n in plan.datasets if facts["same_crops"].sel(detector=d, dataset=n) == NO]
-        if other:
+        same = facts["same_crops"].sel(detector=d)
+        if other := [str(n) for n in plan.datasets if same.sel(dataset=n) == NO]:
             yield f"{', '.join(other)}: the crops were not made like those that {d} was trained on."
 
 

@@ -87,8 +87,9 @@ def tables(benchmark: Benchmark) -> list[Table]:
         Table(
             name="auroc", head=("detector", *_marked_sets(ds), *SUMMARIES),
             rows=tuple(_auroc_rows(ds)),
-            caption=f"AUROC of clips with its 95 % interval over connected components{_and_seeds(ds)}"
-            f". Pooled is that of all clips together, the mean that of the data sets’. {MARKS}",
+            caption="AUROC of clips with its 95 % interval over connected components"
+            f"{_and_seeds(ds)}. Pooled is that of all clips together, the mean that of the data "
+            f"sets’. {MARKS}",
         ),
         Table(
             name="metrics", stubs=2, rows=tuple(_metric_rows(ds)),
@@ -111,8 +112,8 @@ def tables(benchmark: Benchmark) -> list[Table]:
         )] if ds.sizes["detector"] > 1 else []),
         Table(
             name="transfer", stubs=3, rows=tuple(_transfer_rows(ds)),
-            head=("detector", "FPR", "threshold of", "threshold", *map(str, ds["dataset"].to_numpy()),
-                  "worst"),
+            head=("detector", "FPR", "threshold of", "threshold",
+                  *map(str, ds["dataset"].to_numpy()), "worst"),
             caption="Threshold transfer: share of reals called fake / of fakes found, at the "
             f"threshold that the stated share of another data set’s reals exceeds{_of_seeds(ds)}.",
         ),
@@ -129,7 +130,7 @@ def tables(benchmark: Benchmark) -> list[Table]:
 def auroc_table(benchmark: Benchmark) -> pd.DataFrame:
     """Return the AUROC of clips by detector, of each data set and of all together."""
     ds = benchmark.ds
-    sets = ds["auroc"].sel(method=ALL).transpose("detector", "dataset").to_numpy()
+    sets = ds["auroc"].sel({"method": ALL}).transpose("detector", "dataset").to_numpy()
     overall = ds["overall"].transpose("detector", "summary").to_numpy()
     columns = [*map(str, ds["dataset"].to_numpy()), *SUMMARIES]
     return pd.DataFrame(
@@ -177,14 +178,14 @@ def examined_words(ds: xr.Dataset, detector: str, dataset: str, kind: str) -> st
 def _auroc_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
     for d in _detectors(ds):
         own = ds.sel(detector=d)
-        sets = [own.sel(dataset=k, method=ALL) for k in ds["dataset"].to_numpy()]
+        sets = [own.sel({"dataset": k, "method": ALL}) for k in ds["dataset"].to_numpy()]
         overall = [own.sel(summary=name) for name in SUMMARIES]
         yield (_with_seeds(ds, d), *(_estimate(s, "auroc") for s in sets),
                *(_estimate(s, "overall") for s in overall))  # fmt: skip
 
 
 def _metric_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
-    mean = ds["video"].sel(method=ALL).mean("seed")
+    mean = ds["video"].sel({"method": ALL}).mean("seed")
     for d in _detectors(ds):
         for k in map(str, ds["dataset"].to_numpy()):
             of, own = mean.sel(detector=d, dataset=k), ds.sel(detector=d, dataset=k)
@@ -195,7 +196,7 @@ def _metric_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
             reals = int(of.sel(metric="n_real"))
             fprs = [value(f"tpr_at_fpr_{rate}") for rate in ("0.01", "0.05")]
             yield (
-                d, f"{k} {mark(ds, k, d)}".strip(), _estimate(own.sel(method=ALL), "auroc"),
+                d, f"{k} {mark(ds, k, d)}".strip(), _estimate(own.sel({"method": ALL}), "auroc"),
                 _estimate(own, "method_mean"), value("average_precision"), value("eer"),
                 *(f"not estimable ({reals} real)" if t == DASH else t for t in fprs),
                 _estimate(own, "balanced_accuracy"), value("f1"), value("w1_separation"),
@@ -208,7 +209,7 @@ def _metric_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
 def _method_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
     for k in map(str, ds["dataset"].to_numpy()):
         for m in map(str, ds["method"].to_numpy()):
-            of = ds.sel(dataset=k, method=m)
+            of = ds.sel({"dataset": k, "method": m})
             fakes = of["video"].sel(metric="n_fake").max(skipna=True)
             if m == ALL or not np.isfinite(fakes):
                 continue
@@ -230,14 +231,14 @@ def _difference_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
 
 def _transfer_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
     mean = ds[["transfer_threshold", "transfer_fpr", "transfer_tpr"]].mean("seed")
+    video = ds["video"].sel({"method": ALL})
     for d in _detectors(ds):
         for rate in ds["rate"].to_numpy():
             for source in map(str, ds["source"].to_numpy()):
                 at = mean.sel(detector=d, rate=rate, source=source)
                 last = ds.sel(detector=d, rate=rate, source=source)
                 threshold = float(at["transfer_threshold"])
-                reals = int(ds["video"].sel(detector=d, dataset=source, method=ALL,
-                                            metric="n_real").max())  # fmt: skip
+                reals = int(video.sel(detector=d, dataset=source, metric="n_real").max())  # fmt: skip
                 worst = str(last["worst"].item())
                 yield (
                     d, f"{rate:.0%}", source,
@@ -287,8 +288,8 @@ def _with_seeds(ds: xr.Dataset, detector: str) -> str:
 
 def seeds_of(ds: xr.Dataset, detector: str) -> int:
     """Return how many seeds a detector has."""
-    counts = ds["video"].sel(detector=detector, method=ALL, metric="n_fake")
-    return int(counts.notnull().any("dataset").sum())
+    counts = ds["video"].sel({"detector": detector, "method": ALL, "metric": "n_fake"})
+    return int(counts.max("dataset").count())
 
 
 def _and_seeds(ds: xr.Dataset) -> str:
@@ -306,5 +307,3 @@ def _one_line(text: str) -> str:
 def _latex(text: str) -> str:
     escaped = "".join(_LATEX.get(c, c) for c in _one_line(text))
     return re.sub(r"(?<=\d) \\%", r"\\,\\%", escaped)
-
-

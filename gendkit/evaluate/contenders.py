@@ -1,4 +1,4 @@
-"""Who is compared: adapters enter, detectors leave, each with its seeds and what it has seen before.
+"""Who is compared: adapters enter, detectors leave, each with its seeds and what it has seen.
 
 Adapters are seeds of one detector if all that is recorded of them is the same but the seed, or if
 they were given one name. What is not recorded is never taken to be the same.
@@ -194,14 +194,9 @@ def _record(source: str, adapter: Adapter) -> dict[str, Any]:
 def _names(groups: Mapping[str, Sequence[_Read]]) -> dict[str, str]:
     """Name each detector: as given, by its recipe, else by where it lies, else by its hash."""
     first = {group: members[0] for group, members in groups.items()}
-    tries = (
-        lambda r: r.given_name or r.contender.name or _place(r.contender),
-        lambda r: r.given_name or _both(r.contender.name, _place(r.contender)),
-        lambda r: r.given_name or _both(r.contender.name, r.contender.adapter.hash[:8]),
-    )
     names: dict[str, str] = {}
-    for attempt in tries:
-        wanted = {group: attempt(r) for group, r in first.items() if group not in names}
+    for attempt in range(3):
+        wanted = {group: _called(r, attempt) for group, r in first.items() if group not in names}
         counts = Counter([*names.values(), *wanted.values()])
         names |= {group: name for group, name in wanted.items() if name and counts[name] == 1}
     if left := [r for group, r in first.items() if group not in names]:
@@ -210,6 +205,14 @@ def _names(groups: Mapping[str, Sequence[_Read]]) -> dict[str, str]:
             "name of its own."
         )
     return {group: names[group] for group in groups}
+
+
+def _called(read: _Read, attempt: int) -> str:
+    """Return what to call a detector, first in short."""
+    contender = read.contender
+    if read.given_name or not attempt:
+        return read.given_name or contender.name or _place(contender)
+    return _both(contender.name, _place(contender) if attempt == 1 else contender.adapter.hash[:8])
 
 
 def _both(recipe: str, other: str) -> str:

@@ -112,7 +112,9 @@ class DataSet:
             return self.parts[0]
         fit = [part for part in self.parts if same_crops(part.of.made, cropped)]
         if len(fit) != 1:
-            there = "; ".join(f"{part.of.source}: {crop_words(part.of.made)}" for part in self.parts)
+            there = "; ".join(
+                f"{part.of.source}: {crop_words(part.of.made)}" for part in self.parts
+            )
             raise InvalidArgument(
                 f"{len(fit)} of the {len(self.parts)} manifests of {self.name!r} were cropped like "
                 f"the training data of {detector!r} ({crop_words(cropped)}), expected one; there "
