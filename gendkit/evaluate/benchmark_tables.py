@@ -238,7 +238,7 @@ def _transfer_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
                 at = mean.sel(detector=d, rate=rate, source=source)
                 last = ds.sel(detector=d, rate=rate, source=source)
                 threshold = float(at["transfer_threshold"])
-                reals = int(video.sel(detector=d, dataset=source, metric="n_real").max())  # fmt: skip
+                reals = int(video.sel(detector=d, dataset=source, metric="n_real").max())
                 worst = str(last["worst"].item())
                 yield (
                     d, f"{rate:.0%}", source,
