@@ -19,7 +19,7 @@ import xarray as xr
 from gendkit.device import Dtype
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia, first_line
 from gendkit.evaluate.benchmark_intervals import answered
-from gendkit.evaluate.benchmark_numbers import measured
+from gendkit.evaluate.benchmark_numbers import MAIN, measured
 from gendkit.evaluate.benchmark_plan import YES, Plan, notes
 from gendkit.evaluate.contenders import Several, contenders
 from gendkit.evaluate.data_sets import Wheres, data_sets
@@ -157,6 +157,7 @@ def evaluate(
 
         - `clips`, `examined`, `crops` (detector, dataset, class): clips that the data set has,
           those with a crop, and the crops;
+        - `preprocessing` (detector): what it makes of a crop;
         - `crops_made` (detector, dataset), `same_crops` (detector, dataset): how crops were made,
           and whether as those of the training (`yes`, `no`, `not recorded`);
         - `trained_on`, `selected_on` (detector, dataset): whether the data set took part in the
@@ -260,7 +261,7 @@ def _result(
         left_out=chosen_on.nonzero()[0].tolist(), **options,
     )  # fmt: skip
     ds = xr.merge([numbers, sure, facts], join="exact", compat="no_conflicts")
-    ds = ds.assign_attrs(**options, level="video")
+    ds = ds.assign_attrs(**options, level=MAIN)
     with new_folder(out / RESULT, overwrite=True, marker=RECORD) as folder:
         predictions = plan.write_predictions(tables, folder / PREDICTIONS)
         ds.drop_encoding().to_zarr(folder / STORE, mode="w", zarr_format=3, consolidated=False)

@@ -16,14 +16,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from gendkit.data.links import CLIP
-from gendkit.errors import InvalidLabels, UndefinedMetric
+from gendkit.errors import UndefinedMetric
 from gendkit.evaluate.benchmark_intervals import ALL, Clips
 from gendkit.evaluate.transfer import FPRS, transfer, worst
+from gendkit.measure.levels import LEVELS, Level, at_level
 from gendkit.measure.metrics import summary
 
-LEVELS = ("frame", "track", "video")
-"""A crop; the mean over a person's crops in a clip; the highest of the clip's people."""
+MAIN: Level = "video"
+"""Of which intervals and pictures are."""
 RECALLS = np.linspace(0, 1, 101)
 BINS = 25
 """Of the distribution of scores over [0, 1]."""
@@ -52,9 +52,9 @@ class Scored:
     seeds: tuple[int, ...]
     tables: tuple[pd.DataFrame, ...]
 
-    def at(self, level: str) -> Clips:
-        """Return the scores of frames, of people of clips (`track`), or of clips (`video`)."""
-        found = [_at_level(table, level) for table in self.tables]
+    def at(self, level: Level) -> Clips:
+        """Return the scores of frames, people or clips; see `gendkit.measure.levels.at_level`."""
+        found = [at_level(table, level) for table in self.tables]
         return Clips(
             detector=self.detector,
             dataset=self.dataset,
@@ -75,8 +75,9 @@ def measured(
     Returns
     -------
     xarray.Dataset
-        - `frame`, `track`, `video` (detector, dataset, method, seed, metric): see
-          `gendkit.measure.metrics.summary`; the method `all` is all fakes of a data set;
+        - `frame`, `track`, `video`, `file` (detector, dataset, method, seed, metric): see
+          `gendkit.measure.metrics.summary` and `gendkit.measure.levels.at_level`; the method `all`
+          is all fakes of a data set;
         - `precision` (detector, dataset, recall), `density` (detector, dataset, class, bin) and
           `called` (detector, dataset, class, verdict): the mean over the seeds, of clips;
         - `transfer_...` (detector, seed, rate, source, target), see `transfer`, and `worst`
@@ -107,11 +108,11 @@ def measured(
                         value = summary(found.labels[rows], scores[rows], threshold=threshold)
                     place = (one.detector, one.dataset, m, seeds.index(seed))
                     cells[place] = value.numbers()
-                    if level == LEVELS[-1]:
+                    if level == MAIN:
                         kind = f", {method}" if m else ""
                         said |= dict.fromkeys(f"{where}{kind}: {w.message}" for w in caught)
-        clips.append(found)
-    metrics = [name for name in next(iter(arrays["video"].values())) if name not in DROPPED]
+        clips.append(one.at(MAIN))
+    metrics = [name for name in next(iter(arrays[MAIN].values())) if name not in DROPPED]
     sizes = (len(detectors), len(datasets), len(names), len(seeds))
     dims = ("detector", "dataset", "method", "seed", "metric")
     data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
@@ -130,23 +131,6 @@ def measured(
         "bin": (np.arange(BINS) + 0.5) / BINS,
     })  # fmt: skip
     return ds.merge(_transferred(clips, scored, detectors, datasets, seeds)), clips, list(said)
-
-
-def _at_level(table: pd.DataFrame, level: str) -> pd.DataFrame:
-    """Return `label`, `method`, `component` and `p_fake` of frames, people of clips, or clips."""
-    columns = ["label", "method", "component", "p_fake"]
-    if level == "frame":
-        return table[columns]
-    about = {name: (name, "first") for name in columns[:3]}
-    people = table.groupby([*CLIP, "track"], sort=False).agg(
-        **about, last=("label", "last"), p_fake=("p_fake", "mean")
-    )
-    if (mixed := people["label"] != people["last"]).any():
-        raise InvalidLabels(f"clip {mixed.idxmax()} has crops labelled real and labelled fake.")
-    if level == "track":
-        return people[columns].reset_index(drop=True)
-    clips = people.reset_index().groupby(CLIP, sort=False).agg(**about, p_fake=("p_fake", "max"))
-    return clips[columns].reset_index(drop=True)
 
 
 def _pictured(

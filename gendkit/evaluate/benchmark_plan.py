@@ -191,12 +191,15 @@ class Plan:
                 words[name][at] = _took_part(sets, data.datasets)
         by_class, dims = ("detector", "dataset", "class"), ("detector", "dataset")
         final = [_final(data) for data in self.sets]
+        first_seeds = [self.contenders[self.of_detector(name)[0]] for name in self.detectors]
+        inputs = [preprocessing_words(one) for one in first_seeds]
         return xr.Dataset(
             {
                 "clips": (by_class, clips),
                 "examined": (by_class, examined),
                 "crops": (by_class, crops),
                 **{name: (dims, values) for name, values in words.items()},
+                "preprocessing": ("detector", _names(inputs)),
                 "final_crops": ("dataset", [crops for crops, _ in final]),
                 "final_evaluations": ("dataset", [times for _, times in final]),
             },

@@ -17,9 +17,10 @@ import pandas as pd
 import xarray as xr
 
 from gendkit.evaluate.benchmark_intervals import ALL, SUMMARIES
-from gendkit.evaluate.benchmark_numbers import CLASSES, LEVELS
+from gendkit.evaluate.benchmark_numbers import CLASSES
 from gendkit.evaluate.benchmark_plan import NO, NOT_RECORDED, YES
 from gendkit.markup import DASH, number
+from gendkit.measure.levels import LEVELS
 
 if TYPE_CHECKING:
     from gendkit.evaluate.benchmark import Benchmark
