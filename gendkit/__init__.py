@@ -20,6 +20,8 @@ _PUBLIC: dict[str, str] = {
     "asset_path": "gendkit.data.assets",
     "audit": "gendkit.data.audit",
     "auroc": "gendkit.measure.metrics",
+    "benchmark": "gendkit.evaluate.benchmark",
+    "benchmark_page": "gendkit.pages.benchmark",
     "build_backbone": "gendkit.model.backbone",
     "build_index": "gendkit.manifold.index",
     "check_manifest": "gendkit.measure.manifest_check",
@@ -45,6 +47,7 @@ _PUBLIC: dict[str, str] = {
     "load": "gendkit.model.detector",
     "neighbours": "gendkit.manifold.neighbours",
     "novelty": "gendkit.manifold.novelty",
+    "open_benchmark": "gendkit.evaluate.benchmark",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
     "pair_displacement": "gendkit.manifold.displacement",
@@ -67,6 +70,7 @@ _PUBLIC: dict[str, str] = {
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
     "summary": "gendkit.measure.metrics",
+    "threshold_transfer": "gendkit.evaluate.transfer",
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
     "tune_layer_norms": "gendkit.model.tuning",
@@ -103,9 +107,12 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import k_frames as k_frames
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
+    from gendkit.evaluate.benchmark import benchmark as benchmark
+    from gendkit.evaluate.benchmark import open_benchmark as open_benchmark
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
+    from gendkit.evaluate.transfer import threshold_transfer as threshold_transfer
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
     from gendkit.manifold.drift import drift as drift
@@ -149,6 +156,7 @@ if TYPE_CHECKING:
     from gendkit.notebook.robustness import plot_robustness as plot_robustness
     from gendkit.notebook.timeline import timeline as timeline
     from gendkit.notebook.training import training as training
+    from gendkit.pages.benchmark import benchmark_page as benchmark_page
     from gendkit.pages.clip import report as report
     from gendkit.pages.clip_verify import verify as verify
     from gendkit.pages.contact import contact_sheet as contact_sheet

@@ -35,14 +35,14 @@ STORE, PREDICTIONS = "result.zarr", "predictions"
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """What `evaluate` gives, and `open_benchmark`.
+    """What `benchmark` gives, and `open_benchmark`.
 
     Attributes
     ----------
     folder
         Where it lies.
     ds
-        The result; see `evaluate`.
+        The result; see `benchmark`.
     record
         What was compared, as `benchmark.json` holds it.
     scored
@@ -101,7 +101,7 @@ class Benchmark:
         )
 
 
-def evaluate(
+def benchmark(
     detectors: Several,
     on: Wheres,
     out: str | Path,
@@ -201,7 +201,7 @@ def evaluate(
 
 
 def open_benchmark(path: str | Path) -> Benchmark:
-    """Open what `evaluate` left in a folder.
+    """Open what `benchmark`, or `gendkit evaluate`, left in a folder.
 
     Raises
     ------

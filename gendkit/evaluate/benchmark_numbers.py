@@ -18,7 +18,7 @@ from sklearn.metrics import precision_recall_curve
 
 from gendkit.errors import UndefinedMetric
 from gendkit.evaluate.benchmark_intervals import ALL, Clips
-from gendkit.evaluate.transfer import FPRS, transfer, worst
+from gendkit.evaluate.transfer import FPRS, threshold_transfer, worst
 from gendkit.measure.levels import LEVELS, Level, at_level
 from gendkit.measure.metrics import summary
 
@@ -80,8 +80,8 @@ def measured(
           is all fakes of a data set;
         - `precision` (detector, dataset, recall), `density` (detector, dataset, class, bin) and
           `called` (detector, dataset, class, verdict): the mean over the seeds, of clips;
-        - `transfer_...` (detector, seed, rate, source, target), see `transfer`, and `worst`
-          (detector, rate, source) with `worst_fpr`, of the mean over the seeds.
+        - `transfer_...` (detector, seed, rate, source, target), see `threshold_transfer`, and
+          `worst` (detector, rate, source) with `worst_fpr`, of the mean over the seeds.
     clips
         The scores of clips, in the order of `scored`.
     warnings
@@ -116,11 +116,11 @@ def measured(
     sizes = (len(detectors), len(datasets), len(names), len(seeds))
     dims = ("detector", "dataset", "method", "seed", "metric")
     data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    for level, cells in arrays.items():
+    for name, cells in arrays.items():
         filled = np.full((*sizes, len(metrics)), np.nan)
         for place, numbers in cells.items():
             filled[place] = [numbers[name] for name in metrics]
-        data[level] = (dims, filled)
+        data[name] = (dims, filled)
     ds = xr.Dataset(data, coords={
         "detector": _names(detectors), "dataset": _names(datasets), "method": _names(names),
         "seed": seeds, "metric": _names(metrics),
@@ -181,7 +181,9 @@ def _transferred(
     apart = []
     for d, name in enumerate(detectors):
         each = [
-            transfer(own[d, seed]).assign_coords(seed=seed) for seed in seeds if (d, seed) in own
+            threshold_transfer(own[d, seed]).assign_coords(seed=seed)
+            for seed in seeds
+            if (d, seed) in own
         ]
         apart.append(xr.concat(each, "seed").assign_coords(detector=name))
     ds = xr.concat(apart, "detector", join="outer").drop_vars(["worst", "reals", "fakes"])

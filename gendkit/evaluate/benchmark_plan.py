@@ -168,7 +168,7 @@ class Plan:
         return found, left
 
     def facts(self, scored: Sequence[Scored]) -> xr.Dataset:
-        """Return what stands beside the numbers; see `gendkit.evaluate.benchmark.evaluate`."""
+        """Return what stands beside the numbers; see `gendkit.evaluate.benchmark.benchmark`."""
         sizes = (len(self.detectors), len(self.sets))
         clips, examined, crops = (np.full((*sizes, 2), np.nan) for _ in range(3))
         words = {name: np.full(sizes, NOT_RECORDED, dtype=object)
@@ -230,6 +230,7 @@ class Plan:
                     "name": data.name, "datasets": sorted(data.datasets),
                     "manifests": [
                         {"manifest": p.of.source, "digest": p.of.digest, "crops": p.of.made,
+                         "splits": sorted(set(p.of.frames.table["split"]) - {""}),
                          "degraded_left_out": p.of.degraded}
                         for p in data.parts
                     ],
@@ -290,12 +291,13 @@ def notes(plan: Plan, scored: Sequence[Scored], facts: xr.Dataset) -> Iterator[s
             state, words = facts[which].sel(detector=d), f"the {what} of"
             took = [str(n) for n in plan.datasets if state.sel(dataset=n) == YES]
             if took:
-                yield f"{', '.join(took)}: the data set or its family took part in {words} {d}."
+                family = "its family" if len(took) == 1 else "their families"
+                yield f"Data of {', '.join(took)}, or of {family}, took part in {words} {d}."
             if (state == NOT_RECORDED).any():
-                yield f"which data took part in {words} {d} is not recorded."
+                yield f"It is not recorded which data took part in {words} {d}."
         same = facts["same_crops"].sel(detector=d)
         if other := [str(n) for n in plan.datasets if same.sel(dataset=n) == NO]:
-            yield f"{', '.join(other)}: the crops were not made like those that {d} was trained on."
+            yield f"Crops of {', '.join(other)} were not made like those that {d} was trained on."
 
 
 def preprocessing_words(one: Contender) -> str:

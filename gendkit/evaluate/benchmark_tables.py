@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SELECTED, TRAINED = "†", "‡"
 MARKS = (
-    f"{SELECTED} the data set or its family took part in a selection of the detector, {TRAINED} in "
+    f"{SELECTED} The data set or its family took part in a selection of the detector, {TRAINED} in "
     "its training; ? that is not recorded."
 )
 _LATEX = {
@@ -49,6 +49,8 @@ class Table:
         What its numbers are.
     head, rows
         Text; the first `stubs` columns name the rows.
+    marked
+        Whether data sets have marks, which are explained where the table stands alone.
     """
 
     name: str
@@ -56,13 +58,14 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     stubs: int = 1
+    marked: bool = False
 
     def markdown(self) -> str:
         """Return it as a Markdown table, with its caption below."""
         lines = [self.head, ["---"] * self.stubs + ["---:"] * (len(self.head) - self.stubs)]
         cells = [[_one_line(c).replace("|", r"\|") for c in line] for line in [*lines, *self.rows]]
         body = "\n".join(f"| {' | '.join(line)} |" for line in cells)
-        return f"{body}\n\n{self.caption}\n"
+        return f"{body}\n\n{self._alone}\n"
 
     def latex(self) -> str:
         """Return it as a LaTeX table, for the package booktabs."""
@@ -72,9 +75,13 @@ class Table:
         return "\n".join([
             r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head,
             r"\midrule", *rows, r"\bottomrule", r"\end{tabular}",
-            rf"\caption{{{_latex(self.caption)}}}", rf"\label{{tab:{self.name}}}", r"\end{table}",
+            rf"\caption{{{_latex(self._alone)}}}", rf"\label{{tab:{self.name}}}", r"\end{table}",
             "",
         ])  # fmt: skip
+
+    @property
+    def _alone(self) -> str:
+        return f"{self.caption} {MARKS}" if self.marked else self.caption
 
     def frame(self) -> pd.DataFrame:
         """Return it as a DataFrame of text."""
@@ -86,19 +93,20 @@ def tables(benchmark: Benchmark) -> list[Table]:
     ds = benchmark.ds
     return [
         Table(
-            name="auroc", head=("detector", *_marked_sets(ds), *SUMMARIES),
+            name="auroc", head=("detector", *_counted_sets(ds), *SUMMARIES, "of a crop it takes"),
+            marked=True,
             rows=tuple(_auroc_rows(ds)),
             caption="AUROC of clips with its 95 % interval over connected components"
             f"{_and_seeds(ds)}. Pooled is that of all clips together, the mean that of the data "
-            f"sets’. {MARKS}",
+            "sets’.",
         ),
         Table(
-            name="metrics", stubs=2, rows=tuple(_metric_rows(ds)),
+            name="metrics", stubs=2, marked=True, rows=tuple(_metric_rows(ds)),
             head=("detector", "data set", "AUROC", "mean of methods’ AUROC", "average precision",
                   "EER", "TPR at FPR 1 %", "TPR at FPR 5 %", "balanced accuracy", "F1", "W1", "ECE",
                   "Brier", "real", "fake", "clips with a face", "crops"),
             caption=f"Metrics of clips{_of_seeds(ds)}. Called fake is what scores above "
-            f"{ds.attrs['threshold']:g}. {MARKS}",
+            f"{ds.attrs['threshold']:g}.",
         ),
         Table(
             name="methods", stubs=2, head=("data set", "method", "fake", *_detectors(ds)),
@@ -179,10 +187,13 @@ def examined_words(ds: xr.Dataset, detector: str, dataset: str, kind: str) -> st
 def _auroc_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
     for d in _detectors(ds):
         own = ds.sel(detector=d)
-        sets = [own.sel({"dataset": k, "method": ALL}) for k in ds["dataset"].to_numpy()]
+        sets = map(str, ds["dataset"].to_numpy())
         overall = [own.sel(summary=name) for name in SUMMARIES]
-        yield (_with_seeds(ds, d), *(_estimate(s, "auroc") for s in sets),
-               *(_estimate(s, "overall") for s in overall))  # fmt: skip
+        yield (_with_seeds(ds, d),
+               *(f"{_estimate(own.sel({'dataset': k, 'method': ALL}), 'auroc')} {mark(ds, k, d)}"
+                 .strip() for k in sets),
+               *(_estimate(s, "overall") for s in overall),
+               str(own["preprocessing"].item()))  # fmt: skip
 
 
 def _metric_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
@@ -242,7 +253,7 @@ def _transfer_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
                 reals = int(video.sel(detector=d, dataset=source, metric="n_real").max())
                 worst = str(last["worst"].item())
                 yield (
-                    d, f"{rate:.0%}", source,
+                    d, f"{100 * rate:g} %", source,
                     number(threshold) if math.isfinite(threshold)
                     else f"not estimable ({reals} real)",
                     *(f"{_share(at['transfer_fpr'], t)} / {_share(at['transfer_tpr'], t)}"
@@ -278,8 +289,14 @@ def _detectors(ds: xr.Dataset) -> list[str]:
     return [str(name) for name in ds["detector"].to_numpy()]
 
 
-def _marked_sets(ds: xr.Dataset) -> list[str]:
-    return [f"{k} {mark(ds, str(k))}".strip() for k in ds["dataset"].to_numpy()]
+def _counted_sets(ds: xr.Dataset) -> list[str]:
+    """Return the data sets, and of how many clips the numbers are."""
+    heads = []
+    for k in map(str, ds["dataset"].to_numpy()):
+        counts = sorted(set(ds["examined"].sel(dataset=k).sum("class").to_numpy().tolist()))
+        clips = " to ".join(f"{n:,.0f}" for n in dict.fromkeys((counts[0], counts[-1])))
+        heads.append(f"{k} ({clips} clips)")
+    return heads
 
 
 def _with_seeds(ds: xr.Dataset, detector: str) -> str:

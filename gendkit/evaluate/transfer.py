@@ -21,7 +21,7 @@ NONE = ""
 """The worst set where there is none."""
 
 
-def transfer(
+def threshold_transfer(
     sets: Mapping[str, tuple[ArrayLike, ArrayLike]], *, fprs: Sequence[float] = FPRS
 ) -> xr.Dataset:
     """Apply the threshold of each data set to every other.

@@ -63,7 +63,12 @@ class Drawing:
 
     def png(self) -> bytes:
         """Return it as a PNG file on white paper."""
-        return figures.png(self.width, self.height, self.draw)
+
+        def titled(figure: Figure) -> None:
+            self.draw(figure)
+            figure.suptitle(self.title, x=0.01, ha="left", color=INK, fontweight="bold")
+
+        return figures.png(self.width, self.height + 26, titled)
 
 
 def drawings(ds: xr.Dataset) -> dict[str, Drawing]:
@@ -84,8 +89,8 @@ def heat(ds: xr.Dataset) -> Drawing:
     def draw(figure: Figure) -> None:
         ax = figure.add_subplot()
         for y, x in np.ndindex(*values.shape):
-            gap = 0.25 * (x >= len(sets))
-            _cell(ax, x + gap, y, values[y, x], 2 * (values[y, x] - 0.5), TUNED)
+            gap, value = 0.25 * (x >= len(sets)), float(values[y, x])
+            _cell(ax, x + gap, y, value, 2 * (value - 0.5), TUNED)
         places = np.arange(len(columns)) + 0.25 * (np.arange(len(columns)) >= len(sets))
         _axes(ax, places, columns, detectors)
 
@@ -188,7 +193,7 @@ def methods(ds: xr.Dataset) -> Drawing | None:
         ticks = [row * step + (per - 1) / 2 for row in range(len(lines))]
         ax.set_yticks(ticks, [f"{k}: {m}" if len(_of(ds, "dataset")) > 1 else m for k, m in lines])
         ax.set_ylim(len(lines) * step - 0.6, -0.8)
-        ax.set_xlim(min(0.45, np.nanmin(ds["auroc_low"])) - 0.01, 1.005)
+        ax.set_xlim(min(0.5, float(ds["auroc_low"].min())) - 0.01, 1.005)
         ax.grid(axis="x")
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("AUROC of the method’s fakes against all reals, from chance")
@@ -229,24 +234,27 @@ def transferred(ds: xr.Dataset) -> Drawing:
     detectors, sets, rates = _of(ds, "detector"), _of(ds, "dataset"), ds["rate"].to_numpy()
     mean = ds["transfer_fpr"].mean("seed").transpose("detector", "rate", "source", "target")
     values = mean.to_numpy()
+    far = ds["worst"].transpose("detector", "rate", "source").to_numpy()
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(len(detectors), len(rates), squeeze=False)
         for i, j in np.ndindex(*axes.shape):
-            ax = axes[i, j]
+            ax: Any = axes[i, j]
             for y, x in np.ndindex(len(sets), len(sets)):
-                value = values[i, j, y, x]
+                value = float(values[i, j, y, x])
                 _cell(ax, x, y, value, np.sqrt(max(value, 0)), FAKE if x != y else TUNED,
-                      percent=True)  # fmt: skip
+                      percent=True, bold=far[i, j, y] == sets[x])  # fmt: skip
             _axes(ax, np.arange(len(sets)), sets, sets if not j else [""] * len(sets))
-            ax.set_title(f"{detectors[i]}, FPR {rates[j]:.0%}", loc="left", color=INK)
+            ax.set_title(f"{detectors[i]}, FPR {100 * rates[j]:g} %", loc="left", color=INK)
+            ax.set_ylabel("" if j else "threshold of")
 
     side = 70 * len(sets)
     return Drawing(
         name="transfer", title="Real clips called fake at the threshold of another data set",
         width=_labels(sets) + (side + 40) * len(rates), draw=draw,
         height=len(detectors) * (34 * len(sets) + 50 + 5.5 * max(map(len, sets))),
-        alt="Rows: the data set on which the threshold was fixed; columns: where it is applied.",
+        alt="Rows: the data set on which the threshold was fixed; columns: where it is applied; "
+        "framed: the worst other set.",
     )  # fmt: skip
 
 
@@ -275,20 +283,22 @@ def _panels(
         _key(figure, [(look.colour, d, _dash(ds, d)) for d, look in _looks(ds).items()])
 
     return Drawing(
-        name=name, title=title, alt=alt, width=60 + SIDE * columns, height=60 + (SIDE + 45) * rows,
+        name=name, title=title, alt=alt, width=60 + SIDE * columns, height=44 + (SIDE + 14) * rows,
         draw=draw,
     )  # fmt: skip
 
 
 def _cell(
-    ax: Axes, x: float, y: float, value: float, full: float, colour: str, *, percent: bool = False
-) -> None:
+    ax: Axes, x: float, y: float, value: float, full: float, colour: str, *,
+    percent: bool = False, bold: bool = False,
+) -> None:  # fmt: skip
     """Draw a cell, as full as a share says, with its number."""
     known = bool(np.isfinite(value))
     alpha = DARKEST * float(np.clip(full, 0, 1)) if known else 0.0
     place = (x - 0.48, y - 0.46)
     ax.add_patch(Rectangle(place, 0.96, 0.92, facecolor=colour, alpha=alpha, lw=0))
-    ax.add_patch(Rectangle(place, 0.96, 0.92, facecolor="none", edgecolor=LINE, lw=1))
+    ax.add_patch(Rectangle(place, 0.96, 0.92, facecolor="none",
+                           edgecolor=INK if bold else LINE, lw=1.6 if bold else 1))  # fmt: skip
     text = f"{100 * value:.1f} %" if percent and known else number(value)
     ax.text(x, y, text, ha="center", va="center", color=INK if known else MUTED)
 
@@ -300,8 +310,10 @@ def _axes(
     ax.set_xlim(-0.55, float(places[-1]) + 0.55)
     ax.set_ylim(len(rows) - 0.45, -0.55)
     turned = turn and max(map(len, columns)) > 8
-    ax.set_xticks(places, columns, rotation=30 if turned else 0, ha="right" if turned else "center",
-                  rotation_mode="anchor")  # fmt: skip
+    ax.set_xticks(
+        places, columns, rotation=30 if turned else 0, ha="right" if turned else "center",
+        va="top", rotation_mode="anchor",
+    )  # fmt: skip
     ax.set_yticks(range(len(rows)), rows)
     ax.spines[["left", "bottom"]].set_visible(False)
 

@@ -32,7 +32,7 @@ SHIFT = (0.0, 0.8, -0.5)
 def drawn_benchmark(
     folder: Path = Path("benchmark"), *, people: int = 120, resamples: int = 60, seed: int = 0
 ) -> Benchmark:
-    """Draw the scores of a comparison, and measure them as `gk.evaluate` does.
+    """Draw the scores of a comparison, and measure them as `gk.benchmark` does.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _record(names: list[str], sets: list[str], undefined: list[str]) -> dict[str
     return {
         "inputs": "0" * 64, "threshold": 0.5, "resamples": 60, "seed": 0, "alike": [],
         "notes": ["7 of 120 fake clips of kodf have no score of other (a/b).",
-                  "celeb-df-pp: the data set or its family took part in the selection of probe."],
+                  "Data of celeb-df-pp, or of its family, took part in the selection of probe."],
         "undefined": undefined,
         "detectors": [
             {"name": name, "seed": None if seed < 0 else seed, "adapter": f"runs/{name}-{seed}",
@@ -122,7 +122,7 @@ def _record(names: list[str], sets: list[str], undefined: list[str]) -> dict[str
         "datasets": [
             {"name": name, "datasets": [name],
              "manifests": [{"manifest": f"crops/{name}", "digest": f"{place}" * 64, "crops": {},
-                            "degraded_left_out": 0}]}
+                            "splits": ["final"], "degraded_left_out": 0}]}
             for place, name in enumerate(sets)
         ],
         "versions": {"gendkit": "0", "torch": "0"}, "predictions": [],

@@ -59,8 +59,7 @@ class Selection(_Frozen):
     datasets: tuple[str, ...] | None = None
     """Data sets that took part, and others of their families, by the names that manifests have.
 
-    Of these, and of those that a run was validated on, `gk.evaluate` says that they took part. None
-    is not stated.
+    Of these, and of those that a run was validated on, `gk.benchmark` says so. None is not stated.
     """
 
 

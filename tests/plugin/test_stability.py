@@ -79,6 +79,7 @@ PUBLIC = (
     "geometry k_frames label_issues layer_effects leaks likely_method load neighbours novelty "
     "open_embeddings open_index pair_displacement paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
+    "benchmark benchmark_page open_benchmark threshold_transfer "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores summary timeline training tune_layer_norms unpaired "
     "verify votes"
@@ -103,6 +104,7 @@ OPTIONS = {
     "doctor": "json",
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
+    "evaluate": "alike batch-size device dtype json on out resamples seed threshold",
     "export": "layout overwrite",
     "extract": "crop extractor frames json option order overwrite pack scale scheduler seed sheet "
     "size store time-limit which workers",
