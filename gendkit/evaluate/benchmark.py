@@ -267,7 +267,7 @@ def _result(
         ds.drop_encoding().to_zarr(folder / STORE, mode="w", zarr_format=3, consolidated=False)
         record = {
             "inputs": inputs, **options, "alike": alike,
-            "notes": [*left_out, *notes(plan, parts, facts)],
+            "notes": [*left_out, *notes(plan, parts, facts, sure)],
             "undefined": undefined, **plan.record(), "predictions": predictions,
         }  # fmt: skip
         text = json.dumps(record, indent=1, default=str)

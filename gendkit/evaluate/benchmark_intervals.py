@@ -158,6 +158,8 @@ def answered(
         - `roc` (detector, dataset, fpr_grid): mean TPR over the seeds;
         - `overall` (detector, summary): AUROC of all clips together, mean of the data sets' AUROCs,
           and that without some data sets, as far as they can be estimated;
+        - `components` (dataset) and `largest` (dataset): how many connected components its clips
+          are of, and the share of clips in the largest. With a single one there is no interval;
         - `difference` (detector, other, dataset) and `overall_difference` (detector, other,
           summary): AUROC of `detector` less that of `other`, paired.
     """
@@ -199,7 +201,7 @@ def answered(
     intervals = crossed(
         statistic, {COMPONENT: components, **factors}, resamples=resamples, seed=seed
     )
-    return _laid_out(intervals, {
+    ds = _laid_out(intervals, {
         "auroc": ("detector", "dataset", "method"), "method_mean": ("detector", "dataset"),
         "fpr": ("detector", "dataset"), "tpr": ("detector", "dataset"),
         "balanced_accuracy": ("detector", "dataset"), "roc": ("detector", "dataset", "fpr_grid"),
@@ -209,6 +211,24 @@ def answered(
         "detector": _names(detectors), "other": _names(detectors), "dataset": _names(datasets),
         "method": _names(methods), "summary": _names(SUMMARIES), "fpr_grid": GRID,
     })  # fmt: skip
+    return _where_people_vary(ds, clips)
+
+
+def _where_people_vary(ds: xr.Dataset, clips: Sequence[Clips]) -> xr.Dataset:
+    """Count components, and take intervals away that could not show how people vary."""
+    shares = [[np.bincount(c.components) / max(1, len(c.components))
+               for c in clips if c.dataset == k] for k in range(ds.sizes["dataset"])]  # fmt: skip
+    counts = np.array([min(int((s > 0).sum()) for s in own) for own in shares])
+    several = xr.DataArray(counts > 1, dims="dataset")
+    for name in [n for n in ds.data_vars if str(n).endswith(ENDS[1:]) and "dataset" in ds[n].dims]:
+        ds[name] = ds[name].where(several).transpose(*ds[name].dims)
+    return ds.assign(
+        components=("dataset", counts),
+        largest=(
+            "dataset",
+            np.array([max(float(s.max(initial=0)) for s in own) for own in shares]),
+        ),
+    )
 
 
 def _asked(clips: Clips, methods: Sequence[str], threshold: float) -> _Question:

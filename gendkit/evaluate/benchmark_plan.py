@@ -35,6 +35,8 @@ from gendkit.train.record import versions
 Tables = dict[tuple[int, int], pd.DataFrame]
 FORMAT = 1
 """Raised when the same scores would give another result."""
+MOST = 0.5
+"""Share of clips in one connected component, above which it is pointed out."""
 NO, YES, NOT_RECORDED = "no", "yes", "not recorded"
 REFERENCE = ("files", "labels", "prob_class_0", "prob_class_1")
 """Columns of `test_predictions.csv`, as `src/model/base.py` of the released GenD code writes it.
@@ -262,8 +264,18 @@ class Plan:
         return written
 
 
-def notes(plan: Plan, scored: Sequence[Scored], facts: xr.Dataset) -> Iterator[str]:
-    """Yield what a reader must know of the data, and of what the detectors saw before."""
+def notes(
+    plan: Plan, scored: Sequence[Scored], facts: xr.Dataset, sure: xr.Dataset
+) -> Iterator[str]:
+    """Yield what a reader must know of the data, and of what the detectors saw before.
+
+    Parameters
+    ----------
+    plan, scored, facts
+        See `Plan`.
+    sure
+        From `gendkit.evaluate.benchmark_intervals.answered`.
+    """
     for data in plan.sets:
         left = sum(part.of.degraded for part in data.parts)
         if left:
@@ -284,6 +296,17 @@ def notes(plan: Plan, scored: Sequence[Scored], facts: xr.Dataset) -> Iterator[s
                 f"{name} holds {int(of['final_crops']):,} final crops, which have been evaluated "
                 f"{times} {'time' if times == 1 else 'times'} on this computer: the more often, "
                 "the less it is a test."
+            )
+        share = float(sure["largest"].sel(dataset=name))
+        if int(sure["components"].sel(dataset=name)) < 2:
+            yield (
+                f"All clips of {name} hang together by people or target clips, so that nothing can "
+                "be resampled: its numbers have no interval."
+            )
+        elif share > MOST:
+            yield (
+                f"{100 * share:.0f} % of the clips of {name} hang together by people or target "
+                "clips: its intervals rest on little else."
             )
     yield from _apart(plan, scored)
     for d in plan.detectors:

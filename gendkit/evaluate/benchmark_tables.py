@@ -129,9 +129,10 @@ def tables(benchmark: Benchmark) -> list[Table]:
         Table(
             name="coverage", stubs=3, rows=tuple(_coverage_rows(ds)),
             head=("data set", "class", "detector", "clips with a face", "crops", "crops made by",
-                  "as in training"),
+                  "as in training", "components", "in the largest"),
             caption="Of how many clips there are scores. A clip without a face was not examined, "
-            "and is in no number.",
+            "and is in no number. Intervals resample connected components: clips that are linked "
+            "by people or target clips.",
         ),
     ]  # fmt: skip
 
@@ -268,7 +269,9 @@ def _coverage_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
             for d in _detectors(ds):
                 of = ds.sel({"dataset": k, "class": kind, "detector": d})
                 yield (k, kind, d, examined_words(ds, d, k, kind), f"{int(of['crops']):,}",
-                       str(of["crops_made"].item()), str(of["same_crops"].item()))  # fmt: skip
+                       str(of["crops_made"].item()), str(of["same_crops"].item()),
+                       f"{int(of['components']):,}",
+                       f"{100 * float(of['largest']):.0f} %")  # fmt: skip
 
 
 def _made(of: xr.Dataset) -> str:

@@ -274,7 +274,7 @@ def _read(file: Path, manifest: Manifest) -> pd.DataFrame | None:
         table = pd.read_parquet(file, columns=list(COLUMNS))
     except (pyarrow.ArrowException, OSError, ValueError):
         table = None
-    if table is None or not table["sample"].equals(manifest.table["sample"].reset_index(drop=True)):
+    if table is None or table["sample"].tolist() != manifest.table["sample"].tolist():
         _log.warning("%s is damaged; its crops are scored anew", file)
         file.unlink(missing_ok=True)
         return None
