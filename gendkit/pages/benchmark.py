@@ -79,7 +79,7 @@ def render_benchmark(benchmark: Benchmark) -> str:
     sections = {
         "know": _know(benchmark),
         "auroc": join(
-            figure(_chart(drawn["heat-map"]), caption="The fuller the colour, the further from "
+            figure(_chart(drawn["heat-map"]), caption="The fuller the colour, the further above "
                    f"chance. {MARKS}"),
             _table(shown["auroc"]),
             _table(shown["differences"]) if "differences" in shown else None,
