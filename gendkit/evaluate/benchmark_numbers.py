@@ -97,6 +97,8 @@ def measured(
         where = f"{detectors[one.detector]} on {datasets[one.dataset]}"
         for level in LEVELS:
             found = one.at(level)
+            if level == MAIN:
+                clips.append(found)
             cells = arrays.setdefault(level, {})
             for m, method in enumerate(names):
                 rows = found.rows(method)
@@ -111,7 +113,6 @@ def measured(
                     if level == MAIN:
                         kind = f", {method}" if m else ""
                         said |= dict.fromkeys(f"{where}{kind}: {w.message}" for w in caught)
-        clips.append(one.at(MAIN))
     metrics = [name for name in next(iter(arrays[MAIN].values())) if name not in DROPPED]
     sizes = (len(detectors), len(datasets), len(names), len(seeds))
     dims = ("detector", "dataset", "method", "seed", "metric")

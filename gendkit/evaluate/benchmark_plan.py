@@ -183,7 +183,7 @@ class Plan:
                 there = one.tables[0][one.tables[0]["label"] == label]
                 examined[at][label] = len(there.drop_duplicates(CLIP))
                 crops[at][label] = len(there)
-                clips[at][label] = _clips(part, label)
+            clips[at] = _clips(part)
             made = part.of.made
             words["crops_made"][at] = crop_words(made)
             if "extractor" in made and "extractor" in first.cropped:
@@ -361,12 +361,12 @@ def _took_part(sets: Sequence[frozenset[str] | None], datasets: frozenset[str]) 
     return NOT_RECORDED if any(s is None for s in sets) else NO
 
 
-def _clips(part: Part, label: int) -> float:
-    """Return how many clips there are of a class; NaN if rows were chosen before."""
+def _clips(part: Part) -> list[float]:
+    """Return how many clips there are of either class; NaN if rows were chosen before."""
     if COVERAGE in part.of.frames.meta:
-        return float("nan")
-    counted = coverage(part.frames, least=(1,))
-    return float(counted.loc[counted["label"] == label, "clips"].sum())
+        return [float("nan")] * 2
+    counted = coverage(part.frames, least=(1,)).groupby("label")["clips"].sum()
+    return [float(counted.get(label, 0)) for label in (0, 1)]
 
 
 def _final(data: DataSet) -> tuple[int, int]:

@@ -17,10 +17,9 @@ Make = Callable[..., Path]
 
 
 @pytest.fixture
-def own_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's cache folder, in which evaluations on final data are noted."""
+def own_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's cache folder, in which evaluations on final data are noted, is the test's."""
     monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +30,8 @@ def small_base() -> Iterator[Adapter]:
         yield small_detector(spec).adapter
 
 
-@pytest.fixture
-def run(small_base: Adapter, tmp_path: Path) -> Make:
+@pytest.fixture(scope="module")
+def run(small_base: Adapter, tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Write a run: an adapter with a head of its own, and, if asked for, the record beside it."""
     import torch
 
@@ -45,8 +44,8 @@ def run(small_base: Adapter, tmp_path: Path) -> Make:
         adapter = replace(
             small_base, header=header, head={"weight": weight, "bias": torch.zeros(2)}
         )
-        folder = tmp_path / "runs" / name
-        folder.mkdir(parents=True)
+        folder = tmp_path_factory.mktemp("runs") / name
+        folder.mkdir()
         adapter.write(folder / "adapter.safetensors")
         if record is not None:
             text = json.dumps({"adapter": adapter.hash, **record})
