@@ -2,7 +2,7 @@
 
 Its formula takes reals and fakes as independent of each other. Clips of one person are not, nor are
 a real and the fakes made of it: there, only resampling by components is right, which is
-`gendkit.measure.intervals.paired_difference`.
+`gendkit.measure.resampled.paired_difference`.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def delong(
         raise InvalidArgument(
             f"component {names[most]} has {clips[most]} clips, and {int((clips > 1).sum())} of "
             f"{len(clips)} components have several; DeLong's variance is that of independent "
-            "clips. Resample components: gendkit.measure.intervals.paired_difference."
+            "clips. Resample components: gendkit.measure.resampled.paired_difference."
         )
     fakes, reals = s[:, y == 1], s[:, y == 0]
     m, n = fakes.shape[1], reals.shape[1]

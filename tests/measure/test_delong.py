@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gendkit.errors import InvalidArgument, InvalidLabels, UndefinedMetric
 from gendkit.measure.delong import DeLong, delong
-from gendkit.measure.intervals import paired_difference
 from gendkit.measure.metrics import auroc
+from gendkit.measure.resampled import paired_difference
 
 Floats = NDArray[np.float64]
 

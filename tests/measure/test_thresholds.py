@@ -15,7 +15,9 @@ from gendkit.measure.thresholds import (
     Threshold,
     corrected_threshold,
     fpr_bound,
+    independent,
     plain_threshold,
+    share_bound,
     threshold_at,
 )
 
@@ -113,6 +115,20 @@ def test_the_bound_is_where_so_few_reals_would_be_seen_as_seldom_as_is_said() ->
     assert fpr_bound(0, 20) == pytest.approx(1 - 0.05 ** (1 / 20))
     assert fpr_bound(3, 3) == 1
     assert np.isnan(fpr_bound(0, 0))
+
+
+def test_clips_of_one_person_count_as_one_in_the_bound() -> None:
+    reals = np.repeat(np.random.default_rng(4).random(40), 5)
+    people = np.repeat(np.arange(40), 5)
+    assert independent(people) == 40
+    assert independent([1, 1, 1, 2]) == pytest.approx(16 / 10)
+    assert independent([]) == 0
+    found = plain_threshold(reals, fpr=0.05, components=people)
+    assert found.value == plain_threshold(reals, fpr=0.05).value
+    assert found.bound == pytest.approx(fpr_bound(2, 40))
+    assert share_bound(2, 6) == fpr_bound(2, 6)
+    with pytest.raises(InvalidArgument, match=r"\(3,\) components for 200 reals"):
+        plain_threshold(reals, components=[1, 2, 3])
 
 
 def test_the_bound_holds_for_a_threshold_that_was_chosen_among_its_own_reals() -> None:
