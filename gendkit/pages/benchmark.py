@@ -142,12 +142,12 @@ def _lead(benchmark: Benchmark) -> Html:
     return join(
         tag("p", "gendkit evaluate", class_="eyebrow"),
         tag("h1", f"{many} detector{'s' * (many > 1)} on {sets} data set{'s' * (sets > 1)}"),
-        tag("p", " ".join(_compared(benchmark)), class_="lede") if many > 1 else None,
+        tag("p", " ".join(compared(benchmark)), class_="lede") if many > 1 else None,
         tiles(*shown),
     )
 
 
-def _compared(benchmark: Benchmark) -> Iterator[str]:
+def compared(benchmark: Benchmark) -> Iterator[str]:
     """Yield what the intervals of the differences of the means allow one to say."""
     ds = benchmark.ds
     names = [str(name) for name in ds["detector"].to_numpy()]

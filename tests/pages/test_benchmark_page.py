@@ -15,7 +15,7 @@ from PIL import Image
 
 from gendkit.evaluate.benchmark import Benchmark
 from gendkit.evaluate.benchmark_tables import auroc_table, mark, tables, tidy
-from gendkit.pages.benchmark import benchmark_page, render_benchmark
+from gendkit.pages.benchmark import benchmark_page, compared, render_benchmark
 from gendkit.pages.benchmark_figures import drawings
 from gendkit.testing.benchmark_result import METHODS, drawn_benchmark
 
@@ -47,9 +47,9 @@ def test_the_page_asks_nobody_for_anything_and_has_each_picture(page: str) -> No
 def test_a_detector_is_called_better_only_where_the_interval_says_so(drawn: Benchmark) -> None:
     clear = changed(drawn, overall_difference=0.1, overall_difference_low=0.05,
                     overall_difference_high=0.15)  # fmt: skip
-    assert "gend-clip has a higher mean AUROC than probe (+0.100" in render_benchmark(clear)
+    assert "gend-clip has a higher mean AUROC than probe (+0.100" in " ".join(compared(clear))
     unclear = changed(clear, overall_difference_low=-0.01)
-    text = render_benchmark(unclear)
+    text = " ".join(compared(unclear))
     assert "has a higher mean" not in text
     assert "That gend-clip is better than probe is not shown (+0.100" in text
 
