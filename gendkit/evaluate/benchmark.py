@@ -185,11 +185,11 @@ def benchmark(
     same = [list(group) for group in alike]
     plan.components(same)  # refuses names that are in no manifest
     inputs = plan.inputs({**options, "alike": same})
+    if (earlier := _earlier(out, inputs)) is not None:
+        return earlier
     scores = out / SCORES
     scores.mkdir(parents=True, exist_ok=True)
     (scores / MARKER).touch()
-    if (earlier := _earlier(out, inputs)) is not None:
-        return earlier
     scored = make_scores(
         list(plan.jobs.values()), scores, device=device, batch_size=batch_size,
         progress=progress or Bars(),
