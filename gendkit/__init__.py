@@ -22,6 +22,8 @@ _PUBLIC: dict[str, str] = {
     "at_level": "gendkit.measure.levels",
     "audit": "gendkit.data.audit",
     "auroc": "gendkit.measure.metrics",
+    "benchmark": "gendkit.evaluate.benchmark",
+    "benchmark_page": "gendkit.pages.benchmark",
     "build_backbone": "gendkit.model.backbone",
     "build_index": "gendkit.manifold.index",
     "calibrate": "gendkit.evaluate.calibrate",
@@ -49,6 +51,7 @@ _PUBLIC: dict[str, str] = {
     "metric_intervals": "gendkit.measure.resampled",
     "neighbours": "gendkit.manifold.neighbours",
     "novelty": "gendkit.manifold.novelty",
+    "open_benchmark": "gendkit.evaluate.benchmark",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
     "pair_displacement": "gendkit.manifold.displacement",
@@ -75,6 +78,7 @@ _PUBLIC: dict[str, str] = {
     "show_scores": "gendkit.notebook.pictures",
     "summary": "gendkit.measure.metrics",
     "summary_table": "gendkit.measure.tables",
+    "threshold_transfer": "gendkit.evaluate.transfer",
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
     "tune_layer_norms": "gendkit.model.tuning",
@@ -111,11 +115,14 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import k_frames as k_frames
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
+    from gendkit.evaluate.benchmark import benchmark as benchmark
+    from gendkit.evaluate.benchmark import open_benchmark as open_benchmark
     from gendkit.evaluate.calibrate import calibrate as calibrate
     from gendkit.evaluate.calibration import Calibration as Calibration
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
+    from gendkit.evaluate.transfer import threshold_transfer as threshold_transfer
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
     from gendkit.manifold.drift import drift as drift
@@ -165,6 +172,7 @@ if TYPE_CHECKING:
     from gendkit.notebook.robustness import plot_robustness as plot_robustness
     from gendkit.notebook.timeline import timeline as timeline
     from gendkit.notebook.training import training as training
+    from gendkit.pages.benchmark import benchmark_page as benchmark_page
     from gendkit.pages.clip import report as report
     from gendkit.pages.clip_verify import verify as verify
     from gendkit.pages.contact import contact_sheet as contact_sheet

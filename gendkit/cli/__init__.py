@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": "gendkit.cli.doctor:doctor",
     "drift": "gendkit.cli.drift:drift",
     "embed": "gendkit.cli.manifold:embed",
+    "evaluate": "gendkit.cli.evaluate:evaluate",
     "export": "gendkit.cli.export:export",
     "extract": "gendkit.cli.extract:extract",
     "geometry": "gendkit.cli.evidence:geometry",

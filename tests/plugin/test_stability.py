@@ -81,6 +81,7 @@ PUBLIC = (
     "open_embeddings open_index pair_displacement paired paired_difference place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
     "Calibration calibrate plot_reliability plot_tippett "
+    "benchmark benchmark_page open_benchmark threshold_transfer "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores summary summary_table timeline training tune_layer_norms "
     "unpaired "
@@ -107,6 +108,7 @@ OPTIONS = {
     "doctor": "json",
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
+    "evaluate": "alike batch-size device dtype json on out resamples seed threshold",
     "export": "layout overwrite",
     "extract": "crop extractor frames json option order overwrite pack scale scheduler seed sheet "
     "size store time-limit which workers",
