@@ -59,6 +59,7 @@ _PUBLIC: dict[str, str] = {
     "paired_difference": "gendkit.measure.resampled",
     "place": "gendkit.manifold.projection",
     "plot": "gendkit.notebook.pictures",
+    "plot_benchmark": "gendkit.notebook.benchmark",
     "plot_displacement": "gendkit.notebook.curves",
     "plot_drift": "gendkit.notebook.curves",
     "plot_layers": "gendkit.notebook.curves",
@@ -160,6 +161,7 @@ if TYPE_CHECKING:
     from gendkit.model.hub import push as push
     from gendkit.model.shared import SharedBackbone as SharedBackbone
     from gendkit.model.tuning import tune_layer_norms as tune_layer_norms
+    from gendkit.notebook.benchmark import plot_benchmark as plot_benchmark
     from gendkit.notebook.curves import plot_displacement as plot_displacement
     from gendkit.notebook.curves import plot_drift as plot_drift
     from gendkit.notebook.curves import plot_layers as plot_layers

@@ -81,7 +81,7 @@ PUBLIC = (
     "open_embeddings open_index pair_displacement paired paired_difference place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
     "Calibration calibrate plot_reliability plot_tippett "
-    "benchmark benchmark_page open_benchmark threshold_transfer "
+    "benchmark benchmark_page open_benchmark plot_benchmark threshold_transfer "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores summary summary_table timeline training tune_layer_norms "
     "unpaired "
