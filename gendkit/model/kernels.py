@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.overrides import has_torch_function
 from torch.utils.checkpoint import checkpoint
 
 from gendkit.device import works_in_parts
@@ -120,7 +121,8 @@ def attend(joined: Tensor, heads: int) -> Tensor:
         (B, N, D).
     """
     keeps = torch.is_grad_enabled() and joined.requires_grad and not torch.compiler.is_compiling()
-    if keeps and works_in_parts(joined.device):
+    # Where somebody looks at each operation, such as `gendkit.model.attention`, they stay visible.
+    if keeps and works_in_parts(joined.device) and not has_torch_function((joined,)):
         out: Tensor = _Attend.apply(joined, heads)
         return out
     return _attended(joined, heads)
