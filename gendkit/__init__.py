@@ -33,6 +33,7 @@ _PUBLIC: dict[str, str] = {
     "duplicates": "gendkit.manifold.suspects",
     "embed": "gendkit.manifold.embeddings",
     "errors": "gendkit",
+    "explain": "gendkit.evaluate.explain",
     "explore": "gendkit.notebook.explorer",
     "extract": "gendkit.data.extract",
     "fit": "gendkit.train.engine",
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import k_frames as k_frames
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
+    from gendkit.evaluate.explain import explain as explain
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity

@@ -88,9 +88,9 @@ def explain(
     Returns
     -------
     xarray.Dataset
-        Over `method` and `crop`, on the S x S pixels that the encoder got (`y`, `x`):
+        Over `explanation` (a method) and `crop`, on the S x S pixels that the encoder got (`y`, `x`):
 
-        - `heat` (method, crop, y, x) float32: for each method in its own unit, the attribute
+        - `heat` (explanation, crop, y, x) float32: for each method in its own unit, the coordinate
           `units`. A map of `rollout` or `gradient` has one number a patch, none of them negative;
           a `gradient` of zeros says that nothing speaks for fake.
         - `image` (crop, y, x, channel) uint8: the crop as the encoder got it, before normalisation;
@@ -142,12 +142,15 @@ def explain(
                 heats.append(_rolled(bare, pixels, batch_size, told, traced=traced))
     return xr.Dataset(
         {
-            "heat": (("method", "crop", "y", "x"), np.stack(heats)),
+            "heat": (("explanation", "crop", "y", "x"), np.stack(heats)),
             "image": (("crop", "y", "x", "channel"), stacked.permute(0, 2, 3, 1).numpy()),
             "score": ("crop", np.concatenate([o.score for o in outputs])),
             "margin": ("crop", logits[:, 1] - logits[:, 0]),
         },
-        coords={"method": list(methods), "units": ("method", [UNITS[m] for m in methods])},
+        coords={
+            "explanation": list(methods),
+            "units": ("explanation", [UNITS[m] for m in methods]),
+        },
         attrs={"adapter": detector.adapter.hash, "dtype": detector.dtype, **asdict(sliding)},
     )
 

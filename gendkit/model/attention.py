@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -94,20 +94,44 @@ class Watch(TorchFunctionMode):
         )  # fmt: skip
 
     def _multi_head(self, args: tuple[Any, ...], kwargs: Any) -> tuple[Tensor, Tensor | None]:
-        """Run torch's own attention once more for its weights: it fuses only without them."""
         given = inspect.signature(MULTI_HEAD).bind(*args, **kwargs)
-        plain = MULTI_HEAD(*given.args, **given.kwargs)
-        given.arguments |= {"need_weights": True, "average_attn_weights": False}
-        out, weights = MULTI_HEAD(*given.args, **given.kwargs)
-        assert weights is not None
-        self._keep(weights if weights.ndim == 4 else weights[None])
+        given.apply_defaults()
+        weights, value = _multi_head_weights(given.arguments)
+        self._keep(weights)
         if self.traced:
-            return out, plain[1]
-        if self.silenced is not None and self.silenced[0] == len(self.weights) - 1:
-            out = plain[0].clone()  # (queries, B, D)
-            out[self.silenced[1]] = 0
-            return out, plain[1]
-        return plain
+            joined = (weights.to(value.dtype) @ value).permute(2, 0, 1, 3).flatten(2)
+            out = given.arguments["out_proj_weight"], given.arguments["out_proj_bias"]
+            return F.linear(joined, *out), None
+        plain: tuple[Tensor, Tensor | None] = MULTI_HEAD(*given.args, **given.kwargs)
+        return self._silence(plain[0].transpose(0, 1)).transpose(0, 1), plain[1]
+
+
+def _multi_head_weights(given: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return weights (B, heads, Q, K) and values of `multi_head_attention_forward`.
+
+    Raises
+    ------
+    InvalidArgument
+        If it is of a kind that no image encoder is known to have.
+    """
+    unusual = ("key_padding_mask", "bias_k", "bias_v", "static_k", "static_v")
+    if given["add_zero_attn"] or any(given[name] is not None for name in unusual):
+        raise InvalidArgument(
+            "an attention masks or adds keys, of which no roll-out can be made; explain it by "
+            "occlusion, which needs no attention."
+        )
+    parts = (given["in_proj_bias"].chunk(3) if given["in_proj_bias"] is not None else [None] * 3)
+    names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+    separate = given["use_separate_proj_weight"]
+    ways = [given[name] for name in names] if separate else given["in_proj_weight"].chunk(3)
+    query, key, value = (
+        F.linear(given[name], way, bias)  # (N, B, D)
+        .unflatten(-1, (given["num_heads"], -1))
+        .permute(1, 2, 0, 3)
+        for name, way, bias in zip(("query", "key", "value"), ways, parts, strict=True)
+    )
+    mask, causal = given["attn_mask"], given["is_causal"]
+    return attention_weights(query, key, mask=mask, causal=causal and mask is None), value
 
 
 def attention_weights(
@@ -197,7 +221,8 @@ def pooling_of(
     if queries != keys:
         by_type = any(isinstance(module, FIRST_TOKEN) for module in backbone.modules())
         return "first" if queries == 1 and by_type else "query"
-    whole = run()
+    with watched():  # which may exchange a fused operation, as below
+        whole = run()
     tries: dict[Pooling, slice] = {"first": slice(1, None), "patches": slice(0, prefix)}
     for pooling, lost in tries.items():
         if pooling == "patches" and not prefix:
