@@ -54,6 +54,7 @@ _PUBLIC: dict[str, str] = {
     "plot": "gendkit.notebook.pictures",
     "plot_displacement": "gendkit.notebook.curves",
     "plot_drift": "gendkit.notebook.curves",
+    "plot_explanations": "gendkit.notebook.explain",
     "plot_layers": "gendkit.notebook.curves",
     "plot_robustness": "gendkit.notebook.robustness",
     "plugins": "gendkit.plugin.manager",
@@ -142,6 +143,7 @@ if TYPE_CHECKING:
     from gendkit.notebook.curves import plot_displacement as plot_displacement
     from gendkit.notebook.curves import plot_drift as plot_drift
     from gendkit.notebook.curves import plot_layers as plot_layers
+    from gendkit.notebook.explain import plot_explanations as plot_explanations
     from gendkit.notebook.explorer import explore as explore
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces

@@ -101,9 +101,7 @@ def test_the_roll_out_is_the_product_of_mixed_attentions() -> None:
 def test_a_last_block_of_one_token_gives_the_same_as_one_of_all() -> None:
     weights = [w.softmax(dim=-1) for w in torch.randn(3, 2, 2, 5, 5)]
     gradients = list(torch.randn(3, 2, 2, 5, 5))
-    short, less = (
-        [*ws[:2], ws[2][:, :, :1]] for ws in (weights, gradients)
-    )  # fmt: skip
+    short, less = ([*ws[:2], ws[2][:, :, :1]] for ws in (weights, gradients))
     torch.testing.assert_close(
         rollout(short, pooling="first", prefix=1), rollout(weights, pooling="first", prefix=1)
     )
@@ -220,7 +218,7 @@ def test_without_captum_it_is_told_what_to_install(
         explained(crops, detector, method="occlusion")
 
 
-SIZE, PLANT, INPUT = 128, 20, 98
+SIZE, PLANT, INPUT, DEPTH = 128, 20, 98, 6
 Place = tuple[int, int]
 
 
@@ -228,7 +226,7 @@ def planted(image: Image, rng: np.random.Generator) -> tuple[Image, Place]:
     """Return a face with a faint chequered square somewhere on it, and where its corner is."""
     y, x = (int(v) for v in rng.integers(24, SIZE - 24 - PLANT, 2))
     rows, columns = np.mgrid[:PLANT, :PLANT] // 2
-    grid = np.where((rows + columns) % 2, -45, 45)[..., None]
+    grid = np.where((rows + columns) % 2, -60, 60)[..., None]
     changed = image.astype(np.int16)
     changed[y : y + PLANT, x : x + PLANT] += grid.astype(np.int16)
     return np.clip(changed, 0, 255).astype(np.uint8), (y, x)
@@ -260,7 +258,7 @@ def test_a_planted_artefact_is_found_where_it_is(asset: Any) -> None:
     """More than chance, and more than in places where other crops have theirs."""
     asset("dinov2-vits14")
     spec = plugins().spec("backbone", "dinov2-vits14")
-    backbone = build_backbone(spec, image_size=INPUT)
+    backbone = build_backbone(spec, image_size=INPUT, depth=DEPTH)
     header = header_of(
         backbone, spec, replace(spec.preprocessing, size=INPUT), source="gendkit", dtype="float32"
     )
@@ -273,10 +271,10 @@ def test_a_planted_artefact_is_found_where_it_is(asset: Any) -> None:
     base = Detector(backbone, spec=spec, adapter=adapter)
     head = fit_probe(base.embed(real + fake), labels, c=100)
     detector = Detector(backbone, spec=spec, adapter=replace(adapter, head=head))
-    real, fake, places = faces(range(1000, 1024), seed=1)
-    known = auroc(np.repeat([0, 1], 24), detector.predict(real + fake))
+    real, fake, places = faces(range(1000, 1016), seed=1)
+    known = auroc(np.repeat([0, 1], 16), detector.predict(real + fake))
     ds = explained(fake, detector, method=METHODS, window=28, stride=14, batch_size=36)
-    medians = {}
+    found = {}
     for method in METHODS:
         heats = ds["heat"].sel(explanation=method).to_numpy()
         own = np.array([share(h, place) for h, place in zip(heats, places, strict=True)])
@@ -286,13 +284,16 @@ def test_a_planted_artefact_is_found_where_it_is(asset: Any) -> None:
                 for heat, mine in zip(heats, places, strict=True)
             ]
         )
-        chance = wilcoxon(own, np.ones_like(own), alternative="greater").pvalue
-        place = wilcoxon(own, others, alternative="greater").pvalue
-        medians[method] = np.median(own), np.median(others), chance, place
-    assert known > 0.8, known
-    for method in METHODS:
-        _, _, chance, place = medians[method]
-        assert chance < 1e-3, (method, medians)
-        assert place < 1e-3, (method, medians)
-    assert medians["occlusion"][0] > 3, medians
-    raise AssertionError((known, medians))
+        found[method] = {
+            "times chance": float(np.median(own)),
+            "chance": wilcoxon(own, np.ones_like(own), alternative="greater").pvalue,
+            "places of others": wilcoxon(own, others, alternative="greater").pvalue,
+        }
+    assert known > 0.9, known
+    for method, least in (("occlusion", 5), ("gradient", 2)):
+        assert found[method]["times chance"] > least, found
+        assert found[method]["chance"] < 1e-3, found
+        assert found[method]["places of others"] < 1e-3, found
+    # The roll-out knows no classes: here it had .98 times what chance gives, so nothing is asserted
+    # of it but that it is no better than the ways that ask for the fake.
+    assert found["rollout"]["times chance"] < found["gradient"]["times chance"], found
