@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": "gendkit.cli.doctor:doctor",
     "drift": "gendkit.cli.drift:drift",
     "embed": "gendkit.cli.manifold:embed",
+    "explain": "gendkit.cli.explain:explain",
     "export": "gendkit.cli.export:export",
     "extract": "gendkit.cli.extract:extract",
     "geometry": "gendkit.cli.evidence:geometry",

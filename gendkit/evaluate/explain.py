@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gendkit.data.pixels import normalise_pixels, resize
 from gendkit.device import as_input, compute
@@ -82,7 +82,9 @@ def explain(
         - `gradient`: the same, each weight times the gradient of the margin by it, positive parts
           alone: what speaks for fake.
         - `occlusion`: a grey window is moved over the crop; what the margin loses, averaged over
-          the windows that cover a pixel. It needs no attention, and many passes.
+          the windows that cover a pixel. It needs no attention, and many passes. A window is a
+          change of its own, which a detector may take for a fake anywhere: the map is then negative
+          at large, and says most where it is not.
     window, stride
         Of occlusion, in pixels of the input; by default a quarter of its side, and half of that.
     batch_size
@@ -93,7 +95,8 @@ def explain(
     Returns
     -------
     xarray.Dataset
-        Over `explanation` (a method) and `crop`, on the S x S pixels that the encoder got (`y`, `x`):
+        Over `explanation` (a method) and `crop`, on the S x S pixels that the encoder got (`y` and
+        `x`):
 
         - `heat` (explanation, crop, y, x) float32: for each method in its own unit, the coordinate
           `units`. A map of `rollout` or `gradient` has one number a patch, none of them negative;
@@ -131,7 +134,7 @@ def explain(
     stacked = torch.stack(inputs)
     pixels = normalise_pixels(stacked, preprocessing)
     progress, total = progress or Bars(), len(methods) * len(inputs)
-    outputs = [detector.forward(part) for part in pixels.split(batch_size)]
+    outputs = [detector.forward(part) for part in torch.split(pixels, batch_size)]
     logits = np.concatenate([o.logit for o in outputs])
     heats = []
     for number, name in enumerate(methods):
@@ -153,8 +156,9 @@ def explain(
             "margin": ("crop", logits[:, 1] - logits[:, 0]),
         },
         coords={
-            "explanation": list(methods),
-            "units": ("explanation", [UNITS[m] for m in methods]),
+            # Objects, as zarr has no strings of a fixed length.
+            "explanation": np.array(methods, object),
+            "units": ("explanation", np.array([UNITS[m] for m in methods], object)),
         },
         attrs={"adapter": detector.adapter.hash, "dtype": detector.dtype, **asdict(sliding)},
     )
@@ -242,7 +246,7 @@ def _rolled(
     size, done, heats = pixels.shape[-1], 0, []
     shape: tuple[int, int] | None = None
     pooling: Pooling = "first"
-    for part in pixels.split(batch_size):
+    for part in torch.split(pixels, batch_size):
         if traced:
             weights, gradients = _traced(detector, part)
         else:
@@ -280,9 +284,7 @@ def _traced(detector: Detector, pixels: Tensor) -> tuple[list[Tensor], list[Tens
     ]
 
 
-def _pooling(
-    detector: Detector, pixels: Tensor, weights: Sequence[Tensor], prefix: int
-) -> Pooling:
+def _pooling(detector: Detector, pixels: Tensor, weights: Sequence[Tensor], prefix: int) -> Pooling:
     def features() -> Tensor:
         with torch.no_grad(), compute(detector.dtype, detector.device):
             found: Tensor = detector.backbone(as_input(pixels, detector.device))
@@ -358,4 +360,5 @@ def _on_pixels(patches: Tensor, *, side: int, size: int) -> Floats:
     grid = patches.double().cpu().numpy().reshape(-1, side, side)
     maps = grid[:, at[:, None], at[None]]
     total = maps.sum(axis=(1, 2), keepdims=True)
-    return np.divide(maps, total, out=np.zeros_like(maps), where=total > 0).astype(np.float32)
+    shares: Floats = (maps / np.where(total > 0, total, 1)).astype(np.float32)
+    return shares

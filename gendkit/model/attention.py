@@ -120,14 +120,12 @@ def _multi_head_weights(given: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
             "an attention masks or adds keys, of which no roll-out can be made; explain it by "
             "occlusion, which needs no attention."
         )
-    parts = (given["in_proj_bias"].chunk(3) if given["in_proj_bias"] is not None else [None] * 3)
+    parts = given["in_proj_bias"].chunk(3) if given["in_proj_bias"] is not None else [None] * 3
     names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
     separate = given["use_separate_proj_weight"]
     ways = [given[name] for name in names] if separate else given["in_proj_weight"].chunk(3)
     query, key, value = (
-        F.linear(given[name], way, bias)  # (N, B, D)
-        .unflatten(-1, (given["num_heads"], -1))
-        .permute(1, 2, 0, 3)
+        _by_head(F.linear(given[name], way, bias), given["num_heads"])
         for name, way, bias in zip(("query", "key", "value"), ways, parts, strict=True)
     )
     mask, causal = given["attn_mask"], given["is_causal"]
@@ -171,6 +169,11 @@ def _as_many(keys: Tensor, query: Tensor) -> Tensor:
     """Repeat heads that several heads of queries share."""
     times = query.shape[-3] // keys.shape[-3]
     return keys if times == 1 else keys.repeat_interleave(times, dim=-3)
+
+
+def _by_head(x: Tensor, heads: int) -> Tensor:
+    """View (N, B, D) as (B, heads, N, D / heads)."""
+    return x.view(*x.shape[:2], heads, -1).permute(1, 2, 0, 3)
 
 
 @contextmanager

@@ -3,7 +3,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -183,7 +182,7 @@ def test_a_backbone_without_attention_is_explained_by_occlusion_alone(crops: lis
         detector = small_detector(spec)
         assert explained(crops, detector, method="occlusion")["heat"].any()
         for method in ("rollout", "gradient"):
-            with pytest.raises(InvalidArgument, match="no attention.*occlusion"):
+            with pytest.raises(InvalidArgument, match=r"no attention.*occlusion"):
                 explained(crops, detector, method=method)
 
 

@@ -188,13 +188,13 @@ def test_how_a_feature_is_pooled_is_found_out(pixels: Tensor) -> None:
 def test_the_square_of_patches_is_found_whatever_stands_before_it() -> None:
     assert patch_grid(vit(reg_tokens=4), size=64, tokens=21) == (4, 5)
     assert patch_grid(nn.Linear(2, 2), size=64, tokens=17) == (4, 1)
-    with pytest.raises(InvalidArgument, match="9 tokens at 64 px, expected .* 4 x 4"):
+    with pytest.raises(InvalidArgument, match=r"9 tokens at 64 px, expected .* 4 x 4"):
         patch_grid(vit(), size=64, tokens=9)
 
 
 def test_an_encoder_without_attention_is_refused(pixels: Tensor) -> None:
     module = nn.Conv2d(3, 4, 3)
-    with pytest.raises(InvalidArgument, match="Conv2d has no attention.*by occlusion"):
+    with pytest.raises(InvalidArgument, match=r"Conv2d has no attention.*by occlusion"):
         check_attention(seen(module, pixels)[1], module)
 
 

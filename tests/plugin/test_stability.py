@@ -75,11 +75,11 @@ KIT = "Given Outcome Outcomes check checks_of plugin_checks"
 PUBLIC = (
     "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc "
     "build_backbone build_index check_manifest class_angle combine contact_sheet "
-    "corrected_threshold dataset drift drift_table duplicates embed errors explore extract fit "
-    "geometry k_frames label_issues layer_effects leaks likely_method load neighbours novelty "
+    "corrected_threshold dataset drift drift_table duplicates embed errors explain explore extract "
+    "fit geometry k_frames label_issues layer_effects leaks likely_method load neighbours novelty "
     "open_embeddings open_index pair_displacement paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
-    "plot_robustness robustness robustness_table "
+    "plot_explanations plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
 )
 ERRORS = (
@@ -102,6 +102,8 @@ OPTIONS = {
     "doctor": "json",
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
+    "explain": "adapter device dtype extractor frames json method out overwrite stride time-limit "
+    "window",
     "export": "layout overwrite",
     "extract": "crop extractor frames json option order overwrite pack scale scheduler seed sheet "
     "size store time-limit which workers",
