@@ -63,6 +63,7 @@ _PUBLIC: dict[str, str] = {
     "push": "gendkit.model.hub",
     "register": "gendkit.plugin.manager",
     "report": "gendkit.pages.clip",
+    "reproduce": "gendkit.evaluate.reproduce",
     "robustness": "gendkit.evaluate.robustness",
     "robustness_table": "gendkit.evaluate.robustness",
     "sensitivity": "gendkit.evaluate.sensitivity",
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
     from gendkit.evaluate.explain import explain as explain
+    from gendkit.evaluate.reproduce import reproduce as reproduce
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity

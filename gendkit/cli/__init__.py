@@ -4,8 +4,8 @@ Arguments enter; results leave on stdout, progress and messages on stderr. A com
 imported when it is asked for, and what it needs when it runs, so that `--help` is instant.
 
 Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, one that nobody foresaw,
-with its traceback, a file that could not be scored, or what `audit` or `manifest check` found;
-2, wrong usage; 130, interrupted.
+with its traceback, a file that could not be scored, or what `audit`, `manifest check` or
+`reproduce` found; 2, wrong usage; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ COMMANDS = {
     "plugins": "gendkit.cli.plugins:plugins",
     "project": "gendkit.cli.manifold:project",
     "report": "gendkit.cli.report:report",
+    "reproduce": "gendkit.cli.reproduce:reproduce",
     "score": "gendkit.cli.score:score",
     "study": "gendkit.cli.study:study",
     "suspects": "gendkit.cli.evidence:suspects",

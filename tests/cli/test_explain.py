@@ -25,9 +25,7 @@ def attentive(toys: None, tmp_path: Path) -> Path:
     plugins().register([spec], name="attentive")
     made = small_detector(spec).adapter
     header = replace(made.header, extraction={"extractor": "bright", "threshold": 0.5})
-    return Adapter(header=header, norms=made.norms, head=made.head).write(
-        tmp_path / "a.safetensors"
-    )
+    return replace(made, header=header).write(tmp_path / "a.safetensors")
 
 
 def test_a_folder_gets_the_picture_the_maps_and_what_was_found(

@@ -78,7 +78,7 @@ PUBLIC = (
     "corrected_threshold dataset drift drift_table duplicates embed errors explain explore extract "
     "fit geometry k_frames label_issues layer_effects leaks likely_method load neighbours novelty "
     "open_embeddings open_index pair_displacement paired place plot "
-    "plot_displacement plot_drift plot_layers plugins project pull push register report "
+    "plot_displacement plot_drift plot_layers plugins project pull push register report reproduce "
     "plot_explanations plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
 )
@@ -123,6 +123,7 @@ OPTIONS = {
     "report make": "adapter device draws dtype frames json known member out overwrite reference "
     "seed",
     "report verify": "adapter digits json media reference",
+    "reproduce": "device json out overwrite train val",
     "score": "adapter csv device dtype extractor fpr frames json order per-frame reals time-limit "
     "which",
     "study robustness": "adapter batch-size chain device dtype grid json max-fpr out overwrite "
