@@ -44,6 +44,7 @@ _PUBLIC: dict[str, str] = {
     "leaks": "gendkit.measure.leaks",
     "likely_method": "gendkit.manifold.methods",
     "load": "gendkit.model.detector",
+    "model_card": "gendkit.evaluate.card",
     "neighbours": "gendkit.manifold.neighbours",
     "novelty": "gendkit.manifold.novelty",
     "open_embeddings": "gendkit.manifold.store",
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import k_frames as k_frames
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
+    from gendkit.evaluate.card import model_card as model_card
     from gendkit.evaluate.explain import explain as explain
     from gendkit.evaluate.reproduce import reproduce as reproduce
     from gendkit.evaluate.robustness import robustness as robustness

@@ -28,6 +28,7 @@ COMMANDS = {
     "assets": "gendkit.cli.assets:assets",
     "audit": "gendkit.cli.evidence:audit",
     "bench": "gendkit.cli.bench:bench",
+    "card": "gendkit.cli.card:card",
     "combine": "gendkit.cli.manifold:combine",
     "demo": "gendkit.cli.demo:demo",
     "doctor": "gendkit.cli.doctor:doctor",

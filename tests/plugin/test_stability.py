@@ -76,8 +76,8 @@ PUBLIC = (
     "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc "
     "build_backbone build_index check_manifest class_angle combine contact_sheet "
     "corrected_threshold dataset drift drift_table duplicates embed errors explain explore extract "
-    "fit geometry k_frames label_issues layer_effects leaks likely_method load neighbours novelty "
-    "open_embeddings open_index pair_displacement paired place plot "
+    "fit geometry k_frames label_issues layer_effects leaks likely_method load model_card "
+    "neighbours novelty open_embeddings open_index pair_displacement paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report reproduce "
     "plot_explanations plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
@@ -97,6 +97,7 @@ OPTIONS = {
     "assets path": "",
     "audit": "by csv json no-images run",
     "bench": "compile data device json set steps",
+    "card": "json licence name out overwrite result",
     "combine": "json overwrite",
     "demo": "device faces json out overwrite quick seed",
     "doctor": "json",
