@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,16 @@ class Card:
     """
 
     name: str
-    adapter: Adapter = field(repr=False)
-    training: Facts = field(repr=False)
-    selection: Facts = field(repr=False)
-    licences: Facts = field(repr=False)
-    results: tuple[Measured, ...] = field(repr=False)
+    adapter: Adapter
+    training: Facts
+    selection: Facts
+    licences: Facts
+    results: tuple[Measured, ...]
     limits: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.results)} results, {len(self.limits)} limits"
+        return visible(f"Card({self.name}, adapter {self.adapter.hash[:12]}: {counts})")
 
     def _repr_html_(self) -> str:
         facts = {**self.training, **{f"limit {n}": text for n, text in enumerate(self.limits, 1)}}

@@ -82,6 +82,16 @@ def test_the_maps_of_a_crop_do_not_depend_on_the_others(
     np.testing.assert_allclose(together[:, 2], alone[:, 0], rtol=1e-4, atol=1e-7)
 
 
+def test_half_precision_explains_alike(detector: Detector, crops: list[Image]) -> None:
+    half = Detector(
+        detector.backbone, spec=detector.spec, adapter=detector.adapter, dtype="bfloat16"
+    )
+    one, two = (explained(crops, d, method=METHODS)["heat"] for d in (detector, half))
+    for method, near in (("rollout", 0.02), ("gradient", 0.2)):
+        a, b = (heat.sel(explanation=method) for heat in (one, two))
+        assert float(abs(a - b).max()) < near * float(a.max()), method
+
+
 def test_the_roll_out_is_the_product_of_mixed_attentions() -> None:
     """Against the definition, token by token."""
     weights = [w.softmax(dim=-1) for w in torch.randn(3, 1, 2, 5, 5).double()]
