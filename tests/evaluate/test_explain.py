@@ -275,13 +275,13 @@ def test_a_planted_artefact_is_found_where_it_is(asset: Any) -> None:
         header=header, norms=copy_of(norms_of(backbone, spec)),
         head={"weight": torch.zeros(2, spec.dim), "bias": torch.zeros(2)},
     )  # fmt: skip
-    real, fake, _ = faces(range(100), seed=0)
-    labels = np.repeat([0, 1], 100)
+    real, fake, _ = faces(range(80), seed=0)
+    labels = np.repeat([0, 1], 80)
     base = Detector(backbone, spec=spec, adapter=adapter)
     head = fit_probe(base.embed(real + fake), labels, c=100)
     detector = Detector(backbone, spec=spec, adapter=replace(adapter, head=head))
-    real, fake, places = faces(range(1000, 1016), seed=1)
-    known = auroc(np.repeat([0, 1], 16), detector.predict(real + fake))
+    real, fake, places = faces(range(1000, 1014), seed=1)
+    known = auroc(np.repeat([0, 1], 14), detector.predict(real + fake))
     ds = explained(fake, detector, method=METHODS, window=28, stride=14, batch_size=36)
     found = {}
     for method in METHODS:
@@ -303,6 +303,6 @@ def test_a_planted_artefact_is_found_where_it_is(asset: Any) -> None:
         assert found[method]["times chance"] > least, found
         assert found[method]["chance"] < 1e-3, found
         assert found[method]["places of others"] < 1e-3, found
-    # The roll-out knows no classes: here it had .98 times what chance gives, so nothing is asserted
-    # of it but that it is no better than the ways that ask for the fake.
+    # The roll-out knows no classes: here it had 1.1 times what chance gives (p = .07), so nothing is
+    # asserted of it but that it is no better than the ways that ask for the fake.
     assert found["rollout"]["times chance"] < found["gradient"]["times chance"], found
