@@ -266,14 +266,14 @@ def _limits(
     )
     if train:
         limits += _of_training(train)
-    if train and validation:
-        limits += _of_choice(train, validation)
-    epochs = len(record["history"]) if record is not None else 0
-    if record is not None and epochs > 1 and record["chosen_by"]["metric"] != "last":
-        limits.append(
-            f"The metrics of the epoch that was kept are of the best of {epochs}, on the data of "
-            "that choice: no test."
-        )
+    if record is not None and record["chosen_by"]["metric"] != "last":
+        if train and validation:
+            limits += _of_choice(train, validation)
+        if (epochs := len(record["history"])) > 1:
+            limits.append(
+                f"The metrics of the epoch that was kept are of the best of {epochs}, on the data "
+                "of that choice: no test."
+            )
     return limits
 
 
@@ -297,7 +297,7 @@ def _of_training(train: Mapping[str, Any]) -> list[str]:
         limits.append(
             f"{lost:,} of {counts['clips']:,} training clips have no face crop and took no part."
         )
-    if unknown := train.get("licences", {}).get("", 0):
+    if unknown := train.get("licences", {"": train["crops"]}).get("", 0):
         limits.append(f"The licence of {unknown:,} of its training crops is not recorded.")
     return limits
 

@@ -89,7 +89,7 @@ def _draw(ax: Axes, image: np.ndarray, heat: np.ndarray, *, signed: bool) -> Non
         words = "nothing"
     elif signed:
         strongest = float(heat.flat[np.abs(heat).argmax()])
-        words = f"margin {-strongest:+.2f} covered".replace("-", MINUS)
+        words = f"covered: margin {-strongest:+.2f}".replace("-", MINUS)
     else:
         words = f"{heat.size * most:.1f} × the mean"
     _under(ax, words)

@@ -90,7 +90,18 @@ def test_what_is_not_so_is_not_said(adapter: Adapter) -> None:
     limits = gk.model_card(adapter, record=record, results=[sure]).limits
     for words in ("drawn", "no face crop", "licence", "No result", "best of", "interval"):
         assert not saying(limits, words), words
-    assert saying(limits, "diffusion took part in the choice")
+    assert not saying(limits, "choice")
+    chosen = gk.model_card(adapter, record=record_of(adapter, data=data)).limits
+    assert saying(chosen, "diffusion took part in the choice")
+
+
+def test_of_an_older_record_no_licence_is_made_up(adapter: Adapter) -> None:
+    older = {key: value for key, value in DATA.items() if key not in ("licences", "coverage")}
+    card = gk.model_card(adapter, record=record_of(adapter, data={"train": older}))
+    assert card.licences["training media"] == "not recorded"
+    assert card.training["coverage"] == "not recorded"
+    assert saying(card.limits, "licence of 100 of its training crops is not recorded")
+    assert card.selection["data"] == "not recorded"
 
 
 def test_without_a_record_that_is_the_first_limit(adapter: Adapter) -> None:

@@ -38,7 +38,7 @@ def test_each_crop_stands_beside_its_maps_with_what_their_colours_mean() -> None
         "score 0.000",
         "16.0 × the mean",
         "16.0 × the mean",
-        "margin +0.50 covered",
+        "covered: margin +0.50",
     ]
     assert under[4] == "score 1.000"
     (crop,) = figure.axes[0].images
