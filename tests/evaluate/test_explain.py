@@ -303,6 +303,6 @@ def test_a_planted_artefact_is_found_where_it_is(asset: Any) -> None:
         assert found[method]["times chance"] > least, found
         assert found[method]["chance"] < 1e-3, found
         assert found[method]["places of others"] < 1e-3, found
-    # The roll-out knows no classes: here it had 1.1 times what chance gives (p = .07), so all that is
+    # The roll-out knows no classes: here it had 1.1 times what chance gives (p = .07). All that is
     # asserted of it is that it does no better than the ways that ask for the fake.
     assert found["rollout"]["times chance"] < found["gradient"]["times chance"], found
