@@ -12,16 +12,21 @@ __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
     "Adapter": "gendkit.model.adapter",
+    "Calibration": "gendkit.evaluate.calibration",
     "Detector": "gendkit.model.detector",
     "Ensemble": "gendkit.model.ensemble",
     "Manifest": "gendkit.data.manifest",
     "Recipe": "gendkit.train.recipe",
     "SharedBackbone": "gendkit.model.shared",
     "asset_path": "gendkit.data.assets",
+    "at_level": "gendkit.measure.levels",
     "audit": "gendkit.data.audit",
     "auroc": "gendkit.measure.metrics",
+    "benchmark": "gendkit.evaluate.benchmark",
+    "benchmark_page": "gendkit.pages.benchmark",
     "build_backbone": "gendkit.model.backbone",
     "build_index": "gendkit.manifold.index",
+    "calibrate": "gendkit.evaluate.calibrate",
     "check_manifest": "gendkit.measure.manifest_check",
     "class_angle": "gendkit.manifold.geometry",
     "combine": "gendkit.manifold.combine",
@@ -44,20 +49,25 @@ _PUBLIC: dict[str, str] = {
     "leaks": "gendkit.measure.leaks",
     "likely_method": "gendkit.manifold.methods",
     "load": "gendkit.model.detector",
+    "metric_intervals": "gendkit.measure.resampled",
     "model_card": "gendkit.evaluate.card",
     "neighbours": "gendkit.manifold.neighbours",
     "novelty": "gendkit.manifold.novelty",
+    "open_benchmark": "gendkit.evaluate.benchmark",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
     "pair_displacement": "gendkit.manifold.displacement",
     "paired": "gendkit.data.subsets",
+    "paired_difference": "gendkit.measure.resampled",
     "place": "gendkit.manifold.projection",
     "plot": "gendkit.notebook.pictures",
     "plot_displacement": "gendkit.notebook.curves",
     "plot_drift": "gendkit.notebook.curves",
     "plot_explanations": "gendkit.notebook.explain",
     "plot_layers": "gendkit.notebook.curves",
+    "plot_reliability": "gendkit.notebook.likelihood",
     "plot_robustness": "gendkit.notebook.robustness",
+    "plot_tippett": "gendkit.notebook.likelihood",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
     "pull": "gendkit.model.hub",
@@ -70,6 +80,9 @@ _PUBLIC: dict[str, str] = {
     "sensitivity": "gendkit.evaluate.sensitivity",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
+    "summary": "gendkit.measure.metrics",
+    "summary_table": "gendkit.measure.tables",
+    "threshold_transfer": "gendkit.evaluate.transfer",
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
     "tune_layer_norms": "gendkit.model.tuning",
@@ -106,12 +119,17 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import k_frames as k_frames
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
+    from gendkit.evaluate.benchmark import benchmark as benchmark
+    from gendkit.evaluate.benchmark import open_benchmark as open_benchmark
+    from gendkit.evaluate.calibrate import calibrate as calibrate
+    from gendkit.evaluate.calibration import Calibration as Calibration
     from gendkit.evaluate.card import model_card as model_card
     from gendkit.evaluate.explain import explain as explain
     from gendkit.evaluate.reproduce import reproduce as reproduce
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
+    from gendkit.evaluate.transfer import threshold_transfer as threshold_transfer
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
     from gendkit.manifold.drift import drift as drift
@@ -132,8 +150,13 @@ if TYPE_CHECKING:
     from gendkit.manifold.suspects import label_issues as label_issues
     from gendkit.manifold.votes import votes as votes
     from gendkit.measure.leaks import leaks as leaks
+    from gendkit.measure.levels import at_level as at_level
     from gendkit.measure.manifest_check import check_manifest as check_manifest
     from gendkit.measure.metrics import auroc as auroc
+    from gendkit.measure.metrics import summary as summary
+    from gendkit.measure.resampled import metric_intervals as metric_intervals
+    from gendkit.measure.resampled import paired_difference as paired_difference
+    from gendkit.measure.tables import summary_table as summary_table
     from gendkit.measure.thresholds import corrected_threshold as corrected_threshold
     from gendkit.model.adapter import Adapter as Adapter
     from gendkit.model.backbone import build_backbone as build_backbone
@@ -149,12 +172,15 @@ if TYPE_CHECKING:
     from gendkit.notebook.curves import plot_layers as plot_layers
     from gendkit.notebook.explain import plot_explanations as plot_explanations
     from gendkit.notebook.explorer import explore as explore
+    from gendkit.notebook.likelihood import plot_reliability as plot_reliability
+    from gendkit.notebook.likelihood import plot_tippett as plot_tippett
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores
     from gendkit.notebook.robustness import plot_robustness as plot_robustness
     from gendkit.notebook.timeline import timeline as timeline
     from gendkit.notebook.training import training as training
+    from gendkit.pages.benchmark import benchmark_page as benchmark_page
     from gendkit.pages.clip import report as report
     from gendkit.pages.clip_verify import verify as verify
     from gendkit.pages.contact import contact_sheet as contact_sheet

@@ -1,28 +1,58 @@
-"""Bootstrap intervals over identities: people, not frames, are what was sampled."""
+"""Bootstrap intervals over what was sampled: people and seeds, never frames.
+
+`bootstrap` resamples one kind of group. `crossed` resamples several kinds that cross each other,
+such as connected components of clips, training seeds and forgery families; `joint_components` gives
+the components of several data sets together.
+"""
 
 from __future__ import annotations
 
+import math
+import warnings
+import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gendkit.errors import InvalidArgument, UndefinedMetric
 from gendkit.markup import card, number
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gendkit.data.manifest import Manifest
+
 Statistic = Callable[[NDArray[np.int64]], Mapping[str, float]]
+Counts = Mapping[str, NDArray[np.int64]]
+"""How often each level of a factor counts (levels,), by the factor's name."""
+ALONE = 200
+"""Resamples in which one factor alone varies, to see how much of the interval it makes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """An estimate with its percentile interval."""
+    """An estimate with its percentile interval.
+
+    Attributes
+    ----------
+    value, low, high
+        The estimate and the ends; NaN where it is not defined.
+    parts
+        Of `crossed`: by factor, which share of the variance is there when it alone is resampled.
+    """
 
     value: float
     low: float
     high: float
+    parts: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     def _repr_html_(self) -> str:
-        return card("Interval", {"value": number(self.value), "interval": self._ends})
+        made = ", ".join(f"{name} {share:.0%}" for name, share in self.parts.items())
+        facts = {"value": number(self.value), "interval": self._ends}
+        return card("Interval", facts | ({"made of": made} if made else {}))
 
     @property
     def _ends(self) -> str:
@@ -68,6 +98,200 @@ def bootstrap(
             draws[key].append(drawn[key])
     tail = (1 - level) / 2
     return {key: _interval(value[key], draws[key], tail) for key in value}
+
+
+def crossed(
+    statistic: Callable[[Counts], Mapping[str, float]],
+    sizes: Mapping[str, int],
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Resample several factors independently, and recompute every statistic on the same resample.
+
+    Each factor's levels are drawn with replacement, as many as there are, whatever is drawn of the
+    others: a score is there as often as its component, times its seed, times its family. Statistics
+    that are computed together are paired.
+
+    The ends are percentiles further out than `level` says: the bootstrap of few levels is too
+    narrow, by sqrt((n - 1) / n) and by what Student's t has over the normal distribution. Both are
+    made good (Hesterberg), with the degrees of freedom of Welch and Satterthwaite for the mixture
+    of the factors, whose parts are seen in `ALONE` more resamples of each. With two or three levels
+    the ends are then the lowest and highest mean that can be drawn, which is still too narrow. A
+    number that no resample changes, such as the AUROC of scores that part the classes, has an
+    interval without width, which says nothing.
+
+    Parameters
+    ----------
+    statistic
+        From the counts of each factor's levels, 1 for the estimate and 0 or more for a resample,
+        to named numbers; NaN where undefined. To be scaled as a mean is: by the sum of the counts.
+    sizes
+        By the name of each factor, how many levels it has: ``{"component": 40, "seed": 5}``. One
+        with a single level does not vary: the interval then says nothing about others.
+    resamples, level, seed
+        Number of resamples, coverage of the interval, seed of the draws. A factor's draws do not
+        depend on which others there are.
+
+    Returns
+    -------
+    dict
+        By the names of the statistic; resamples in which a number is undefined are left out of it.
+        Without ends if no factor has two levels.
+
+    Raises
+    ------
+    InvalidArgument
+        Without a factor, for one without a level, and for impossible numbers.
+
+    Warns
+    -----
+    UndefinedMetric
+        If no factor has two levels.
+
+    References
+    ----------
+    Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007 (crossed factors; where the
+    factors interact much the interval is wider than needed; that none is exact is McCullagh's,
+    Bernoulli 6, 2000). Hesterberg, What teachers should know about the bootstrap, The American
+    Statistician 69, 2015 (expanded percentiles). Satterthwaite, Biometrics Bulletin 2, 1946.
+    """
+    _check(sizes, resamples=resamples, level=level)
+    ones = {name: np.ones(size, dtype=np.int64) for name, size in sizes.items()}
+    value = statistic(ones)
+    varying = [name for name, size in sizes.items() if size > 1]
+    if not varying:
+        warnings.warn(
+            f"there is one {', and one '.join(sizes)}: no interval can be estimated.",
+            UndefinedMetric, stacklevel=2,
+        )  # fmt: skip
+        return {key: Interval(value=v, low=math.nan, high=math.nan) for key, v in value.items()}
+    draws = {name: _drawn(name, size, resamples, seed) for name, size in sizes.items()}
+    together = _evaluated(statistic, value, [
+        {name: counts[i] for name, counts in draws.items()} for i in range(resamples)
+    ])  # fmt: skip
+    alone = dict.fromkeys(varying, together)
+    if len(varying) > 1:
+        alone = {
+            name: _evaluated(statistic, value, [
+                {**ones, name: counts} for counts in draws[name][: min(ALONE, resamples)]
+            ])
+            for name in varying
+        }  # fmt: skip
+    found = {}
+    for key in value:
+        parts = {name: _variance(alone[name][key]) for name in varying}
+        tail = _tail(level, [(sizes[name], part) for name, part in parts.items()])
+        whole = sum(parts.values())
+        shares = {name: part / whole for name, part in parts.items()} if whole > 0 else {}
+        found[key] = replace(_interval(value[key], together[key], tail), parts=shares)
+    return found
+
+
+def joint_components(
+    manifests: Sequence[Manifest | pd.DataFrame], *, alike: Sequence[Sequence[str]] = ()
+) -> list[NDArray[np.int64]]:
+    """Return for each row of each manifest the number of its connected component over all of them.
+
+    Clips are linked as in `Manifest.components`, across manifests too: those of one data set share
+    their names of clips and people wherever they stand. Numbers are in order of appearance.
+
+    Parameters
+    ----------
+    manifests
+        Or tables with their columns.
+    alike
+        Groups of data sets whose names mean the same clips and people, such as
+        ``[("faceforensics", "df40")]``, whose fakes were made of the same reals. It cannot be known
+        from the names.
+
+    Returns
+    -------
+    list of NDArray
+        (rows,) of each manifest.
+
+    Raises
+    ------
+    InvalidArgument
+        If a data set stands in two groups, or is in no manifest; for a table without the columns.
+    """
+    import pandas as pd
+
+    from gendkit.data.links import CLIP, LINKS, components
+
+    columns = list(dict.fromkeys([*CLIP, *(name for names in LINKS.values() for name in names)]))
+    tables = [m if isinstance(m, pd.DataFrame) else m.table for m in manifests]
+    for table in tables:
+        if missing := [name for name in columns if name not in table]:
+            raise InvalidArgument(
+                f"a table lacks {', '.join(missing)}, of which clips' links are made; give the "
+                "manifest, or its table."
+            )
+    if not tables:
+        return []
+    whole = pd.concat([table[columns] for table in tables], ignore_index=True)
+    named, there = [name for group in alike for name in group], set(whole["dataset"])
+    if twice := {name for name in named if named.count(name) > 1}:
+        raise InvalidArgument(f"data set {min(twice)!r} stands twice in alike; join its groups.")
+    if unknown := set(named) - there:
+        raise InvalidArgument(
+            f"data set {min(unknown)!r} of alike is in no manifest; there is "
+            f"{', '.join(sorted(there))}."
+        )
+    first = {name: group[0] for group in alike for name in group}
+    whole["dataset"] = whole["dataset"].replace(first)
+    ends = np.cumsum([len(table) for table in tables])[:-1]
+    return list(np.split(components(whole), ends))
+
+
+def _check(sizes: Mapping[str, int], *, resamples: int, level: float) -> None:
+    if not sizes or any(size < 1 for size in sizes.values()):
+        raise InvalidArgument(
+            f"sizes is {dict(sizes)}; expected a factor or more, each with a level or more."
+        )
+    if resamples < 1 or not 0 < level < 1:
+        raise InvalidArgument(
+            f"resamples is {resamples} and level {level}; expected 1 or more, and a share."
+        )
+
+
+def _drawn(name: str, size: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """Return how often each level was drawn (resamples, levels)."""
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return rng.multinomial(size, np.full(size, 1 / size), size=resamples).astype(np.int64)
+
+
+def _evaluated(
+    statistic: Callable[[Counts], Mapping[str, float]],
+    value: Mapping[str, float],
+    resamples: Sequence[Counts],
+) -> dict[str, list[float]]:
+    draws: dict[str, list[float]] = {key: [] for key in value}
+    for counts in resamples:
+        drawn = statistic(counts)
+        for key in draws:
+            draws[key].append(float(drawn[key]))
+    return draws
+
+
+def _variance(draws: Sequence[float]) -> float:
+    finite = np.asarray([d for d in draws if math.isfinite(d)])
+    return float(finite.var()) if len(finite) else 0.0
+
+
+def _tail(level: float, parts: Sequence[tuple[int, float]]) -> float:
+    """Return the share beyond either end of an expanded interval, from (levels, variance) pairs."""
+    from scipy.stats import norm, t
+
+    tail = (1 - level) / 2
+    whole = sum(v for _, v in parts)
+    if whole <= 0:
+        return tail
+    mended = [(size, v * size / (size - 1)) for size, v in parts]
+    total = sum(v for _, v in mended)
+    freedom = total**2 / sum(v**2 / (size - 1) for size, v in mended)
+    return float(norm.cdf(-math.sqrt(total / whole) * t.ppf(1 - tail, freedom)))
 
 
 def _interval(value: float, draws: Sequence[float], tail: float) -> Interval:

@@ -73,14 +73,20 @@ NAMES = (
 )  # fmt: skip
 KIT = "Given Outcome Outcomes check checks_of plugin_checks"
 PUBLIC = (
-    "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc "
+    "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path at_level audit auroc "
     "build_backbone build_index check_manifest class_angle combine contact_sheet "
-    "corrected_threshold dataset drift drift_table duplicates embed errors explain explore extract "
-    "fit geometry k_frames label_issues layer_effects leaks likely_method load model_card "
-    "neighbours novelty open_embeddings open_index pair_displacement paired place plot "
-    "plot_displacement plot_drift plot_layers plugins project pull push register report reproduce "
-    "plot_explanations plot_robustness robustness robustness_table "
-    "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
+    "corrected_threshold dataset drift drift_table duplicates embed errors explore extract fit "
+    "geometry k_frames label_issues layer_effects leaks likely_method load metric_intervals "
+    "neighbours novelty "
+    "open_embeddings open_index pair_displacement paired paired_difference place plot "
+    "plot_displacement plot_drift plot_layers plugins project pull push register report "
+    "Calibration calibrate plot_reliability plot_tippett "
+    "explain model_card plot_explanations reproduce "
+    "benchmark benchmark_page open_benchmark threshold_transfer "
+    "plot_robustness robustness robustness_table "
+    "sensitivity show_faces show_scores summary summary_table timeline training tune_layer_norms "
+    "unpaired "
+    "verify votes"
 )
 ERRORS = (
     "GendkitError PluginError RefusedPlugin InvalidSpec UnknownPart InvalidOption "
@@ -88,7 +94,7 @@ ERRORS = (
     "NotExamined InvalidManifest InvalidRecipe InvalidArgument Diverged RankLost StaleIndex "
     "WorkerLost CorruptCheckpoint NothingToTune InvalidAdapter InvalidCheckpoint ExportDiffers "
     "WrongBackbone InvalidImage InvalidLabels InvalidEmbeddings InvalidReport OutputExists "
-    "UnwritableOutput"
+    "UnwritableOutput UndefinedMetric InvalidCalibration"
 )
 OPTIONS = {
     "app": "adapter device draws frames no-browser port",
@@ -97,12 +103,14 @@ OPTIONS = {
     "assets path": "",
     "audit": "by csv json no-images run",
     "bench": "compile data device json set steps",
+    "calibrate": "adapter alpha batch-size beta device dtype json on out overwrite seed",
     "card": "json licence name out overwrite result",
     "combine": "json overwrite",
     "demo": "device faces json out overwrite quick seed",
     "doctor": "json",
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
+    "evaluate": "alike batch-size device dtype json on out resamples seed threshold",
     "explain": "adapter device dtype extractor frames json method out overwrite stride time-limit "
     "window",
     "export": "layout overwrite",
@@ -121,12 +129,12 @@ OPTIONS = {
     "plugins list": "json",
     "plugins new": "out",
     "project": "json method overwrite seed",
-    "report make": "adapter device draws dtype frames json known member out overwrite reference "
-    "seed",
-    "report verify": "adapter digits json media reference",
+    "report make": "adapter calibration device draws dtype frames json known member out overwrite "
+    "reference seed",
+    "report verify": "adapter calibration digits json media reference",
     "reproduce": "device json out overwrite train val",
-    "score": "adapter csv device dtype extractor fpr frames json order per-frame reals time-limit "
-    "which",
+    "score": "adapter calibration csv device dtype extractor fpr frames json order per-frame reals "
+    "time-limit which",
     "study robustness": "adapter batch-size chain device dtype grid json max-fpr out overwrite "
     "reference seed",
     "suspects": "angle json reference",
