@@ -19,9 +19,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.special import expit
 
 from gendkit.data.manifest import Manifest
 from gendkit.device import usable
@@ -44,8 +47,11 @@ ON_SAMPLE = (
     "target_identity", "donor_identity", "year",
 )  # fmt: skip
 """Columns of the manifest that the crops of a study keep."""
+
 LATER = (("sphere", True),)
 """Fields of a recipe, with their defaults, that are younger than the first studies."""
+UNIT = ["dataset", "video", "track"]
+"""Columns that tell people of clips apart."""
 POLL = 2.0
 """Seconds between looks at a cell that another process is at."""
 
@@ -229,6 +235,38 @@ class Cells:
             {"margin": ((*dims, "sample"), margin)},
             coords={**places, "sample": table["sample"].to_numpy(dtype=object), **on_sample},
         )
+
+
+def by_clip(ds: xr.Dataset) -> xr.Dataset:
+    """Average the scores of a study's crops over each person of a clip.
+
+    Parameters
+    ----------
+    ds
+        `margin` (..., sample), with the columns of `Cells.run`.
+
+    Returns
+    -------
+    xarray.Dataset
+        `score` (..., clip): mean P(fake); on `clip` the columns, and `crops`, of how many.
+    """
+    table = pd.DataFrame({name: ds[name].to_numpy() for name in (*ON_SAMPLE, "component")})
+    clips = table.groupby(UNIT, sort=False)
+    number, count = clips.ngroup().to_numpy(), clips.ngroups
+    probability = expit(ds["margin"].transpose(..., "sample").to_numpy().astype(np.float64))
+    mean = csr_array((np.ones(len(number)), (np.arange(len(number)), number)), (len(number), count))
+    crops = clips.size().to_numpy()
+    flat = probability.reshape(-1, len(number)) @ mean / crops
+    about = clips.first().reset_index()
+    dims = [d for d in ds["margin"].dims if d != "sample"]
+    return xr.Dataset(
+        {"score": ((*dims, "clip"), flat.reshape(*probability.shape[:-1], count))},
+        coords={
+            **{d: ds[d] for d in dims},
+            **{str(name): ("clip", about[name].to_numpy()) for name in about.columns},
+            "crops": ("clip", crops),
+        },
+    )
 
 
 def _margin(outputs: Outputs) -> NDArray[np.float32]:
