@@ -173,7 +173,8 @@ class Cells:
             )  # fmt: skip
             difference = (head["weight"][1] - head["weight"][0]).numpy()
             bias = float(head["bias"][1] - head["bias"][0])
-            return self.features(cell.recipe)[self.scored] @ difference + np.float32(bias)
+            scored = self.features(cell.recipe)[self.scored]
+            return np.asarray(scored @ difference + np.float32(bias))
         return _margin(self._trained(cell, key))
 
     def features(self, recipe: Recipe) -> NDArray[np.float32]:
@@ -222,13 +223,15 @@ class Cells:
         _write(self._file(key, ".npy"), margins)
 
     def _assembled(self, cells: Sequence[Cell], keys: Sequence[str]) -> xr.Dataset:
-        dims = list(dict.fromkeys(name for cell in cells for name in cell.at))
-        places = {dim: list(dict.fromkeys(cell.at[dim] for cell in cells)) for dim in dims}
+        where = [dict(cell.at) for cell in cells]
+        dims = list(dict.fromkeys(name for of in where for name in of))
+        places = {dim: list(dict.fromkeys(of[dim] for of in where)) for dim in dims}
         shape = [len(places[dim]) for dim in dims]
         margin = np.full([*shape, int(self.scored.sum())], np.nan, np.float32)
-        for cell, key in zip(cells, keys, strict=True):
-            at = tuple(places[dim].index(cell.at[dim]) for dim in dims)
-            margin[at] = np.load(self._file(key, ".npy"))
+        for of, key in zip(where, keys, strict=True):
+            margin[tuple(places[dim].index(of[dim]) for dim in dims)] = np.load(
+                self._file(key, ".npy")
+            )
         table = self.manifest.table.assign(component=self.manifest.components())[self.scored]
         on_sample = {name: ("sample", table[name].to_numpy()) for name in (*ON_SAMPLE, "component")}
         return xr.Dataset(
