@@ -66,6 +66,7 @@ _PUBLIC: dict[str, str] = {
     "sensitivity": "gendkit.evaluate.sensitivity",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
+    "summary": "gendkit.measure.metrics",
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
     "tune_layer_norms": "gendkit.model.tuning",
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
     from gendkit.measure.leaks import leaks as leaks
     from gendkit.measure.manifest_check import check_manifest as check_manifest
     from gendkit.measure.metrics import auroc as auroc
+    from gendkit.measure.metrics import summary as summary
     from gendkit.measure.thresholds import corrected_threshold as corrected_threshold
     from gendkit.model.adapter import Adapter as Adapter
     from gendkit.model.backbone import build_backbone as build_backbone

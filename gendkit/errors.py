@@ -117,6 +117,10 @@ class InvalidLabels(GendkitError):
     """Labels other than 0 (real) and 1 (fake) where those are needed."""
 
 
+class UndefinedMetric(GendkitError, UserWarning):
+    """A metric, or an interval, that the scores at hand do not define: a warning, not raised."""
+
+
 class InvalidEmbeddings(GendkitError):
     """A store of embeddings that breaks the schema."""
 

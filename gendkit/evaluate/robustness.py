@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from gendkit.data.degrade import INTERPOLATIONS, Chain
 from gendkit.data.degrade_image import degrade_image
 from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import InvalidArgument, InvalidLabels, InvalidManifest
 from gendkit.measure.metrics import auroc
+from gendkit.measure.thresholds import allowed_above, fpr_bound, threshold_at
 from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector, load
 from gendkit.progress import Bars, Progress
@@ -104,7 +104,9 @@ def robustness(
         - `shift_real`, `shift_fake` (setting): mean of the score less that of level 0.
 
         NaN where a class is missing. Attributes: `threshold`, `threshold_from` with the number of
-        real clips that it rests on (`threshold_reals`), `max_fpr`, `adapter` and `seed`.
+        real clips that it rests on (`threshold_reals`) and what the true rate above it is at most,
+        were these clips independent (`threshold_bound`, one-sided 95 %), `max_fpr`, `adapter` and
+        `seed`.
 
     Raises
     ------
@@ -147,6 +149,7 @@ def robustness(
         threshold=threshold,
         threshold_from="these crops as they are" if others is None else "the reference as it is",
         threshold_reals=len(reals),
+        threshold_bound=fpr_bound(allowed_above(len(reals), max_fpr), len(reals)),
         max_fpr=max_fpr,
         coverage=json.dumps(crops.meta[COVERAGE]),
         adapter=detector.adapter.hash,
@@ -161,12 +164,6 @@ def robustness_table(ds: xr.Dataset) -> pd.DataFrame:
     """
     columns = {name: ds[name].to_numpy() for name in ("grid", "level", "chain", *MEASURES)}
     return pd.DataFrame(columns).set_index(["grid", "level", "chain"])
-
-
-def threshold_at(reals: NDArray[np.floating], max_fpr: float) -> float:
-    """Return the lowest of some real scores (N,) that at most a part `max_fpr` of them exceeds."""
-    allowed = int(max_fpr * len(reals) + 1e-9)
-    return float(np.sort(reals)[::-1][allowed])
 
 
 def _settings(grids: Grids) -> list[tuple[str, int, Chain]]:

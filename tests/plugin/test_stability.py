@@ -80,7 +80,8 @@ PUBLIC = (
     "open_embeddings open_index pair_displacement paired place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
     "plot_robustness robustness robustness_table "
-    "sensitivity show_faces show_scores timeline training tune_layer_norms unpaired verify votes"
+    "sensitivity show_faces show_scores summary timeline training tune_layer_norms unpaired "
+    "verify votes"
 )
 ERRORS = (
     "GendkitError PluginError RefusedPlugin InvalidSpec UnknownPart InvalidOption "
@@ -88,7 +89,7 @@ ERRORS = (
     "NotExamined InvalidManifest InvalidRecipe InvalidArgument Diverged RankLost StaleIndex "
     "WorkerLost CorruptCheckpoint NothingToTune InvalidAdapter InvalidCheckpoint ExportDiffers "
     "WrongBackbone InvalidImage InvalidLabels InvalidEmbeddings InvalidReport OutputExists "
-    "UnwritableOutput"
+    "UnwritableOutput UndefinedMetric"
 )
 OPTIONS = {
     "app": "adapter device draws frames no-browser port",
