@@ -47,6 +47,7 @@ _PUBLIC: dict[str, str] = {
     "novelty": "gendkit.manifold.novelty",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
+    "open_study": "gendkit.evaluate.study.run",
     "pair_displacement": "gendkit.manifold.displacement",
     "paired": "gendkit.data.subsets",
     "place": "gendkit.manifold.projection",
@@ -55,6 +56,7 @@ _PUBLIC: dict[str, str] = {
     "plot_drift": "gendkit.notebook.curves",
     "plot_layers": "gendkit.notebook.curves",
     "plot_robustness": "gendkit.notebook.robustness",
+    "plot_study": "gendkit.notebook.study",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
     "pull": "gendkit.model.hub",
@@ -67,6 +69,8 @@ _PUBLIC: dict[str, str] = {
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
     "summary": "gendkit.measure.metrics",
+    "study": "gendkit.notebook.study",
+    "study_tables": "gendkit.evaluate.study.catalogue",
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
     "tune_layer_norms": "gendkit.model.tuning",
@@ -106,6 +110,8 @@ if TYPE_CHECKING:
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
+    from gendkit.evaluate.study.catalogue import study_tables as study_tables
+    from gendkit.evaluate.study.run import open_study as open_study
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
     from gendkit.manifold.drift import drift as drift
@@ -147,6 +153,8 @@ if TYPE_CHECKING:
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores
     from gendkit.notebook.robustness import plot_robustness as plot_robustness
+    from gendkit.notebook.study import plot_study as plot_study
+    from gendkit.notebook.study import study as study
     from gendkit.notebook.timeline import timeline as timeline
     from gendkit.notebook.training import training as training
     from gendkit.pages.clip import report as report

@@ -7,13 +7,14 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.cells import Cell, by_clip
 from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
 from gendkit.evaluate.study.setting import Setting
-from gendkit.evaluate.study.study import Said, Study, about
+from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, estimate, limits, listed, verdict
 from gendkit.optional import require
 from gendkit.train.recipe import Recipe
@@ -175,9 +176,8 @@ def says(ds: xr.Dataset) -> Said:
             f"{estimate(mean[names.index(PROBE)])}."
         )
     else:
-        answer = (
-            f"On {where}, {best} is highest of {len(names)}; "
-            + compared("it", "the frozen probe", gains[best])
+        answer = f"On {where}, {best} is highest of {len(names)}; " + compared(
+            "it", "the frozen probe", gains[best]
         )
     shows = []
     for i, name in enumerate(names):
@@ -199,6 +199,25 @@ def says(ds: xr.Dataset) -> Said:
     return Said(answer=answer, shows=tuple(shows), not_shown=tuple(not_shown))
 
 
+def tables(ds: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Return the variants with their means and gains, and with their AUROC of each family."""
+    names = pd.Index([str(v) for v in ds["variant"].to_numpy()], name="variant")
+    columns: dict[str, Any] = {}
+    for name in ds["group"].to_numpy():
+        of, where = ds.sel(group=name), f", {name}" if ds.sizes["group"] > 1 else ""
+        columns |= triple(f"mean AUROC{where}", of["mean_auroc"])
+        columns |= triple(f"gain over probe{where}", of["gain"])
+    columns |= triple("gain over the one it is built on", ds["step"][:, -1])
+    columns["built on"] = ds["base"].to_numpy().astype(object)
+    families: dict[str, Any] = {}
+    for i, family in enumerate(ds["family"].to_numpy()):
+        families |= triple(str(family), ds["auroc"][:, i])
+    return {
+        "Mean AUROC of clips over the families, with 95 % intervals": pd.DataFrame(columns, names),
+        "AUROC of clips by family": pd.DataFrame(families, names),
+    }
+
+
 def _analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
     used = {**rates(setting.recipe), **setting.options["rates"]}
     return analyse(margins, setting).assign_attrs(rates=json.dumps(used))
@@ -211,5 +230,6 @@ ABLATION = Study(
     cells=cells,
     analyse=_analyse,
     says=says,
+    tables=tables,
     options={"variants": (), "rates": {}},
 )

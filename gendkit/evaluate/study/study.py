@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.cells import Cell, Rows
@@ -48,6 +51,8 @@ class Study:
         high).
     says
         From the result, with its attributes, to sentences.
+    tables
+        From the result to tables by their captions; see `study_tables`.
     options
         Of its own, with their defaults.
     changes
@@ -62,6 +67,7 @@ class Study:
     cells: Callable[[Setting], Sequence[Cell]]
     analyse: Callable[[xr.Dataset, Setting], xr.Dataset]
     says: Callable[[xr.Dataset], Said]
+    tables: Callable[[xr.Dataset], dict[str, pd.DataFrame]]
     options: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, Any] = field(default_factory=dict)
     scored: Callable[[Setting], Rows] = field(default=lambda setting: setting.scored)
@@ -95,3 +101,9 @@ def said(ds: xr.Dataset) -> Said:
         shows=tuple(json.loads(ds.attrs["shows"])),
         not_shown=tuple(json.loads(ds.attrs["not_shown"])),
     )
+
+
+def triple(name: str, bounds: xr.DataArray | NDArray[np.float64]) -> dict[str, Any]:
+    """Return columns `X`, `X_low` and `X_high` of estimates (R, bound)."""
+    values = np.asarray(bounds)
+    return {f"{name}{end}": values[:, i] for i, end in enumerate(("", "_low", "_high"))}

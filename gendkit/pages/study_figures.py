@@ -1,0 +1,224 @@
+"""The drawings of a study: a result enters, drawings leave that a page and a notebook both show.
+
+A drawing knows how to put itself on a matplotlib figure; its colours are those of the page's charts,
+which take their ink from the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from gendkit.pages.figures import INK, LINE, MUTED, PAPER, svg
+from gendkit.pages.palette import PROBE, TUNED, Look, looks
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+CHANCE = 0.5
+PROBE_LOOK = Look(name="frozen probe", colour=PROBE, marker="o")
+TUNED_LOOK = Look(name="tuned", colour=TUNED, marker="D")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A chart that is not drawn yet.
+
+    Attributes
+    ----------
+    title, alt
+        Above it, and in its place for who cannot see it.
+    height
+        CSS pixels at natural size; the width is up to the page.
+    draw
+        Puts it on a figure.
+    """
+
+    title: str
+    alt: str
+    height: float
+    draw: Callable[[Figure], None]
+
+    def svg(self, *, width: float = 720) -> str:
+        """Return it as an `<svg>` element."""
+        return svg(width, self.height, self.draw)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Estimates (N, bound) with a look; of N = 0 nothing is drawn."""
+
+    look: Look
+    bounds: Floats
+
+
+def dots(
+    names: Sequence[str], series: Sequence[Series], *, title: str, xlabel: str,
+    reference: float | None = None, bold: Sequence[str] = (),
+) -> Drawing:  # fmt: skip
+    """Draw a row for each name, on it a dot with its interval for each series.
+
+    Parameters
+    ----------
+    names
+        Of the rows, from above.
+    series
+        Each with estimates (rows, bound).
+    reference
+        A dashed line, such as chance or no difference.
+    bold
+        Rows that stand out, such as a mean.
+    """
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_subplot()
+        shift = 0.17 if len(series) > 1 else 0.0
+        for s, one in enumerate(series):
+            _dots(ax, np.arange(len(names)) + shift * (2 * s - len(series) + 1), one)
+        for row in (r for r, name in enumerate(names) if name in bold):
+            ax.axhspan(row - 0.46, row + 0.46, color=LINE, alpha=0.45, linewidth=0)
+        if reference is not None:
+            ax.axvline(reference, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0.5)
+        ax.set_ylim(len(names) - 0.4, -0.6)
+        ax.margins(x=0.04)
+        ax.grid(axis="x", color=LINE)
+        ax.spines[["left", "top", "right"]].set_visible(False)
+        ax.set_yticks(range(len(names)), list(names))
+        ax.tick_params(axis="y", length=0)
+        for label, name in zip(ax.get_yticklabels(), names, strict=True):
+            label.set_color(INK if name in bold else MUTED)
+        ax.set_xlabel(xlabel, color=MUTED)
+        if len(series) > 1:
+            _legend(figure, [one.look for one in series])
+
+    many = 24 * max(1, len(series)) if len(series) > 1 else 24
+    height = 62 + many * len(names) + 22 * (len(series) > 1)
+    return Drawing(title=title, alt=_alt(title, names, series), height=height, draw=draw)
+
+
+def bands(
+    ticks: Sequence[str], series: Sequence[Series], *, title: str, xlabel: str, ylabel: str,
+    reference: float | None = None, height: float = 270,
+) -> Drawing:  # fmt: skip
+    """Draw lines with bands over places that stand at even distances."""
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_subplot()
+        x = np.arange(len(ticks))
+        for one in series:
+            value, low, high = one.bounds.T
+            ax.fill_between(x, low, high, color=one.look.colour, alpha=0.16, linewidth=0)
+            ax.plot(x, value, color=one.look.colour, marker=one.look.marker, markersize=5)
+        if reference is not None:
+            ax.axhline(reference, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0.5)
+        longest = max(map(len, ticks), default=0)
+        ax.set_xticks(x, list(ticks), rotation=90 if longest * len(ticks) > 60 else 0)
+        ax.margins(x=0.04)
+        ax.grid(axis="y", color=LINE)
+        ax.spines[["left", "top", "right"]].set_visible(False)
+        ax.set_xlabel(xlabel, color=MUTED)
+        ax.set_ylabel(ylabel, color=MUTED)
+        if len(series) > 1:
+            _legend(figure, [one.look for one in series])
+
+    return Drawing(title=title, alt=_alt(title, ticks, series), height=height, draw=draw)
+
+
+def matrix(
+    values: Floats, rows: Sequence[str], columns: Sequence[str], *, title: str, ylabel: str,
+    xlabel: str, low: float, high: float, percent: bool = False,
+) -> Drawing:  # fmt: skip
+    """Draw a table of numbers (R, C) whose cells are the fuller the nearer they are to `high`."""
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_subplot()
+        for r, row in enumerate(values):
+            for c, value in enumerate(row):
+                if np.isfinite(value):
+                    share = float(np.clip((value - low) / (high - low), 0, 1))
+                    ax.fill(
+                        [c - 0.48, c + 0.48, c + 0.48, c - 0.48],
+                        [r - 0.47, r - 0.47, r + 0.47, r + 0.47],
+                        color=TUNED, alpha=0.06 + 0.5 * share, linewidth=0,
+                    )  # fmt: skip
+                text = f"{100 * value:.0f}" if percent else f"{value:.2f}"
+                ax.text(c, r, text if np.isfinite(value) else "–", ha="center", va="center",
+                        color=INK)  # fmt: skip
+        ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+        ax.set_xticks(range(len(columns)), list(columns), rotation=90)
+        ax.set_yticks(range(len(rows)), list(rows))
+        ax.xaxis.tick_top()
+        ax.xaxis.set_label_position("top")
+        ax.tick_params(length=0)
+        ax.set_xlabel(xlabel, color=MUTED)
+        ax.set_ylabel(ylabel, color=MUTED)
+        ax.spines[:].set_visible(False)
+
+    longest = max(map(len, columns), default=0)
+    return Drawing(
+        title=title,
+        alt=f"{title}: {len(rows)} by {len(columns)} numbers, which the table below has too.",
+        height=60 + 6.5 * longest + 27 * len(rows),
+        draw=draw,
+    )
+
+
+def _dots(ax: Axes, y: NDArray[Any], one: Series) -> None:
+    for place, (value, low, high) in zip(y, one.bounds, strict=True):
+        if not np.isfinite(value):
+            continue
+        if np.isfinite(low) and np.isfinite(high):
+            ax.plot([low, high], [place, place], color=one.look.colour, linewidth=1.6)
+        ax.plot([value], [place], **_style(one.look))
+
+
+def _style(look: Look) -> dict[str, Any]:
+    hollow = {"markerfacecolor": PAPER, "markeredgewidth": 1.6} if look.colour == PROBE else {}
+    return {"color": look.colour, "marker": look.marker, "markersize": 6, "linestyle": "none",
+            **hollow}  # fmt: skip
+
+
+def _legend(figure: Figure, given: Sequence[Look]) -> None:
+    handles = [Line2D([], [], label=look.name, **_style(look)) for look in given]
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=min(3, len(handles)), labelcolor=INK,
+        frameon=False, borderaxespad=0.2,
+    )  # fmt: skip
+
+
+def _alt(title: str, names: Sequence[str], series: Sequence[Series]) -> str:
+    of = ", ".join(one.look.name for one in series)
+    return f"{title}: {of} for {', '.join(names)}; the table below has the same numbers."
+
+
+def _ablation(ds: xr.Dataset) -> list[Drawing]:
+    names = [str(v) for v in ds["variant"].to_numpy()]
+    groups = [str(g) for g in ds["group"].to_numpy()]
+    given = (TUNED_LOOK,) if len(groups) == 1 else tuple(looks(groups))
+    made = []
+    for variable, title, xlabel, reference in (
+        ("mean_auroc", "Mean AUROC over families", "AUROC of clips", None),
+        ("gain", "Gain over the frozen probe", "difference in mean AUROC", 0.0),
+    ):
+        series = [
+            Series(look=look, bounds=ds[variable].sel(group=g).to_numpy())
+            for look, g in zip(given, groups, strict=True)
+        ]
+        made.append(dots(names, series, title=title, xlabel=xlabel, reference=reference))
+    return made
+
+
+DRAWINGS: dict[str, Callable[[xr.Dataset], list[Drawing]]] = {"ablation": _ablation}
+
+
+def drawings(ds: xr.Dataset) -> list[Drawing]:
+    """Return the drawings of a result."""
+    return DRAWINGS[ds.attrs["study"]](ds)
