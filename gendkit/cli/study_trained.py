@@ -10,6 +10,7 @@ import click
 
 from gendkit.cli.options import DEVICE, FOLDER, assignments
 from gendkit.cli.show import frame_rows, show_json, show_table
+from gendkit.markup import number
 
 SHARED = (
     click.argument("manifest", metavar="MANIFEST"),
@@ -63,7 +64,76 @@ def ablation(*, variants: tuple[str, ...], rates: tuple[str, ...], **given: Any)
     _run("ablation", {"variants": list(variants), "rates": chosen}, **given)
 
 
-COMMANDS = (ablation,)
+@click.command()
+@shared
+@LEFT_OUT
+@click.option("--clips", type=click.IntRange(min=1), metavar="N",
+              help="Real clips in each set [default: as many as both sets can have].")  # fmt: skip
+@click.option("--fakes", default=1, show_default=True, type=click.IntRange(min=1), metavar="N",
+              help="Fakes of each source clip.")  # fmt: skip
+@click.option("--frames", type=click.IntRange(min=1), metavar="N",
+              help="Frames of each clip, clips with fewer left out [default: all].")  # fmt: skip
+def paired(*, clips: int | None, fakes: int, frames: int | None, **given: Any) -> None:
+    """Ask whether fakes should be learned from with the videos that they were made of.
+
+    Two sets are drawn anew for each seed: the same fakes, with their own source clips or with as
+    many other real clips of as many people. By default layer norms are tuned with a linear head
+    off the sphere, in batches that are shuffled (sphere=false, batches=shuffled).
+
+    \b
+    Example: gendkit study paired crops --out paired --seeds 5
+    """
+    _run("paired", {"clips": clips, "fakes": fakes, "frames": frames}, **given)
+
+
+@click.command()
+@shared
+@click.option("--by", default="dataset", show_default=True,
+              type=click.Choice(["dataset", "family", "method", "year"]),
+              help="What makes a group.")  # fmt: skip
+def difficulty(*, by: str, **given: Any) -> None:
+    """Ask which forgeries are hard: train on each group, test on all.
+
+    A group is hard where detectors trained on the others do badly. Whether difficulty grows with
+    the year is Kendall's tau over groups, whose years are permuted; it takes four groups with a
+    year. Thresholds fixed on one group are applied to all.
+
+    \b
+    Example: gendkit study difficulty crops --out hard --by family --seeds 3
+    """
+    _run("difficulty", {"by": by}, **given)
+
+
+@click.command("data-size")
+@shared
+@LEFT_OUT
+@click.option("--fraction", "fractions", multiple=True,
+              type=click.FloatRange(0, 1, min_open=True), metavar="PART",
+              help="Of the training people; may be repeated [default: .125 .25 .5 1].")  # fmt: skip
+def data_size(*, fractions: tuple[float, ...], **given: Any) -> None:
+    """Ask how the probe and the tuned detector grow with the people in training.
+
+    Smaller parts are parts of larger ones; people who are linked stay together.
+
+    \b
+    Example: gendkit study data-size crops --out size --fraction .25 --fraction 1
+    """
+    _run("data-size", {"fractions": sorted(set(fractions))} if fractions else {}, **given)
+
+
+@click.command()
+@shared
+@LEFT_OUT
+def layers(**given: Any) -> None:
+    """Ask how many of the last layer norms must be tuned: 0 (probe), 1, 1/4, 1/2, all.
+
+    \b
+    Example: gendkit study layers crops --out layers --set image_size=98
+    """
+    _run("layers", {}, **given)
+
+
+COMMANDS = (ablation, paired, difficulty, data_size, layers)
 
 
 def _run(
@@ -104,9 +174,9 @@ def _run(
         )  # fmt: skip
     frame = next(iter(tables.values()))
     columns = [str(c) for c in frame.columns if not str(c).endswith(("_low", "_high"))]
-    rows = [[str(row[frame.index.name]), *(_cell(row, c) for c in columns)]
-            for row in frame_rows(frame)]  # fmt: skip
-    show_table(rows, [str(frame.index.name), *columns], right=columns)
+    first = str(frame.index.name)
+    rows = [[str(row[first]), *(_cell(row, c) for c in columns)] for row in frame_rows(frame)]
+    show_table(rows, [first, *columns], right=columns)
     click.echo(words.answer)
     click.echo(f"page, notebook and numbers in {out}")
     return None
@@ -129,5 +199,6 @@ def _cell(row: dict[str, Any], column: str) -> str | None:
     if value != value:
         return None
     if f"{column}_low" not in row:
-        return f"{value:.3f}"
-    return f"{value:.3f} ({row[f'{column}_low']:.2f} to {row[f'{column}_high']:.2f})"
+        return number(value)
+    ends = (number(row[f"{column}_{end}"], digits=2) for end in ("low", "high"))
+    return f"{number(value)} ({' to '.join(ends)})"

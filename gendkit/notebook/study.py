@@ -1,4 +1,4 @@
-"""A study from a notebook: it is run, its page and its own notebook are written, and it is drawn."""
+"""A study from a notebook: it is run, its page and a notebook are written, and it is drawn."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _text(*lines: str) -> dict[str, Any]:
 
 
 def _code(*lines: str) -> dict[str, Any]:
-    empty = {"execution_count": None, "outputs": []}
+    empty: dict[str, Any] = {"execution_count": None, "outputs": []}
     return {"cell_type": "code", "metadata": {}, "source": _lines(lines), **empty}
 
 

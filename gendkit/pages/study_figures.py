@@ -1,7 +1,7 @@
 """The drawings of a study: a result enters, drawings leave that a page and a notebook both show.
 
-A drawing knows how to put itself on a matplotlib figure; its colours are those of the page's charts,
-which take their ink from the page.
+A drawing knows how to put itself on a matplotlib figure; its colours are those of the page's
+charts, which take their ink from the page.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gendkit.pages.figures import INK, LINE, MUTED, PAPER, svg
@@ -89,6 +90,7 @@ def dots(
             ax.axvline(reference, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0.5)
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.margins(x=0.04)
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
         ax.grid(axis="x", color=LINE)
         ax.spines[["left", "top", "right"]].set_visible(False)
         ax.set_yticks(range(len(names)), list(names))
@@ -216,7 +218,106 @@ def _ablation(ds: xr.Dataset) -> list[Drawing]:
     return made
 
 
-DRAWINGS: dict[str, Callable[[xr.Dataset], list[Drawing]]] = {"ablation": _ablation}
+def _layers(ds: xr.Dataset) -> list[Drawing]:
+    norms = [str(n) for n in ds["norms"].to_numpy()]
+    made = []
+    for name, title, ylabel, reference in (
+        ("mean_auroc", "Mean AUROC over families", "AUROC of clips", None),
+        ("gain", "Gain over the frozen probe", "difference in mean AUROC", 0.0),
+    ):
+        one = Series(look=TUNED_LOOK, bounds=ds[name].to_numpy())
+        made.append(bands(norms, [one], title=title, xlabel="layer norms tuned, the last of all",
+                          ylabel=ylabel, reference=reference))  # fmt: skip
+    return made
+
+
+def _data_size(ds: xr.Dataset) -> list[Drawing]:
+    people = [f"{n:.0f}" for n in ds["people"].mean("seed").to_numpy()]
+    both = [
+        Series(look=look, bounds=ds["mean_auroc"].sel(detector=name).to_numpy())
+        for name, look in (("probe", PROBE_LOOK), ("tuned", TUNED_LOOK))
+    ]
+    gain = Series(look=TUNED_LOOK, bounds=ds["gain"].to_numpy())
+    xlabel = "people to learn from, mean over seeds"
+    return [
+        bands(people, both, title="Mean AUROC over families", xlabel=xlabel,
+              ylabel="AUROC of clips"),
+        bands(people, [gain], title="Gain of tuning over the probe", xlabel=xlabel,
+              ylabel="difference in mean AUROC", reference=0.0),
+    ]  # fmt: skip
+
+
+def _paired(ds: xr.Dataset) -> list[Drawing]:
+    names = [*(str(f) for f in ds["family"].to_numpy()), "mean"]
+    bounds = {
+        str(kind): np.concatenate([ds["auroc"].to_numpy()[i], ds["mean_auroc"].to_numpy()[[i]]])
+        for i, kind in enumerate(ds["compared"].to_numpy())
+    }
+    given = (Look(name="unpaired", colour=PROBE, marker="o"),
+             Look(name="paired", colour=TUNED, marker="D"))  # fmt: skip
+    return [
+        dots(names, [Series(look=look, bounds=bounds[look.name]) for look in given],
+             title="AUROC by family", xlabel="AUROC of clips", bold=["mean"]),
+        dots(names, [Series(look=TUNED_LOOK, bounds=bounds["difference"])],
+             title="Paired less unpaired", xlabel="difference in AUROC", reference=0.0,
+             bold=["mean"]),
+    ]  # fmt: skip
+
+
+def _difficulty(ds: xr.Dataset) -> list[Drawing]:
+    names = [str(g) for g in ds["tested"].to_numpy()]
+    hard = ds["difficulty"].to_numpy()
+    order = np.argsort(-hard[:, 0])
+    made = [
+        dots([names[i] for i in order], [Series(look=TUNED_LOOK, bounds=hard[order])],
+             title="Difficulty", xlabel="1 − mean AUROC of detectors trained on the others"),
+        matrix(ds["auroc"].sel(bound="value").to_numpy(), names, names, title="AUROC",
+               ylabel="trained on", xlabel="tested on", low=CHANCE, high=1.0),
+    ]  # fmt: skip
+    for level in ds["level"].to_numpy():
+        found = ds["tpr"].sel(level=level, bound="value").to_numpy()
+        if np.isfinite(found).any():
+            title = f"Fakes found (%) at the threshold for {level:.0%} of the row’s reals"
+            made.append(matrix(found, names, names, title=title, ylabel="trained on",
+                               xlabel="tested on", low=0.0, high=1.0, percent=True))  # fmt: skip
+    years = ds["year"].to_numpy()
+    if np.isfinite(years).sum() > 1:
+        made.append(_by_year(names, years, hard))
+    return made
+
+
+def _by_year(names: Sequence[str], years: Floats, hard: Floats) -> Drawing:
+    """Draw difficulty by year, without any line: years to come are nobody's to read off."""
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_subplot()
+        for name, year, (value, low, high) in zip(names, years, hard, strict=True):
+            if not np.isfinite(year):
+                continue
+            ax.plot([year, year], [low, high], color=TUNED, linewidth=1.6)
+            ax.plot([year], [value], **_style(TUNED_LOOK))
+            ax.annotate(name, (year, value), xytext=(7, 3), textcoords="offset points",
+                        color=MUTED)  # fmt: skip
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        ax.margins(x=0.12)
+        ax.grid(axis="y", color=LINE)
+        ax.spines[["left", "top", "right"]].set_visible(False)
+        ax.set_xlabel("year of the generator", color=MUTED)
+        ax.set_ylabel("difficulty", color=MUTED)
+
+    return Drawing(
+        title="Difficulty by year", alt="Difficulty of each group by its year, without a line.",
+        height=270, draw=draw,
+    )  # fmt: skip
+
+
+DRAWINGS: dict[str, Callable[[xr.Dataset], list[Drawing]]] = {
+    "ablation": _ablation,
+    "paired": _paired,
+    "difficulty": _difficulty,
+    "data-size": _data_size,
+    "layers": _layers,
+}
 
 
 def drawings(ds: xr.Dataset) -> list[Drawing]:

@@ -52,8 +52,8 @@ SEEN, LEFT_OUT = "learned from", "left out"
 def rates(recipe: Recipe) -> dict[str, float]:
     """Return the peak rates of the kinds of tuning that take another than layer norms do.
 
-    A layer norm bears a rate at which other weights diverge. These are those of the presets at most,
-    and nothing was measured for them.
+    A layer norm bears a rate at which other weights diverge. These are choices of ours, not above
+    the rates of the presets where the recipe has such; nothing was measured for them.
     """
     rate = recipe.learning_rate
     return {"full": min(rate / 30, 2e-5), "LoRA": min(rate, 1e-3), "bitfit": min(rate, 1e-3)}

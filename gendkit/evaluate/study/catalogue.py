@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 
 from gendkit.errors import UnknownPart
 from gendkit.evaluate.study.ablation import ABLATION
+from gendkit.evaluate.study.data_size import DATA_SIZE
+from gendkit.evaluate.study.difficulty import DIFFICULTY
+from gendkit.evaluate.study.layers import LAYERS
+from gendkit.evaluate.study.paired import PAIRED
 from gendkit.evaluate.study.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-STUDIES: MappingProxyType[str, Study] = MappingProxyType({s.name: s for s in (ABLATION,)})
+STUDIES: MappingProxyType[str, Study] = MappingProxyType(
+    {s.name: s for s in (ABLATION, PAIRED, DIFFICULTY, DATA_SIZE, LAYERS)}
+)
 
 
 def study_of(name: str) -> Study:

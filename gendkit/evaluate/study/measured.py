@@ -1,7 +1,7 @@
 """From the clips of a study to estimates with intervals over people, seeds and families.
 
-Scores (..., clip) enter; arrays whose last dimension is `bound` (value, low, high) leave. People are
-the connected components of clips, so that nobody is drawn without those he lends his face to.
+Scores (..., clip) enter; arrays whose last dimension is `bound` (value, low, high) leave. People
+are connected components of clips: nobody is drawn without those whom he lends his face to.
 """
 
 from __future__ import annotations

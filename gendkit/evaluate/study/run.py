@@ -174,7 +174,8 @@ def open_study(path: str | Path) -> xr.Dataset:
     if missing := [n for n in ("study", "about", "answer", "shows") if n not in ds.attrs]:
         raise InvalidReport(f"{store} has no {', '.join(missing)}; it is no result of a study.")
     texts = {n: v.astype(object) for n, v in ds.coords.items() if v.dtype.kind in "UT"}
-    return ds.assign_coords(texts)
+    made: xr.Dataset = ds.assign_coords(texts)
+    return made
 
 
 def _command(study: Study, setting: Setting) -> dict[str, Any]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gendkit.data.columns import SPLITS
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidManifest
 from gendkit.evaluate.cells import Rows
 from gendkit.train.recipe import Recipe
 
-On = Literal["development", "final"]
-TRAIN, DEVELOPMENT, FINAL = "train", "development", "final"
+TRAIN, DEVELOPMENT, FINAL = SPLITS
+SCORED = (DEVELOPMENT, FINAL)
 UNNAMED = "fake"
 
 
@@ -48,7 +49,7 @@ class Setting:
     seeds: tuple[int, ...]
     families: tuple[str, ...]
     left_out: tuple[str, ...] = ()
-    on: On = DEVELOPMENT
+    on: str = DEVELOPMENT
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -113,8 +114,8 @@ def setting_of(
     InvalidLabels
         If a crop has no label.
     """
-    if on not in get_args(On):
-        raise InvalidArgument(f"on is {on!r}; give {' or '.join(get_args(On))}.")
+    if on not in SCORED:
+        raise InvalidArgument(f"on is {on!r}; give {' or '.join(SCORED)}.")
     if not seeds or len(set(seeds)) < len(seeds):
         raise InvalidArgument(f"the seeds are {list(seeds)}; give different ones, at least one.")
     faces = manifest.faces()
