@@ -18,6 +18,7 @@ _PUBLIC: dict[str, str] = {
     "Recipe": "gendkit.train.recipe",
     "SharedBackbone": "gendkit.model.shared",
     "asset_path": "gendkit.data.assets",
+    "at_level": "gendkit.measure.levels",
     "audit": "gendkit.data.audit",
     "auroc": "gendkit.measure.metrics",
     "build_backbone": "gendkit.model.backbone",
@@ -43,6 +44,7 @@ _PUBLIC: dict[str, str] = {
     "leaks": "gendkit.measure.leaks",
     "likely_method": "gendkit.manifold.methods",
     "load": "gendkit.model.detector",
+    "metric_intervals": "gendkit.measure.resampled",
     "neighbours": "gendkit.manifold.neighbours",
     "novelty": "gendkit.manifold.novelty",
     "open_embeddings": "gendkit.manifold.store",
@@ -50,6 +52,7 @@ _PUBLIC: dict[str, str] = {
     "open_study": "gendkit.evaluate.study.run",
     "pair_displacement": "gendkit.manifold.displacement",
     "paired": "gendkit.data.subsets",
+    "paired_difference": "gendkit.measure.resampled",
     "place": "gendkit.manifold.projection",
     "plot": "gendkit.notebook.pictures",
     "plot_displacement": "gendkit.notebook.curves",
@@ -68,9 +71,10 @@ _PUBLIC: dict[str, str] = {
     "sensitivity": "gendkit.evaluate.sensitivity",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
-    "summary": "gendkit.measure.metrics",
     "study": "gendkit.notebook.study",
     "study_tables": "gendkit.evaluate.study.catalogue",
+    "summary": "gendkit.measure.metrics",
+    "summary_table": "gendkit.measure.tables",
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
     "tune_layer_norms": "gendkit.model.tuning",
@@ -132,9 +136,13 @@ if TYPE_CHECKING:
     from gendkit.manifold.suspects import label_issues as label_issues
     from gendkit.manifold.votes import votes as votes
     from gendkit.measure.leaks import leaks as leaks
+    from gendkit.measure.levels import at_level as at_level
     from gendkit.measure.manifest_check import check_manifest as check_manifest
     from gendkit.measure.metrics import auroc as auroc
     from gendkit.measure.metrics import summary as summary
+    from gendkit.measure.resampled import metric_intervals as metric_intervals
+    from gendkit.measure.resampled import paired_difference as paired_difference
+    from gendkit.measure.tables import summary_table as summary_table
     from gendkit.measure.thresholds import corrected_threshold as corrected_threshold
     from gendkit.model.adapter import Adapter as Adapter
     from gendkit.model.backbone import build_backbone as build_backbone

@@ -18,6 +18,7 @@ from gendkit.data.examine import Crop, Examined
 from gendkit.data.validation import Finding
 from gendkit.evaluate.families import Comparison
 from gendkit.manifold.index import SphereIndex
+from gendkit.measure.delong import delong
 from gendkit.measure.intervals import Interval
 from gendkit.measure.leaks import Leak
 from gendkit.measure.manifest_check import ManifestCheck
@@ -164,6 +165,7 @@ NAMED: dict[str, Callable[[Detector, Path], Any]] = {
 }
 HARMLESS: dict[str, Callable[[Detector], Any]] = {
     "Asset": lambda _: find_asset("centerface"),
+    "DeLong": lambda _: delong([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8], range(4)),
     "Interval": lambda _: Interval(value=0.5, low=0.25, high=0.75),
     "Opinions": lambda _: Opinions(
         score=np.array([0.5], np.float32),
@@ -172,6 +174,7 @@ HARMLESS: dict[str, Callable[[Detector], Any]] = {
     ),
     "Outputs": lambda detector: detector.outputs([]),
     "Ensemble": lambda detector: gk.Ensemble([detector.adapter, detector.adapter], device="cpu"),
+    "Summary": lambda _: gk.summary([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8]),
     "SharedBackbone": lambda detector: gk.SharedBackbone.of(detector.spec.name),
 }
 

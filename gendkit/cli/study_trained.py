@@ -44,6 +44,24 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @shared
+@click.option("--max-fpr", default=0.05, show_default=True,
+              type=click.FloatRange(0, 1, max_open=True),
+              help="Part of the development reals that may be called fake.")  # fmt: skip
+def families(*, max_fpr: float, **given: Any) -> None:
+    """Ask what tuning is worth on a family of forgeries that was left out.
+
+    Each family is left out once: the probe and the tuned detector learn from all others, and are
+    asked about it. Degraded reals are negative controls: how many more of them are called fake.
+
+    \b
+    Example: gendkit extract photos:FOLDER crops -o families=all -o crossed=true
+             gendkit study families crops --out families --seeds 5
+    """
+    _run("families", {"max_fpr": max_fpr}, **given)
+
+
+@click.command()
+@shared
 @LEFT_OUT
 @click.option("--variant", "variants", multiple=True, metavar="NAME",
               help="Only these, and the probe; may be repeated [default: all].")  # fmt: skip
@@ -133,7 +151,7 @@ def layers(**given: Any) -> None:
     _run("layers", {}, **given)
 
 
-COMMANDS = (ablation, paired, difficulty, data_size, layers)
+COMMANDS = (families, ablation, paired, difficulty, data_size, layers)
 
 
 def _run(

@@ -17,7 +17,7 @@ from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest
 from gendkit.evaluate.cells import Cell, Rows, by_clip
 from gendkit.measure.intervals import Interval, crossed
-from gendkit.measure.metrics import weighted_auroc
+from gendkit.measure.metrics import Ranked
 from gendkit.measure.thresholds import threshold_at
 from gendkit.train.recipe import Recipe
 
@@ -203,6 +203,7 @@ class _Measured:
                 "there is no plain real crop of the development split to fix a threshold on, or "
                 f"none of the split {on!r} to compare with."
             )
+        self.ranked = [self._ranked(f, fakes) for f, fakes in enumerate(self.fakes)]
         self.thresholds = np.apply_along_axis(threshold_at, -1, fixing, max_fpr)
 
     def auroc(self) -> NDArray[np.float64]:
@@ -233,15 +234,14 @@ class _Measured:
             values |= _of_each("mean-rise", np.mean(means, axis=0))
         return values
 
+    def _ranked(self, family: int, fakes: NDArray[np.int64]) -> tuple[NDArray[np.int64], Ranked]:
+        """Return the components of the clips that a family is asked about, and their scores."""
+        rows = np.concatenate([self.real, fakes])
+        labels = np.repeat([0, 1], [len(self.real), len(fakes)])
+        return self.code[rows], Ranked(labels, self.scores[:, family][..., rows])
+
     def _auroc(self, drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-        found = []
-        for f, fakes in enumerate(self.fakes):
-            rows = np.concatenate([self.real, fakes])
-            labels = np.repeat([0, 1], [len(self.real), len(fakes)])
-            found.append(
-                weighted_auroc(labels, self.scores[:, f][..., rows], drawn[self.code[rows]])
-            )
-        return np.stack(found, axis=1)
+        return np.stack([ranked.auroc(drawn[code]) for code, ranked in self.ranked], axis=1)
 
     def _rate(self, rows: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the weighted share (detector, left_out, seed) of clips called fake."""

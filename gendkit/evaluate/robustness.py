@@ -22,7 +22,7 @@ from gendkit.data.degrade_image import degrade_image
 from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import InvalidArgument, InvalidLabels, InvalidManifest
 from gendkit.measure.metrics import auroc
-from gendkit.measure.thresholds import allowed_above, fpr_bound, threshold_at
+from gendkit.measure.thresholds import allowed_above, share_bound, threshold_at
 from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector, load
 from gendkit.progress import Bars, Progress
@@ -104,9 +104,9 @@ def robustness(
         - `shift_real`, `shift_fake` (setting): mean of the score less that of level 0.
 
         NaN where a class is missing. Attributes: `threshold`, `threshold_from` with the number of
-        real clips that it rests on (`threshold_reals`) and what the true rate above it is at most,
-        were these clips independent (`threshold_bound`, one-sided 95 %), `max_fpr`, `adapter` and
-        `seed`.
+        real clips that it rests on (`threshold_reals`) and what the true rate above it is at most
+        (`threshold_bound`, one-sided 95 %, clips of a component counted as one), `max_fpr`,
+        `adapter` and `seed`.
 
     Raises
     ------
@@ -136,7 +136,8 @@ def robustness(
     clean = found
     if others is not None:
         clean = _clips(others, detector, [Chain()], seed, batch_size, progress)
-    reals = clean["score"].to_numpy()[0, clean["label"].to_numpy() == 0]
+    real = clean["label"].to_numpy() == 0
+    reals = clean["score"].to_numpy()[0, real]
     threshold = threshold_at(reals, max_fpr)
     ds = found.isel(chain=[chains.index(chain) for *_, chain in settings]).rename(chain="setting")
     ds = ds.assign_coords(
@@ -149,7 +150,9 @@ def robustness(
         threshold=threshold,
         threshold_from="these crops as they are" if others is None else "the reference as it is",
         threshold_reals=len(reals),
-        threshold_bound=fpr_bound(allowed_above(len(reals), max_fpr), len(reals)),
+        threshold_bound=share_bound(
+            allowed_above(len(reals), max_fpr), len(reals), clean["component"].to_numpy()[real]
+        ),
         max_fpr=max_fpr,
         coverage=json.dumps(crops.meta[COVERAGE]),
         adapter=detector.adapter.hash,

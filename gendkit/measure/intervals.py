@@ -8,17 +8,17 @@ the components of several data sets together.
 from __future__ import annotations
 
 import math
+import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from gendkit.errors import InvalidArgument, InvalidLabels
+from gendkit.errors import InvalidArgument, UndefinedMetric
 from gendkit.markup import card, number
-from gendkit.measure.metrics import Ranked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,14 +34,25 @@ ALONE = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """An estimate with its percentile interval."""
+    """An estimate with its percentile interval.
+
+    Attributes
+    ----------
+    value, low, high
+        The estimate and the ends; NaN where it is not defined.
+    parts
+        Of `crossed`: by factor, which share of the variance is there when it alone is resampled.
+    """
 
     value: float
     low: float
     high: float
+    parts: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     def _repr_html_(self) -> str:
-        return card("Interval", {"value": number(self.value), "interval": self._ends})
+        made = ", ".join(f"{name} {share:.0%}" for name, share in self.parts.items())
+        facts = {"value": number(self.value), "interval": self._ends}
+        return card("Interval", facts | ({"made of": made} if made else {}))
 
     @property
     def _ends(self) -> str:
@@ -107,7 +118,9 @@ def crossed(
     narrow, by sqrt((n - 1) / n) and by what Student's t has over the normal distribution. Both are
     made good (Hesterberg), with the degrees of freedom of Welch and Satterthwaite for the mixture
     of the factors, whose parts are seen in `ALONE` more resamples of each. With two or three levels
-    the ends are then the lowest and highest mean that can be drawn, which is still too narrow.
+    the ends are then the lowest and highest mean that can be drawn, which is still too narrow. A
+    number that no resample changes, such as the AUROC of scores that part the classes, has an
+    interval without width, which says nothing.
 
     Parameters
     ----------
@@ -125,11 +138,17 @@ def crossed(
     -------
     dict
         By the names of the statistic; resamples in which a number is undefined are left out of it.
+        Without ends if no factor has two levels.
 
     Raises
     ------
     InvalidArgument
         Without a factor, for one without a level, and for impossible numbers.
+
+    Warns
+    -----
+    UndefinedMetric
+        If no factor has two levels.
 
     References
     ----------
@@ -140,12 +159,18 @@ def crossed(
     """
     _check(sizes, resamples=resamples, level=level)
     ones = {name: np.ones(size, dtype=np.int64) for name, size in sizes.items()}
-    draws = {name: _drawn(name, size, resamples, seed) for name, size in sizes.items()}
     value = statistic(ones)
+    varying = [name for name, size in sizes.items() if size > 1]
+    if not varying:
+        warnings.warn(
+            f"there is one {', and one '.join(sizes)}: no interval can be estimated.",
+            UndefinedMetric, stacklevel=2,
+        )  # fmt: skip
+        return {key: Interval(value=v, low=math.nan, high=math.nan) for key, v in value.items()}
+    draws = {name: _drawn(name, size, resamples, seed) for name, size in sizes.items()}
     together = _evaluated(statistic, value, [
         {name: counts[i] for name, counts in draws.items()} for i in range(resamples)
     ])  # fmt: skip
-    varying = [name for name, size in sizes.items() if size > 1]
     alone = dict.fromkeys(varying, together)
     if len(varying) > 1:
         alone = {
@@ -156,69 +181,12 @@ def crossed(
         }  # fmt: skip
     found = {}
     for key in value:
-        tail = _tail(level, [(sizes[name], _variance(alone[name][key])) for name in varying])
-        found[key] = _interval(value[key], together[key], tail)
+        parts = {name: _variance(alone[name][key]) for name in varying}
+        tail = _tail(level, [(sizes[name], part) for name, part in parts.items()])
+        whole = sum(parts.values())
+        shares = {name: part / whole for name, part in parts.items()} if whole > 0 else {}
+        found[key] = replace(_interval(value[key], together[key], tail), parts=shares)
     return found
-
-
-def paired_difference(
-    labels: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    components: ArrayLike,
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """Compare the AUROCs of two detectors on the same clips, by the same resamples for both.
-
-    Parameters
-    ----------
-    labels
-        (N,) of clips: 0 or 1.
-    first, second
-        Scores (N,), or (S, N) of a detector that was trained with S seeds, whose AUROCs are
-        averaged. Where both have seeds, the k-th of one and of the other are drawn together.
-    components
-        (N,) connected component of each clip; see `joint_components`.
-    resamples, level, seed
-        Of `crossed`.
-
-    Returns
-    -------
-    dict
-        `first`, `second` and `difference` (second - first), each an `Interval`.
-
-    Raises
-    ------
-    InvalidLabels
-        If shapes or numbers of seeds do not fit, or a score is not finite: both detectors have to
-        score the same clips.
-    """
-    scores = [np.asarray(s, dtype=np.float64) for s in (first, second)]
-    found = [Ranked(labels, s[None] if s.ndim == 1 else s) for s in scores]
-    group = np.asarray(components)
-    if group.shape != np.shape(labels):
-        raise InvalidLabels(f"{group.shape} components for {np.shape(labels)} labels; one a clip.")
-    number = np.unique(group, return_inverse=True)[1]
-    seeds = {len(s) for s in scores if s.ndim == 2}
-    if max((s.ndim for s in scores), default=1) > 2 or len(seeds) > 1:
-        raise InvalidLabels(
-            f"scores are {scores[0].shape} and {scores[1].shape}; expected (N,), or (seeds, N) "
-            "with as many seeds in both."
-        )
-    sizes = {"component": int(number.max(initial=-1)) + 1, "seed": max(seeds, default=1)}
-
-    def statistic(counts: Counts) -> Mapping[str, float]:
-        weights = counts["component"][number]
-        one, other = (
-            float(np.average(a, weights=counts["seed"] if len(a) > 1 else None))
-            for a in (ranked.auroc(weights) for ranked in found)
-        )
-        return {"first": one, "second": other, "difference": other - one}
-
-    return crossed(statistic, sizes, resamples=resamples, level=level, seed=seed)
 
 
 def joint_components(
@@ -246,7 +214,7 @@ def joint_components(
     Raises
     ------
     InvalidArgument
-        If a data set stands in two groups, or is in no manifest.
+        If a data set stands in two groups, or is in no manifest; for a table without the columns.
     """
     import pandas as pd
 
@@ -254,6 +222,12 @@ def joint_components(
 
     columns = list(dict.fromkeys([*CLIP, *(name for names in LINKS.values() for name in names)]))
     tables = [m if isinstance(m, pd.DataFrame) else m.table for m in manifests]
+    for table in tables:
+        if missing := [name for name in columns if name not in table]:
+            raise InvalidArgument(
+                f"a table lacks {', '.join(missing)}, of which clips' links are made; give the "
+                "manifest, or its table."
+            )
     if not tables:
         return []
     whole = pd.concat([table[columns] for table in tables], ignore_index=True)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from gendkit.data.links import CLIP
 from gendkit.measure.metrics import auroc
+from gendkit.measure.thresholds import independent
 
 if TYPE_CHECKING:
     from gendkit.data.manifest import Manifest
@@ -248,7 +249,7 @@ def _leak(
     fact: str, kind: Literal["number", "category", "recorded"], value: float, label: Labels,
     people: NDArray[np.object_], tells: str, *, bound: float,
 ) -> Leak:  # fmt: skip
-    n = min(_effective(people[label == c]) for c in (0, 1))
+    n = min(independent(people[label == c].astype(str)) for c in (0, 1))
     low, high = interval(value, n)
     fake = int(label.sum())
     return Leak(
@@ -265,12 +266,6 @@ def interval(value: float, n: float, *, level: float = LEVEL) -> tuple[float, fl
     low = 0.0 if hits <= 0 else float(beta.ppf(tail, hits, n - hits + 1))
     high = 1.0 if hits >= n else float(beta.ppf(1 - tail, hits + 1, n - hits))
     return low, high
-
-
-def _effective(people: NDArray[np.object_]) -> float:
-    """Return as how many people clips count: all of one person's as one, unevenness less."""
-    weights = np.unique(people.astype(str), return_counts=True)[1].astype(float)
-    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def _cross_validated(

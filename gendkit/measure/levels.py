@@ -1,14 +1,97 @@
-"""From scores of frames to scores of people and of clips, for all clips at once."""
+"""From scores of frames to scores of people and of clips, for all clips at once.
+
+A score table enters, one row a crop: the manifest's columns, the `component` of its clip, `p_fake`
+and `margin`, by how much the logit of fake is above that of real. It leaves with one row a person
+of a clip, or a clip.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from gendkit.errors import InvalidLabels
+from gendkit.data.links import CLIP
+from gendkit.errors import InvalidArgument, InvalidLabels
+
+Level = Literal["frame", "track", "video", "file"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+SCORES = ("p_fake", "margin")
+"""Columns that are averaged."""
+OF_A_CROP = ("sample", "frame", "time", "box", "landmarks", "confidence", "path")
+"""Columns that tell nothing of a clip."""
+
+
+def at_level(
+    table: pd.DataFrame, level: Level = "video", *, apart: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return a score table with one row a frame, a person of a clip, or a clip.
+
+    Parameters
+    ----------
+    table
+        One row a crop, with `dataset`, `video`, `label`, and `p_fake`, `margin` or both; with
+        `track`, where that is asked for.
+    level
+        - `frame`: the crops as they are.
+        - `track`: the mean over a person's crops in a clip.
+        - `video`: the mean over all crops of a clip, as the paper has it.
+        - `file`: the highest of a clip's tracks, as `gendkit score` has it; the same where a clip
+          has one person.
+    apart
+        Further columns that tell rows apart, such as `detector` and `seed`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In order of first appearance: the other columns as the first crop of each has them, without
+        those that are of a crop only; the scores; and `crops`, how many of them have a score. A
+        crop whose score is NaN is left out of the mean, which is NaN where there is no other.
+
+    Raises
+    ------
+    InvalidArgument
+        For an unknown level, and for a column that is not there.
+    InvalidLabels
+        If a clip has rows of several labels.
+    """
+    if level not in LEVELS:
+        raise InvalidArgument(f"level is {level!r}; expected one of {', '.join(LEVELS)}.")
+    scores = [name for name in SCORES if name in table]
+    keys = [*apart, *CLIP, *(["track"] if level in ("track", "file") else [])]
+    missing = [name for name in (*keys, "label") if name not in table]
+    if missing or not scores:
+        raise InvalidArgument(
+            f"the score table lacks {', '.join(missing) or ' and '.join(SCORES)}; it has "
+            f"{', '.join(map(str, table.columns))}."
+        )
+    values = table[scores].astype(np.float64)
+    if level == "frame":
+        found = table.assign(**{name: values[name] for name in scores})
+        return found.assign(crops=values.notna().all(axis=1).astype(np.int64))
+    number = table.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    groups = values.groupby(number)
+    first = np.flatnonzero(~pd.Series(number).duplicated().to_numpy())
+    labels = table["label"].to_numpy()
+    if (mixed := labels != labels[first][number]).any():
+        clip = table["video"].to_numpy()[mixed][0]
+        raise InvalidLabels(f"clip {clip!r} has crops labelled real and crops labelled fake.")
+    kept = [n for n in table.columns if n not in OF_A_CROP and (n != "track" or level != "video")]
+    found = table[kept].iloc[first].reset_index(drop=True)
+    found = found.assign(**groups.mean(), crops=groups[scores[0]].count())
+    return _highest(found, [*apart, *CLIP], scores[0]) if level == "file" else found
+
+
+def _highest(tracks: pd.DataFrame, keys: list[str], score: str) -> pd.DataFrame:
+    """Return of each clip the track that scores highest."""
+    groups = tracks.groupby(keys, sort=False, dropna=False)
+    order = np.lexsort((-tracks[score].fillna(-np.inf).to_numpy(), groups.ngroup().to_numpy()))
+    number = groups.ngroup().to_numpy()[order]
+    best = order[np.concatenate([[True], number[1:] != number[:-1]])] if len(order) else order
+    return tracks.iloc[best].reset_index(drop=True)
 
 
 def video_level(

@@ -23,7 +23,13 @@ from sklearn.metrics import (
 from gendkit.errors import InvalidArgument, InvalidLabels, UndefinedMetric
 from gendkit.measure.levels import video_level as video_level
 from gendkit.measure.summaries import Separation, Summary
-from gendkit.measure.thresholds import LEVEL, fpr_bound, plain_threshold, threshold_at
+from gendkit.measure.thresholds import (
+    LEVEL,
+    independent,
+    plain_threshold,
+    share_bound,
+    threshold_at,
+)
 
 FPRS = (0.001, 0.01, 0.05)
 """The rates of reals called fake at which the share of fakes found is stated."""
@@ -222,6 +228,7 @@ def summary(
     threshold: float = 0.5,
     fprs: Sequence[float] = FPRS,
     bins: int = BINS,
+    components: ArrayLike | None = None,
     level: float = LEVEL,
 ) -> Summary:
     """Return all metrics of scores at once.
@@ -241,8 +248,12 @@ def summary(
         Rates at which the share of fakes found is stated.
     bins
         Of the calibration error.
+    components
+        (N,) connected component of each: the bounds on the rates then count items of a component
+        as one; see `gendkit.measure.thresholds.independent`. None: each is a witness of its own.
+        For intervals of the metrics there is `gendkit.measure.resampled.metric_intervals`.
     level
-        How sure the bounds on the rates are, were the items independent of each other.
+        How sure the bounds are.
 
     Returns
     -------
@@ -267,24 +278,35 @@ def summary(
     there = ~np.isnan(s)
     if (wrong := ~np.isin(y, (0, 1))).any():
         raise InvalidLabels(f"labels must be 0 (real) or 1 (fake) here, not {y[wrong][0]}.")
-    y, s = _checked(y[there], s[there])
+    group = np.arange(len(y)) if components is None else np.asarray(components)
+    if group.shape != y.shape:
+        raise InvalidLabels(f"{group.shape} components for {y.shape} labels; both must be (N,).")
+    y, s, group = *_checked(y[there], s[there]), group[there]
     _check_probabilities(s)
     if not np.isfinite(threshold):
         raise InvalidArgument(f"threshold is {threshold}; expected a number, such as 0.5.")
     reals, fakes, called = s[y == 0], s[y == 1], s > threshold
     both = _both(y)
     eer, eer_threshold = equal_error(y, s)
-    fixed = {float(f): plain_threshold(reals, fpr=f, level=level) for f in fprs}
+    of_reals = None if components is None else group[y == 0]
+    fixed = {
+        float(f): plain_threshold(reals, fpr=f, components=of_reals, level=level) for f in fprs
+    }
+
+    def bound(exceeding: NDArray[np.bool_]) -> float:
+        return share_bound(int(exceeding.sum()), len(exceeding), of_reals, level=level)
+
     found = Summary(
         n_real=len(reals), n_fake=len(fakes), n_unscored=int((~there).sum()),
+        independent_reals=float(len(reals)) if of_reals is None else independent(of_reals),
         auroc=auroc(y, s), average_precision=average_precision(y, s), macro_ap=macro_ap(y, s),
         eer=eer, eer_threshold=eer_threshold,
-        eer_fpr_bound=_bound(reals >= eer_threshold, level) if both else _NAN,
+        eer_fpr_bound=bound(reals >= eer_threshold) if both else _NAN,
         tpr_at_fpr={f: float((fakes > t.value).mean()) if t.value is not None and len(fakes)
                     else _NAN for f, t in fixed.items()},
         thresholds=fixed, threshold=float(threshold),
         fpr=float((reals > threshold).mean()) if len(reals) else _NAN,
-        fpr_bound=_bound(reals > threshold, level),
+        fpr_bound=bound(reals > threshold),
         balanced_accuracy=float(balanced_accuracy_score(y, called)) if both else _NAN,
         f1=float(f1_score(y, called, zero_division=0)) if both else _NAN,
         w1=separation(y, s), ece=calibration_error(y, s, bins=bins),
@@ -311,10 +333,6 @@ def _undefined(y: Labels, s: Scores, missing: int) -> list[str]:
     elif s.min() == s.max():
         said.append(f"all {len(s):,} scores are {s[0]:g}, so no order and no threshold is in them")
     return said
-
-
-def _bound(exceeding: NDArray[np.bool_], level: float) -> float:
-    return fpr_bound(int(exceeding.sum()), len(exceeding), level=level)
 
 
 def _both(labels: Labels) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gendkit.markup import card, number
@@ -37,6 +36,8 @@ class Summary(Mapping[str, Any]):
     ----------
     n_real, n_fake, n_unscored
         How many of either class have a score, and how many of both have none (NaN).
+    independent_reals
+        As how many the reals count in the bounds.
     auroc, average_precision, macro_ap
         `macro_ap` is the mean of taking either class as positive.
     eer, eer_threshold, eer_fpr_bound
@@ -63,6 +64,7 @@ class Summary(Mapping[str, Any]):
     n_real: int
     n_fake: int
     n_unscored: int
+    independent_reals: float
     auroc: float
     average_precision: float
     macro_ap: float
@@ -81,10 +83,6 @@ class Summary(Mapping[str, Any]):
     brier: float
     level: float
     warnings: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("tpr_at_fpr", "thresholds"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __getitem__(self, key: str) -> Any:
         if key not in self:
@@ -128,6 +126,11 @@ class Summary(Mapping[str, Any]):
         said = {
             "clips or frames": f"{self.n_real:,} real, {self.n_fake:,} fake"
             + f", {self.n_unscored:,} without a score" * bool(self.n_unscored),
+            **(
+                {"the bounds": f"as of {self.independent_reals:,.1f} independent reals"}
+                if self.independent_reals < self.n_real
+                else {}
+            ),
             "AUROC": number(self.auroc),
             "average precision": f"{number(self.average_precision)} ({number(self.macro_ap)} as "
             "the mean over both classes)",

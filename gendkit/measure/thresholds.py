@@ -84,7 +84,13 @@ class Threshold:
         return card("Threshold", facts)
 
 
-def plain_threshold(reals: ArrayLike, *, fpr: float = 0.05, level: float = LEVEL) -> Threshold:
+def plain_threshold(
+    reals: ArrayLike,
+    *,
+    fpr: float = 0.05,
+    components: ArrayLike | None = None,
+    level: float = LEVEL,
+) -> Threshold:
     """Return the lowest of some real scores that at most a share of these scores exceeds.
 
     So it describes these clips; a further clip that is like them exceeds it with a probability of
@@ -97,6 +103,9 @@ def plain_threshold(reals: ArrayLike, *, fpr: float = 0.05, level: float = LEVEL
         (N,) scores of clips that are known to be real.
     fpr
         The share of them that may exceed the threshold, between 0 and 1.
+    components
+        (N,) connected component of each, such as the person: the bound then counts clips as
+        `independent` does. None: each clip is a witness of its own.
     level
         How sure the bound is.
 
@@ -119,7 +128,7 @@ def plain_threshold(reals: ArrayLike, *, fpr: float = 0.05, level: float = LEVEL
                          reason=f"not estimable ({len(scores)} real)", level=level)  # fmt: skip
     return Threshold(
         value=threshold_at(scores, fpr), fpr=fpr, people=1, rate=fpr, reals=len(scores),
-        bound=fpr_bound(allowed, len(scores), level=level), level=level,
+        bound=share_bound(allowed, len(scores), components, level=level), level=level,
     )  # fmt: skip
 
 
@@ -153,8 +162,7 @@ def fpr_bound(exceeding: float, reals: float, *, level: float = LEVEL) -> float:
     Parameters
     ----------
     exceeding, reals
-        How many of how many. Clips of one person are no independent witnesses: give counts of
-        people, or both divided by how many clips a person has.
+        How many of how many. Clips of one person are no independent witnesses; see `share_bound`.
     level
         How sure the bound is.
 
@@ -178,6 +186,32 @@ def fpr_bound(exceeding: float, reals: float, *, level: float = LEVEL) -> float:
     if exceeding == reals:
         return 1.0
     return float(beta.ppf(level, exceeding + 1, reals - exceeding))
+
+
+def share_bound(
+    exceeding: float, reals: int, components: ArrayLike | None = None, *, level: float = LEVEL
+) -> float:
+    """Return `fpr_bound` for the same share of as many reals as are independent of each other."""
+    if components is None or not reals:
+        return fpr_bound(exceeding, reals, level=level)
+    groups = np.asarray(components)
+    if groups.shape != (reals,):
+        raise InvalidArgument(f"{groups.shape} components for {reals} reals; expected one a clip.")
+    witnesses = independent(groups)
+    return fpr_bound(exceeding / reals * witnesses, witnesses, level=level)
+
+
+def independent(components: ArrayLike) -> float:
+    """Return as how many independent clips those of some components (N,) count (Kish).
+
+    All of one component count as one, and less where components are of uneven sizes.
+
+    References
+    ----------
+    Kish, Survey Sampling, 1965 (effective sample size, were clips of a component all alike).
+    """
+    clips = np.unique(np.asarray(components), return_counts=True)[1].astype(np.float64)
+    return float(clips.sum() ** 2 / (clips**2).sum()) if len(clips) else 0.0
 
 
 def corrected_threshold(

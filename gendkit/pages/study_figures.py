@@ -286,6 +286,36 @@ def _difficulty(ds: xr.Dataset) -> list[Drawing]:
     return made
 
 
+def _families(ds: xr.Dataset) -> list[Drawing]:
+    names = [*(str(f) for f in ds["left_out"].to_numpy()), "mean"]
+    bounds = {
+        str(c): np.concatenate([ds["family_auroc"].sel(compared=c).to_numpy(),
+                                ds["mean_auroc"].sel(compared=[c]).to_numpy()])
+        for c in ds["compared"].to_numpy()
+    }  # fmt: skip
+    both = [Series(look=PROBE_LOOK, bounds=bounds["probe"]),
+            Series(look=TUNED_LOOK, bounds=bounds["tuned"])]  # fmt: skip
+    made = [
+        dots(names, both, title="AUROC of a family that was left out", xlabel="AUROC of clips",
+             bold=["mean"]),
+        dots(names, [Series(look=TUNED_LOOK, bounds=bounds["difference"])],
+             title="Gain of tuning over the probe", xlabel="difference in AUROC", reference=0.0,
+             bold=["mean"]),
+    ]  # fmt: skip
+    if "control_rise" in ds:
+        rows = [*(str(c) for c in ds["control"].to_numpy()), "mean"]
+        rises = [
+            Series(look=look, bounds=100 * np.concatenate(
+                [ds["control_rise"].sel(compared=name).to_numpy(),
+                 ds["mean_control_rise"].sel(compared=[name]).to_numpy()]))
+            for name, look in (("probe", PROBE_LOOK), ("tuned", TUNED_LOOK))
+        ]  # fmt: skip
+        made.append(dots(rows, rises, title="Degraded reals called fake, above plain ones",
+                         xlabel="rise in percentage points", reference=0.0,
+                         bold=["mean"]))  # fmt: skip
+    return made
+
+
 def _by_year(names: Sequence[str], years: Floats, hard: Floats) -> Drawing:
     """Draw difficulty by year, without any line: years to come are nobody's to read off."""
 
@@ -312,6 +342,7 @@ def _by_year(names: Sequence[str], years: Floats, hard: Floats) -> Drawing:
 
 
 DRAWINGS: dict[str, Callable[[xr.Dataset], list[Drawing]]] = {
+    "families": _families,
     "ablation": _ablation,
     "paired": _paired,
     "difficulty": _difficulty,

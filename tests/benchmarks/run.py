@@ -349,8 +349,16 @@ def extraction() -> Iterator[Row]:
     yield from rows()
 
 
+def metrics() -> Iterator[Row]:
+    """Metrics of many frames."""
+    from metrics import rows
+
+    yield from rows()
+
+
 BENCHMARKS = (
     losses, steps, memory, scoring, adapter, crops, chains, frames, manifold, maps, extraction,
+    metrics,
 )  # fmt: skip
 
 

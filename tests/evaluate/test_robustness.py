@@ -13,8 +13,9 @@ from gendkit.data.degrade import Chain
 from gendkit.data.degrade_image import degrade_image
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidLabels, InvalidManifest
-from gendkit.evaluate.robustness import GRIDS, robustness, robustness_table, threshold_at
+from gendkit.evaluate.robustness import GRIDS, robustness, robustness_table
 from gendkit.measure.metrics import auroc
+from gendkit.measure.thresholds import share_bound, threshold_at
 from gendkit.model.detector import Detector
 from gendkit.progress import silent
 from gendkit.testing.small import small_backbone, small_crops, small_detector
@@ -84,6 +85,7 @@ def test_the_measures_are_those_of_the_scores_at_a_threshold_of_the_crops_as_the
     threshold = np.sort(score[0][real])[::-1][2]
     assert ds.attrs["threshold"] == threshold
     assert ds.attrs["threshold_reals"] == 6
+    assert ds.attrs["threshold_bound"] == share_bound(2, 6, ds["component"][real])
     assert ds.attrs["threshold_from"] == "these crops as they are"
     table = robustness_table(ds)
     assert table.index.names == ["grid", "level", "chain"]

@@ -11,16 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from gendkit.data.manifest import Manifest
-from gendkit.errors import InvalidArgument, InvalidLabels
+from gendkit.errors import InvalidArgument, UndefinedMetric
 from gendkit.measure.intervals import (
     Counts,
     Interval,
     bootstrap,
     crossed,
     joint_components,
-    paired_difference,
 )
-from gendkit.measure.metrics import auroc
 
 Rows = NDArray[np.int64]
 
@@ -195,6 +193,23 @@ def test_a_factor_with_one_level_does_not_vary() -> None:
     assert alone == other
 
 
+def test_where_nothing_varies_no_interval_can_be_estimated() -> None:
+    with pytest.warns(UndefinedMetric, match="there is one component, and one seed: no interval"):
+        found = crossed(lambda counts: {"one": 1.0}, {"component": 1, "seed": 1})["one"]
+    assert found.value == 1
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_an_interval_says_which_factor_it_is_made_of() -> None:
+    rng = np.random.default_rng(7)
+    table = rng.normal(size=(40, 1)) + 0.1 * rng.normal(size=(1, 8))
+    found = crossed(mean_of(table, "component", "seed"), {"component": 40, "seed": 8})["mean"]
+    parts = table.mean(1).var() / 40, table.mean(0).var() / 8
+    assert found.parts["seed"] == pytest.approx(parts[1] / sum(parts), rel=0.5)
+    assert sum(found.parts.values()) == pytest.approx(1)
+    assert "component 9" in found._repr_html_()
+
+
 def test_resamples_in_which_a_number_is_undefined_are_left_out_of_it_alone() -> None:
     def statistic(counts: Counts) -> Mapping[str, float]:
         there = float(counts["component"][0])
@@ -245,61 +260,6 @@ def test_a_95_percent_interval_of_few_levels_covers_nearly_that_often() -> None:
     assert plain < covered
 
 
-def clips(seed: int, count: int = 60) -> tuple[Rows, NDArray[np.float64], Rows]:
-    """Labels, scores and components of clips, of which those of a component are alike."""
-    rng = np.random.default_rng(seed)
-    component = rng.integers(0, 20, count)
-    labels = rng.integers(0, 2, count)
-    scores = rng.normal(size=count) + labels + rng.normal(size=20)[component]
-    return labels, scores, component
-
-
-def test_a_difference_of_two_detectors_is_paired() -> None:
-    labels, scores, component = clips(0)
-    found = paired_difference(labels, scores, scores * 2 + 1, component, resamples=200)
-    assert found["first"].value == pytest.approx(auroc(labels, scores))
-    assert found["first"] == found["second"]
-    assert found["first"].high - found["first"].low > 0.1
-    assert found["difference"] == Interval(value=0.0, low=0.0, high=0.0)
-
-
-def test_a_difference_is_the_second_less_the_first() -> None:
-    labels, scores, component = clips(1)
-    found = paired_difference(labels, -scores, scores, component, resamples=200)
-    value = 2 * auroc(labels, scores) - 1
-    assert found["difference"].value == pytest.approx(value)
-    assert found["difference"].low > 0
-
-
-def test_seeds_are_drawn_as_a_second_factor() -> None:
-    labels, scores, component = clips(2)
-    rng = np.random.default_rng(6)
-    seeds = scores + rng.normal(size=(6, 1)) * rng.normal(size=60) * 2
-    one = paired_difference(labels, scores, scores, component, resamples=300)
-    many = paired_difference(labels, scores, seeds, component, resamples=300)
-    values = [auroc(labels, s) for s in seeds]
-    assert many["second"].value == pytest.approx(np.mean(values))
-    assert many["first"] == one["first"]
-    assert many["difference"].high > many["difference"].low
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "component", "told"),
-    [
-        (np.zeros(3), np.zeros(4), np.zeros(4), r"\(4,\) labels for \(1, 3\) scores"),
-        (np.zeros((2, 4)), np.zeros((3, 4)), np.zeros(4), "as many seeds in both"),
-        (np.zeros(4), np.zeros((1, 2, 4)), np.zeros(4), "as many seeds in both"),
-        (np.zeros(4), np.array([0, 1, np.nan, 1]), np.zeros(4), "not a finite"),
-        (np.zeros(4), np.zeros(4), np.zeros(3), r"\(3,\) components"),
-    ],
-)
-def test_detectors_that_did_not_score_the_same_clips_are_refused(
-    first: Any, second: Any, component: Any, told: str
-) -> None:
-    with pytest.raises(InvalidLabels, match=told):
-        paired_difference([0, 1, 0, 1], first, second, component)
-
-
 def manifest(dataset: str, *rows: tuple[str, int, str, str, str]) -> Manifest:
     """Make a manifest of clips: id, label, pair, who is seen, who lends the face."""
     return Manifest.from_rows(
@@ -337,5 +297,7 @@ def test_data_sets_are_alike_only_where_that_is_said() -> None:
     assert joint_components([]) == []
     with pytest.raises(InvalidArgument, match="'ff' stands twice"):
         joint_components([ff, df40, other], alike=[("ff", "df40"), ("ff", "other")])
+    with pytest.raises(InvalidArgument, match="a table lacks pair, of which"):
+        joint_components([ff.table.drop(columns="pair")])
     with pytest.raises(InvalidArgument, match="'dfdc' of alike is in no manifest; there is ff"):
         joint_components([ff], alike=[("ff", "dfdc")])

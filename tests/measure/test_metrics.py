@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from gendkit.measure.metrics import (
     video_level,
     weighted_auroc,
 )
-from gendkit.measure.thresholds import threshold_at
+from gendkit.measure.thresholds import fpr_bound, threshold_at
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -245,6 +246,7 @@ def test_a_summary_is_a_mapping_with_flat_numbers_and_words() -> None:
     found = gk.summary(labels, scores)
     assert {"auroc", "average_precision", "eer", "eer_threshold", "tpr_at_fpr"} <= set(found)
     assert dict(found)["ece"] == found.ece
+    assert str(pickle.loads(pickle.dumps(found))) == str(found)
     with pytest.raises(KeyError, match="words"):
         found["words"]
     assert "words" not in found
@@ -259,6 +261,19 @@ def test_a_summary_is_a_mapping_with_flat_numbers_and_words() -> None:
     assert "(FPR at most 0.089, one-sided 95%)" in text  # of 7 in 144
     assert "not estimable (144 real)" in found._repr_html_()
     assert repr(found) == "Summary(AUROC 0.889, EER 0.216 of 144 real and 176 fake)"
+
+
+def test_bounds_count_clips_of_a_component_as_one() -> None:
+    labels, scores, _ = reference(0, "frame")
+    component = np.repeat(np.arange(40), 8)
+    found = summary(labels, scores, components=component)
+    assert found["independent_reals"] == 18
+    assert found["fpr_bound"] == pytest.approx(fpr_bound(found["fpr"] * 18, 18))
+    assert found["fpr_bound"] > summary(labels, scores)["fpr_bound"]
+    assert "as of 18.0 independent reals" in str(found)
+    assert "independent" not in str(summary(labels, scores))
+    with pytest.raises(InvalidLabels, match="components for"):
+        summary(labels, scores, components=component[1:])
 
 
 @pytest.mark.parametrize(

@@ -73,14 +73,16 @@ NAMES = (
 )  # fmt: skip
 KIT = "Given Outcome Outcomes check checks_of plugin_checks"
 PUBLIC = (
-    "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path audit auroc "
+    "Adapter Detector Ensemble Manifest Recipe SharedBackbone asset_path at_level audit auroc "
     "build_backbone build_index check_manifest class_angle combine contact_sheet "
     "corrected_threshold dataset drift drift_table duplicates embed errors explore extract fit "
-    "geometry k_frames label_issues layer_effects leaks likely_method load neighbours novelty "
-    "open_embeddings open_index pair_displacement paired place plot "
+    "geometry k_frames label_issues layer_effects leaks likely_method load metric_intervals "
+    "neighbours novelty "
+    "open_embeddings open_index pair_displacement paired paired_difference place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
     "plot_robustness robustness robustness_table "
-    "sensitivity show_faces show_scores summary timeline training tune_layer_norms unpaired "
+    "sensitivity show_faces show_scores summary summary_table timeline training tune_layer_norms "
+    "unpaired "
     "verify votes"
 )
 ERRORS = (

@@ -9,6 +9,7 @@ from gendkit.errors import UnknownPart
 from gendkit.evaluate.study.ablation import ABLATION
 from gendkit.evaluate.study.data_size import DATA_SIZE
 from gendkit.evaluate.study.difficulty import DIFFICULTY
+from gendkit.evaluate.study.families import FAMILIES
 from gendkit.evaluate.study.layers import LAYERS
 from gendkit.evaluate.study.paired import PAIRED
 from gendkit.evaluate.study.study import Study
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 STUDIES: MappingProxyType[str, Study] = MappingProxyType(
-    {s.name: s for s in (ABLATION, PAIRED, DIFFICULTY, DATA_SIZE, LAYERS)}
+    {s.name: s for s in (FAMILIES, ABLATION, PAIRED, DIFFICULTY, DATA_SIZE, LAYERS)}
 )
 
 

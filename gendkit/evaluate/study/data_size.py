@@ -135,8 +135,8 @@ def says(ds: xr.Dataset) -> Said:
     for detector in DETECTORS:
         growth = ds["growth"].sel(detector=detector).to_numpy()[-1]
         shows.append(
-            f"From {people[0]:.0f} to {people[-1]:.0f} people the {detector} one's mean AUROC moves "
-            f"by {estimate(growth, sign=True)}" + _unclear(growth)
+            f"From {people[0]:.0f} to {people[-1]:.0f} people the mean AUROC of the {detector} one "
+            f"moves by {estimate(growth, sign=True)}" + _unclear(growth)
         )
     not_shown = [
         *limits(ds, about(ds)),

@@ -212,6 +212,8 @@ def tables(ds: xr.Dataset) -> dict[str, pd.DataFrame]:
     for level in ds["level"].to_numpy():
         for rate, word in (("fpr", "reals called fake"), ("tpr", "fakes found")):
             values = ds[rate].sel(level=level, bound="value").to_numpy()
+            if not np.isfinite(values).any():
+                continue
             columns = {str(name): values[:, i] for i, name in enumerate(names)}
             caption = (
                 f"Share of {word} in the column, at the threshold of the row’s detector for "
