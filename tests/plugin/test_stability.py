@@ -80,6 +80,7 @@ PUBLIC = (
     "neighbours novelty "
     "open_embeddings open_index pair_displacement paired paired_difference place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
+    "open_study plot_study study study_tables "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores summary summary_table timeline training tune_layer_norms "
     "unpaired "
@@ -126,6 +127,12 @@ OPTIONS = {
     "report verify": "adapter digits json media reference",
     "score": "adapter csv device dtype extractor fpr frames json order per-frame reals time-limit "
     "which",
+    "study ablation": "device families json left-out on out rate recipe seeds set variant",
+    "study data-size": "device families fraction json left-out on out recipe seeds set",
+    "study difficulty": "by device families json on out recipe seeds set",
+    "study families": "device families json max-fpr on out recipe seeds set",
+    "study layers": "device families json left-out on out recipe seeds set",
+    "study paired": "clips device fakes families frames json left-out on out recipe seeds set",
     "study robustness": "adapter batch-size chain device dtype grid json max-fpr out overwrite "
     "reference seed",
     "suspects": "angle json reference",

@@ -103,9 +103,9 @@ def says(ds: xr.Dataset) -> Said:
         each = ds["control_rise"].sel(compared="tuned", bound="value").to_numpy()
         over = [str(c) for c, r in zip(ds["control"].to_numpy(), each, strict=True) if r > GOOD]
         shows.append(
-            f"Of degraded reals, {counted(len(each), 'kind')}, the tuned detector calls "
-            f"{estimate(rise, sign=True)} more fake than of plain ones; the rise is above "
-            f"{GOOD:.0%} on {listed(over) or 'none'}."
+            f"Of degraded reals ({counted(len(each), 'kind')}) the tuned detector calls a share "
+            f"fake that differs from that of plain ones by {estimate(rise, sign=True)}; the rise "
+            f"is above {GOOD:.0%} on {listed(over) or 'none'}."
         )
     not_shown = [
         *limits(ds, about(ds)),
