@@ -26,6 +26,8 @@ MARKER = "robustness.json"
               "repeated, from mild to strong.")  # fmt: skip
 @click.option("--reference", metavar="MANIFEST[:SPLIT]",
               help="Crops on which the threshold is fixed [default: MANIFEST].")  # fmt: skip
+@click.option("--against", metavar="FILE", type=FOLDER,
+              help="Another adapter, such as of a probe, to compare with on the page.")  # fmt: skip
 @click.option("--max-fpr", default=0.05, show_default=True,
               type=click.FloatRange(0, 1, max_open=True),
               help="Part of the reals, as they are, that may be called fake.")  # fmt: skip
@@ -43,6 +45,7 @@ def robustness(
     grids: tuple[str, ...],
     chains: tuple[str, ...],
     reference: str | None,
+    against: Path | None,
     max_fpr: float,
     seed: int,
     batch_size: int,
@@ -54,8 +57,8 @@ def robustness(
     """Score crops that lose quality, level by level.
 
     By default at the paper's levels of JPEG, blur, resize and noise. Writes robustness.csv, .json
-    and .png to OUT. Called fake is what scores above a threshold that is fixed on crops as they
-    are.
+    and .png to OUT, and with bands over people report.html, study.ipynb and result.zarr. Called
+    fake is what scores above a threshold that is fixed on crops as they are.
 
     \b
     Example: gendkit study robustness crops:final --adapter run --out robust
@@ -72,21 +75,34 @@ def robustness(
     import gendkit
     from gendkit.data.coverage import coverage_words
     from gendkit.evaluate.robustness import robustness_table
+    from gendkit.evaluate.study.curves import robustness_study
+    from gendkit.evaluate.study.run import RESULT, open_study, write_result
+    from gendkit.notebook.study import write_pages
 
-    detector = gendkit.load(adapter, device=device, dtype=dtype)
-    ds = gendkit.robustness(
-        crops, detector, grids=chosen, reference=clean, max_fpr=max_fpr, seed=seed,
-        batch_size=batch_size,
-    )  # fmt: skip
+    found = {
+        name: gendkit.robustness(
+            crops, gendkit.load(path, device=device, dtype=dtype), grids=chosen, reference=clean,
+            max_fpr=max_fpr, seed=seed, batch_size=batch_size,
+        )
+        for name, path in _named(adapter, against).items()
+    }  # fmt: skip
+    ds, *others = found.values()
     table, counts = robustness_table(ds), json.loads(ds.attrs["coverage"])
     result = {
         "manifest": manifest, "reference": reference or manifest, **ds.attrs, "coverage": counts,
         "clips": ds.sizes["clip"], "crops": int(ds["crops"].sum()), "levels": frame_rows(table),
+        "against": [
+            {"adapter": other.attrs["adapter"], "threshold": other.attrs["threshold"],
+             "levels": frame_rows(robustness_table(other))} for other in others
+        ],
     }  # fmt: skip
+    page = robustness_study(found, data=manifest, reference=reference or "")
     with written as folder:
         table.to_csv(folder / "robustness.csv", lineterminator="\n")
         (folder / MARKER).write_text(json.dumps(result, indent=2), encoding="utf-8")
         gendkit.plot_robustness(ds).savefig(folder / "robustness.png", dpi=200)
+        write_result(page, folder / RESULT)
+        write_pages(open_study(folder), folder)
     if as_json:
         return show_json(result)
     columns = ("grid", "level", "AUROC", "fakes found", "false alarms", "real moves", "fake moves")
@@ -103,7 +119,7 @@ def robustness(
         f"{coverage_words(counts) if counts else 'coverage is not known'}; {result['crops']:,} "
         f"crops of {result['clips']:,} people in clips; called fake above "
         f"{ds.attrs['threshold']:.3f}, fixed on {ds.attrs['threshold_reals']} real clips of "
-        f"{reference or manifest} as they are. Tables and picture in {out}"
+        f"{reference or manifest} as they are. Page, tables and picture in {out}"
     )
     return None
 
@@ -127,3 +143,12 @@ def _chosen(names: tuple[str, ...], chains: tuple[str, ...]) -> dict[str, Any]:
         paper = [g for g in GRIDS if not names or set(names) & set(kinds[g])]
         grids = {name: GRIDS[name] for name in paper} | grids
     return grids
+
+
+def _named(adapter: Path, against: Path | None) -> dict[str, Path]:
+    """Return the adapters by names to show: their own, or their places where these are the same."""
+    paths = [adapter] if against is None else [adapter, against]
+    names = [path.resolve().name for path in paths]
+    return dict(
+        zip(names if len(set(names)) == len(names) else map(str, paths), paths, strict=True)
+    )

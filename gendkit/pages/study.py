@@ -111,6 +111,8 @@ def _cell(row: Mapping[Any, Any], column: str) -> Node:
 
 
 def _made(made: Mapping[str, Any]) -> Html:
+    if "facts" in made:
+        return facts((term, value) for term, value in made["facts"])
     recipe, learned, scored = made["recipe"], made["learned"], made["scored"]
     take = made["preprocessing"]
     rows: list[tuple[Node, Node]] = [

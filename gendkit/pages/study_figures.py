@@ -341,6 +341,31 @@ def _by_year(names: Sequence[str], years: Floats, hard: Floats) -> Drawing:
     )  # fmt: skip
 
 
+def _robustness(ds: xr.Dataset) -> list[Drawing]:
+    """Draw AUROC of the detectors, and what the first calls fake, a pair of charts a grid."""
+    detectors = [str(d) for d in ds["detector"].to_numpy()]
+    looks_ = [Look(name=name, colour=look.colour, marker=look.marker)
+              for name, look in zip(detectors, (TUNED_LOOK, PROBE_LOOK), strict=False)]  # fmt: skip
+    grids, made = ds["grid"].to_numpy(), []
+    for grid in dict.fromkeys(str(g) for g in grids):
+        of = ds.isel(setting=np.flatnonzero(grids == grid))
+        ticks = [str(c).removeprefix(f"{grid.split('-')[0]}:") or "as is"
+                 for c in of["chain"].to_numpy()]  # fmt: skip
+        series = [Series(look=look, bounds=of["auroc"].sel(detector=name).to_numpy())
+                  for name, look in zip(detectors, looks_, strict=True)]  # fmt: skip
+        made.append(bands(ticks, series, title=f"{grid}: AUROC", xlabel="from mild to strong",
+                          ylabel="AUROC of clips", height=230))  # fmt: skip
+        first = of.isel(detector=0)
+        called = [
+            Series(look=look, bounds=first[name].to_numpy())
+            for name, look in zip(("fpr", "tpr"), looks(["real", "fake"]), strict=True)
+        ]
+        made.append(bands(ticks, called, title=f"{grid}: called fake by {detectors[0]}",
+                          xlabel="from mild to strong", ylabel="share of clips",
+                          height=230))  # fmt: skip
+    return made
+
+
 DRAWINGS: dict[str, Callable[[xr.Dataset], list[Drawing]]] = {
     "families": _families,
     "ablation": _ablation,
@@ -348,6 +373,7 @@ DRAWINGS: dict[str, Callable[[xr.Dataset], list[Drawing]]] = {
     "difficulty": _difficulty,
     "data-size": _data_size,
     "layers": _layers,
+    "robustness": _robustness,
 }
 
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gendkit.errors import UnknownPart
+from gendkit.evaluate.study import curves
 from gendkit.evaluate.study.ablation import ABLATION
 from gendkit.evaluate.study.data_size import DATA_SIZE
 from gendkit.evaluate.study.difficulty import DIFFICULTY
@@ -46,4 +47,6 @@ def study_tables(ds: xr.Dataset) -> dict[str, pd.DataFrame]:
     ds
         From `gk.study` or `gk.open_study`.
     """
+    if ds.attrs["study"] == curves.NAME:
+        return curves.tables(ds)
     return study_of(ds.attrs["study"]).tables(ds)

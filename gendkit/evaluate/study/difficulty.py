@@ -29,7 +29,7 @@ from gendkit.evaluate.study.measured import (
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import counted, estimate, limits
-from gendkit.measure.metrics import weighted_auroc
+from gendkit.measure.metrics import Ranked
 from gendkit.measure.thresholds import threshold_at
 from gendkit.train.recipe import Recipe
 
@@ -57,6 +57,7 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
     rows = [_clips_of(group, clips, setting) for group in groups]
     scores: Floats = clips["score"].transpose("trained", SEED, "clip").to_numpy()
     label = clips["label"].to_numpy()
+    ranked = [Ranked(label[r], scores[..., r]) for r in rows]
     found, code = np.unique(clips[COMPONENT].to_numpy(), return_inverse=True)
     years = np.asarray([group.year for group in groups])
     dated = np.isfinite(years)
@@ -76,7 +77,7 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
     def statistic(counts: Counts) -> dict[str, Floats]:
         weight = counts[COMPONENT][code]
         auroc = np.stack(
-            [weighted_auroc(label[r], scores[..., r], weight[r]) for r in rows], axis=-1
+            [one.auroc(weight[r]) for r, one in zip(rows, ranked, strict=True)], axis=-1
         )
         auroc = over_seeds(auroc, counts)  # (trained, tested)
         hard = difficulties(auroc)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gendkit.evaluate.study.setting import kinds
 from gendkit.measure.intervals import crossed
-from gendkit.measure.metrics import weighted_auroc
+from gendkit.measure.metrics import Ranked
 
 BOUND = ("value", "low", "high")
 RESAMPLES = 1000
@@ -53,19 +53,16 @@ class Clips:
         return {name: n for name, n in sizes.items() if n}
 
     @cached_property
-    def rows(self) -> tuple[NDArray[np.int64], ...]:
-        """Of each family, its clips and all reals."""
+    def ranked(self) -> tuple[tuple[NDArray[np.int64], Ranked], ...]:
+        """Of each family, its clips and all reals, and their scores in order."""
         real = self.label == 0
-        return tuple(np.flatnonzero(real | (self.kind == name)) for name in self.families)
+        rows = [np.flatnonzero(real | (self.kind == name)) for name in self.families]
+        return tuple((r, Ranked(self.label[r], self.scores[..., r])) for r in rows)
 
     def auroc(self, counts: Counts) -> Floats:
         """Return AUROCs (..., seed, family) of a resample of components."""
         weight = counts[COMPONENT][self.code]
-        found = [
-            weighted_auroc(self.label[rows], self.scores[..., rows], weight[rows])
-            for rows in self.rows
-        ]
-        return np.stack(found, axis=-1)
+        return np.stack([one.auroc(weight[rows]) for rows, one in self.ranked], axis=-1)
 
     def by_family(self, counts: Counts) -> Floats:
         """Return AUROCs (..., family), the mean over the seeds that were drawn."""
