@@ -149,6 +149,6 @@ def _named(adapter: Path, against: Path | None) -> dict[str, Path]:
     """Return the adapters by names to show: their own, or their places where these are the same."""
     paths = [adapter] if against is None else [adapter, against]
     names = [path.resolve().name for path in paths]
-    return dict(
-        zip(names if len(set(names)) == len(names) else map(str, paths), paths, strict=True)
-    )
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    return dict(zip(names, paths, strict=True))

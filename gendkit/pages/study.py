@@ -53,7 +53,7 @@ def render_study(ds: xr.Dataset) -> str:
         "numbers": join(*(_table(name, frame) for name, frame in study_tables(ds).items())),
         "shows": bullets(words.shows),
         "not-shown": bullets(words.not_shown),
-        "made": _made(made),
+        "made": _made(made, ds.attrs.get("learns", "")),
     }
     return page(
         f"gendkit study {ds.attrs['study']}",
@@ -110,13 +110,13 @@ def _cell(row: Mapping[Any, Any], column: str) -> Node:
     return str(value) or DASH
 
 
-def _made(made: Mapping[str, Any]) -> Html:
+def _made(made: Mapping[str, Any], learns: str) -> Html:
     if "facts" in made:
         return facts((term, value) for term, value in made["facts"])
     recipe, learned, scored = made["recipe"], made["learned"], made["scored"]
     take = made["preprocessing"]
     rows: list[tuple[Node, Node]] = [
-        ("learned from", _of(learned, "train")),
+        ("there to learn from", _of(learned, "train")),
         ("scored", _of(scored, made["on"])),
         ("families learned from", ", ".join(made["families"])),
         ("families only scored", ", ".join(made["left_out"]) or "none"),
@@ -134,6 +134,7 @@ def _made(made: Mapping[str, Any]) -> Html:
     if made["on"] == "final":
         rows.insert(2, ("evaluations of the final split", str(made["final_evaluations"])))
     return join(
+        prose(learns),
         prose(
             "A person’s score in a clip is the mean P(fake) over its crops; AUROCs are of these. "
             "Nothing is chosen by what is scored: of each training its last epoch is taken."

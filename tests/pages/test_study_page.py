@@ -35,8 +35,8 @@ def test_a_page_says_question_answer_and_limits_and_nothing_leaves_it(folder: Pa
     for sentence in (ds.attrs["question"], words.answer, *words.shows, *words.not_shown):
         assert sentence in text
     made = about(ds)
-    for value in (made["data"], f"{made['cells']} trained or fitted; seeds 0, 1", "coverage",
-                  "84 of 84 clips with a face", "learned from"):  # fmt: skip
+    cells = f"{made['cells']} trained or fitted; seeds 0, 1"
+    for value in (made["data"], cells, "84 of 84 clips with a face", ds.attrs["learns"]):
         assert value in text
     assert html.count("<h1>") == 1
     assert "<script" not in html

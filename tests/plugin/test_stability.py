@@ -133,8 +133,8 @@ OPTIONS = {
     "study families": "device families json max-fpr on out recipe seeds set",
     "study layers": "device families json left-out on out recipe seeds set",
     "study paired": "clips device fakes families frames json left-out on out recipe seeds set",
-    "study robustness": "adapter against batch-size chain device dtype grid json max-fpr out overwrite "
-    "reference seed",
+    "study robustness": "adapter against batch-size chain device dtype grid json max-fpr out "
+    "overwrite reference seed",
     "suspects": "angle json reference",
     "train": "augmentation checkpoint-every compile device json out overwrite resume set tracker "
     "train val",

@@ -227,6 +227,7 @@ ABLATION = Study(
     name="ablation",
     title="What each part of the method is worth",
     question="Which part of the method gains how much over a frozen probe?",
+    learns="Each variant learns from all of it; only how it is trained differs.",
     cells=cells,
     analyse=_analyse,
     says=says,

@@ -172,6 +172,7 @@ DATA_SIZE = Study(
     name="data-size",
     title="How much training data it takes",
     question="How do the frozen probe and the tuned detector grow with the people in training?",
+    learns="Each cell learns from a part of the people, all their clips with them.",
     cells=cells,
     analyse=analyse,
     says=says,

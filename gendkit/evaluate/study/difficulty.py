@@ -296,6 +296,7 @@ DIFFICULTY = Study(
     title="Which forgeries are hard",
     question="Which forgeries are hard to find for who has not learned from them, and does it grow "
     "with the year?",
+    learns="Each cell learns from one group: its fakes, and the reals of the same people.",
     cells=cells,
     analyse=analyse,
     says=says,

@@ -119,6 +119,7 @@ FAMILIES = Study(
     name="families",
     title="A family of forgeries that was left out",
     question="What does tuning gain on a family of forgeries that training has not seen?",
+    learns="Each cell leaves out the fakes of one family and learns from all the rest.",
     cells=cells,
     analyse=analyse,
     says=says,

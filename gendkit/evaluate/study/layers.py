@@ -131,6 +131,7 @@ LAYERS = Study(
     name="layers",
     title="How many layer norms must be tuned",
     question="How many of the last layer norms must be tuned?",
+    learns="Each cell learns from all of it; only how many layer norms are tuned differs.",
     cells=cells,
     analyse=analyse,
     says=says,

@@ -198,6 +198,7 @@ PAIRED = Study(
     name="paired",
     title="Pairs of real and fake",
     question="Does it help to train on fakes together with the videos that they were made of?",
+    learns="Each cell learns from a part that is drawn anew for each seed; the tables say what of.",
     cells=cells,
     analyse=analyse,
     says=says,

@@ -115,7 +115,11 @@ def run_study(
         "versions": versions(),
     }
     ds = ds.assign_attrs(
-        study=study.name, title=study.title, question=study.question, about=json.dumps(facts)
+        study=study.name,
+        title=study.title,
+        question=study.question,
+        learns=study.learns,
+        about=json.dumps(facts),
     )
     words = study.says(ds)
     ds = ds.assign_attrs(

@@ -42,8 +42,9 @@ class Study:
     ----------
     name
         Of the command.
-    title, question
-        For the reader; the question is one sentence.
+    title, question, learns
+        For the reader; a sentence each of the last two. The last says which part of what there is
+        to learn from each cell takes.
     cells
         From a setting to what is trained and scored.
     analyse
@@ -64,6 +65,7 @@ class Study:
     name: str
     title: str
     question: str
+    learns: str
     cells: Callable[[Setting], Sequence[Cell]]
     analyse: Callable[[xr.Dataset, Setting], xr.Dataset]
     says: Callable[[xr.Dataset], Said]
