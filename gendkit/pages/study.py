@@ -41,6 +41,11 @@ _CONTENTS = (
     ("not-shown", "What it does not show"),
     ("made", "How it was made"),
 )
+_CROSSED = (
+    "crossing the people of the scored split and the seeds, and the families where a mean over "
+    "these is meant"
+)
+_OVER = {"robustness": "over people", "difficulty": "crossing people and seeds"}
 _OWN = ("name", "backbone", "image_size", "seed", "selection")
 
 
@@ -85,8 +90,7 @@ def _found(ds: xr.Dataset) -> Html:
     ]  # fmt: skip
     return figure(
         panels(*cards, least=24),
-        caption="A line or a band is a 95 % interval, crossing the people of the scored split and "
-        "the seeds, and the families where a mean over these is meant.",
+        caption=f"A line or a band is a 95 % interval, {_OVER.get(ds.attrs['study'], _CROSSED)}.",
     )
 
 

@@ -342,25 +342,26 @@ def _by_year(names: Sequence[str], years: Floats, hard: Floats) -> Drawing:
 
 
 def _robustness(ds: xr.Dataset) -> list[Drawing]:
-    """Draw AUROC of the detectors, and what the first calls fake, a pair of charts a grid."""
+    """Draw AUROC of the detectors, and what the first calls fake, a pair of charts a kind."""
     detectors = [str(d) for d in ds["detector"].to_numpy()]
     looks_ = [Look(name=name, colour=look.colour, marker=look.marker)
               for name, look in zip(detectors, (TUNED_LOOK, PROBE_LOOK), strict=False)]  # fmt: skip
-    grids, made = ds["grid"].to_numpy(), []
-    for grid in dict.fromkeys(str(g) for g in grids):
-        of = ds.isel(setting=np.flatnonzero(grids == grid))
-        ticks = [str(c).removeprefix(f"{grid.split('-')[0]}:") or "as is"
-                 for c in of["chain"].to_numpy()]  # fmt: skip
-        series = [Series(look=look, bounds=of["auroc"].sel(detector=name).to_numpy())
-                  for name, look in zip(detectors, looks_, strict=True)]  # fmt: skip
-        made.append(bands(ticks, series, title=f"{grid}: AUROC", xlabel="from mild to strong",
+    kinds, made = ds["kind"].to_numpy(), []
+    for kind in dict.fromkeys(str(k) for k in kinds):
+        of = ds.isel(step=np.flatnonzero(kinds == kind))
+        many = int(of["grids"].max())
+        name = kind if many == 1 else f"{kind}, mean of {many} ways"
+        ticks = [str(text) for text in of["strength"].to_numpy()]
+        series = [Series(look=look, bounds=of["step_auroc"].sel(detector=look.name).to_numpy())
+                  for look in looks_]  # fmt: skip
+        made.append(bands(ticks, series, title=f"{name}: AUROC", xlabel="from mild to strong",
                           ylabel="AUROC of clips", height=230))  # fmt: skip
         first = of.isel(detector=0)
         called = [
-            Series(look=look, bounds=first[name].to_numpy())
-            for name, look in zip(("fpr", "tpr"), looks(["real", "fake"]), strict=True)
+            Series(look=look, bounds=first[rate].to_numpy())
+            for rate, look in zip(("step_fpr", "step_tpr"), looks(["real", "fake"]), strict=True)
         ]
-        made.append(bands(ticks, called, title=f"{grid}: called fake by {detectors[0]}",
+        made.append(bands(ticks, called, title=f"{name}: called fake by {detectors[0]}",
                           xlabel="from mild to strong", ylabel="share of clips",
                           height=230))  # fmt: skip
     return made

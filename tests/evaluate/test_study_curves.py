@@ -83,6 +83,24 @@ def test_words_say_what_the_threshold_was_fixed_on(both: xr.Dataset) -> None:
     assert "difference" not in other
 
 
+def test_ways_of_one_degradation_are_taken_together_in_the_charts() -> None:
+    ds = found().isel(setting=[0, 1, 2, 0, 1, 2])
+    ds = ds.assign_coords(
+        grid=("setting", ["resize-area"] * 3 + ["resize-cubic"] * 3),
+        chain=("setting", ["", "resize:112:area", "resize:64:area",
+                           "", "resize:112:cubic", "resize:64:cubic"]),
+    )  # fmt: skip
+    ds["score"][3:] = ds["score"][3:] ** 2 * np.where(ds["label"] == 0, 1.2, 1)
+    one = robustness_study({"run": ds})
+    assert one["strength"].to_numpy().tolist() == ["as is", "112", "64"]
+    assert one["grids"].to_numpy().tolist() == [2, 2, 2]
+    whole = one["auroc"].sel(bound="value").to_numpy()[0]
+    step = one["step_auroc"].sel(bound="value").to_numpy()[0]
+    np.testing.assert_allclose(step, (whole[:3] + whole[3:]) / 2)
+    assert abs(whole[0] - whole[3]) > 1e-3
+    assert drawings(one)[0].title == "resize, mean of 2 ways: AUROC"
+
+
 def test_a_page_has_a_pair_of_charts_for_each_grid(both: xr.Dataset) -> None:
     assert [one.title for one in drawings(both)] == ["jpeg: AUROC", "jpeg: called fake by run"]
     html = render_study(both)

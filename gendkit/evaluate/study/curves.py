@@ -46,9 +46,11 @@ def robustness_study(
     Returns
     -------
     xarray.Dataset
-        `auroc`, `tpr`, `fpr`, `shift_real`, `shift_fake` (detector, setting, bound), for the mean
-        over the levels but the first of each grid `mean_auroc` and `mean_rise`, of false alarms
+        `auroc`, `tpr`, `fpr`, `shift_real`, `shift_fake` (detector, setting, bound); `rise`, of the
+        false alarms since level 0; over all other levels the means `mean_auroc` and `mean_rise`
         (detector, bound), and of two detectors the first less the second, `difference` (bound).
+        Where names of grids differ after a dash only, as those of a resize, `step_auroc`,
+        `step_tpr` and `step_fpr` (detector, step, bound) are the means over them.
 
     Raises
     ------
@@ -68,6 +70,7 @@ def robustness_study(
     parts = [_Curves(ds) for ds in found.values()]
     level = first["level"].to_numpy()
     lost, clean = level > 0, np.flatnonzero(level == 0)[0]
+    steps = _Steps(first)
 
     def statistic(counts: Counts) -> dict[str, Floats]:
         made = [part(counts[COMPONENT]) for part in parts]
@@ -75,12 +78,18 @@ def robustness_study(
         rise = values["fpr"] - values["fpr"][:, [clean]]
         mean = values["auroc"][:, lost].mean(axis=1)
         values |= {"mean_auroc": mean, "mean_rise": rise[:, lost].mean(axis=1), "rise": rise}
+        values |= {f"step_{name}": steps.mean(values[name]) for name in ("auroc", "tpr", "fpr")}
         if len(made) == 2:
             values["difference"] = mean[0] - mean[1]
         return values
 
     made = estimates(statistic, {COMPONENT: parts[0].components})
-    dims = {"mean_auroc": ("detector",), "mean_rise": ("detector",), "difference": ()}
+    dims = {
+        "mean_auroc": ("detector",),
+        "mean_rise": ("detector",),
+        "difference": (),
+        **{f"step_{name}": ("detector", "step") for name in ("auroc", "tpr", "fpr")},
+    }
     ds = xr.Dataset(
         {
             name: ((*dims.get(name, ("detector", "setting")), "bound"), values)
@@ -90,6 +99,9 @@ def robustness_study(
             "detector": list(found),
             "bound": list(BOUND),
             **{name: ("setting", first[name].to_numpy()) for name in SETTING},
+            "kind": ("step", steps.kinds),
+            "strength": ("step", steps.strengths),
+            "grids": ("step", steps.grids),
         },
         attrs={"components": parts[0].components, "clips": first.sizes["clip"], "study": NAME},
     )
@@ -191,6 +203,34 @@ class _Curves:
             "shift_real": _mean(self.moved, real),
             "shift_fake": _mean(self.moved, fake),
         }
+
+
+class _Steps:
+    """Levels of degradations, grids of one `kind` taken together."""
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        kinds = [str(grid).split("-")[0] for grid in ds["grid"].to_numpy()]
+        keys = list(zip(kinds, ds["level"].to_numpy().tolist(), strict=True))
+        distinct = sorted(set(keys), key=lambda key: (kinds.index(key[0]), key[1]))
+        self._of = [[i for i, key in enumerate(keys) if key == one] for one in distinct]
+        self.kinds = [kind for kind, _ in distinct]
+        chains = [[str(ds["chain"].to_numpy()[i]) for i in rows] for rows in self._of]
+        self.strengths = [_common(some) for some in chains]
+        self.grids = [len(rows) for rows in self._of]
+
+    def mean(self, values: Floats) -> Floats:
+        """Return the mean over grids (..., step) of values (..., setting)."""
+        return np.stack([values[..., rows].mean(axis=-1) for rows in self._of], axis=-1)
+
+
+def _common(chains: list[str]) -> str:
+    """Return what chains have in common, such as `224` of `resize:224:area, resize:224:cubic`."""
+    if not any(chains):
+        return "as is"
+    if any("," in chain for chain in chains):
+        return chains[0]
+    parts = [chain.split(":")[1:] for chain in chains]
+    return ":".join(p for p, *others in zip(*parts, strict=True) if all(o == p for o in others))
 
 
 def _mean(values: Floats, weight: NDArray[np.int64]) -> Floats:
