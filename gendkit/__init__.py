@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
     "Adapter": "gendkit.model.adapter",
+    "Calibration": "gendkit.evaluate.calibration",
     "Detector": "gendkit.model.detector",
     "Ensemble": "gendkit.model.ensemble",
     "Manifest": "gendkit.data.manifest",
@@ -21,8 +22,11 @@ _PUBLIC: dict[str, str] = {
     "at_level": "gendkit.measure.levels",
     "audit": "gendkit.data.audit",
     "auroc": "gendkit.measure.metrics",
+    "benchmark": "gendkit.evaluate.benchmark",
+    "benchmark_page": "gendkit.pages.benchmark",
     "build_backbone": "gendkit.model.backbone",
     "build_index": "gendkit.manifold.index",
+    "calibrate": "gendkit.evaluate.calibrate",
     "check_manifest": "gendkit.measure.manifest_check",
     "class_angle": "gendkit.manifold.geometry",
     "combine": "gendkit.manifold.combine",
@@ -47,6 +51,7 @@ _PUBLIC: dict[str, str] = {
     "metric_intervals": "gendkit.measure.resampled",
     "neighbours": "gendkit.manifold.neighbours",
     "novelty": "gendkit.manifold.novelty",
+    "open_benchmark": "gendkit.evaluate.benchmark",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
     "open_study": "gendkit.evaluate.study.run",
@@ -58,8 +63,10 @@ _PUBLIC: dict[str, str] = {
     "plot_displacement": "gendkit.notebook.curves",
     "plot_drift": "gendkit.notebook.curves",
     "plot_layers": "gendkit.notebook.curves",
+    "plot_reliability": "gendkit.notebook.likelihood",
     "plot_robustness": "gendkit.notebook.robustness",
     "plot_study": "gendkit.notebook.study",
+    "plot_tippett": "gendkit.notebook.likelihood",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
     "pull": "gendkit.model.hub",
@@ -75,6 +82,7 @@ _PUBLIC: dict[str, str] = {
     "study_tables": "gendkit.evaluate.study.catalogue",
     "summary": "gendkit.measure.metrics",
     "summary_table": "gendkit.measure.tables",
+    "threshold_transfer": "gendkit.evaluate.transfer",
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
     "tune_layer_norms": "gendkit.model.tuning",
@@ -111,11 +119,16 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import k_frames as k_frames
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
+    from gendkit.evaluate.benchmark import benchmark as benchmark
+    from gendkit.evaluate.benchmark import open_benchmark as open_benchmark
+    from gendkit.evaluate.calibrate import calibrate as calibrate
+    from gendkit.evaluate.calibration import Calibration as Calibration
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
     from gendkit.evaluate.study.catalogue import study_tables as study_tables
     from gendkit.evaluate.study.run import open_study as open_study
+    from gendkit.evaluate.transfer import threshold_transfer as threshold_transfer
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
     from gendkit.manifold.drift import drift as drift
@@ -157,6 +170,8 @@ if TYPE_CHECKING:
     from gendkit.notebook.curves import plot_drift as plot_drift
     from gendkit.notebook.curves import plot_layers as plot_layers
     from gendkit.notebook.explorer import explore as explore
+    from gendkit.notebook.likelihood import plot_reliability as plot_reliability
+    from gendkit.notebook.likelihood import plot_tippett as plot_tippett
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores
@@ -165,6 +180,7 @@ if TYPE_CHECKING:
     from gendkit.notebook.study import study as study
     from gendkit.notebook.timeline import timeline as timeline
     from gendkit.notebook.training import training as training
+    from gendkit.pages.benchmark import benchmark_page as benchmark_page
     from gendkit.pages.clip import report as report
     from gendkit.pages.clip_verify import verify as verify
     from gendkit.pages.contact import contact_sheet as contact_sheet

@@ -288,6 +288,18 @@ def svg(width: float, height: float, draw: Callable[[Figure], None]) -> str:
     return _clean(buffer.getvalue(), width, height)
 
 
+def png(width: float, height: float, draw: Callable[[Figure], None]) -> bytes:
+    """Draw the same on white paper and return a PNG file with two pixels a CSS pixel."""
+    with _STYLE_LOCK, mpl.rc_context({**_STYLE, "font.family": "sans-serif"}):
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+        draw(figure)
+        buffer = io.BytesIO()
+        figure.savefig(
+            buffer, format="png", dpi=144, facecolor="white", metadata={"Software": None}
+        )
+    return buffer.getvalue()
+
+
 def _clean(svg: str, width: float, height: float) -> str:
     """Make matplotlib's file an element of a page: its inks, its font, ids of its own."""
     svg = re.sub(r"<svg [^>]*>", "", svg[svg.index("<svg") :], count=1)

@@ -56,6 +56,11 @@ class Selection(_Frozen):
     """What the validation manifest is, in words; recorded and shown beside results."""
     metric: Literal["macro-ap", "auroc", "last"] = "macro-ap"
     """Video-level metric on the validation manifest, or the last epoch whatever it scores."""
+    datasets: tuple[str, ...] | None = None
+    """Data sets that took part, and others of their families, by the names that manifests have.
+
+    Of these, and of those that a run was validated on, `gk.benchmark` says so. None is not stated.
+    """
 
 
 class LossTerm(_Frozen):
@@ -321,6 +326,7 @@ _METHOD: dict[str, Any] = {
     "selection": {
         "data": "validation sets of the families of DeepSpeak, Celeb-DF++ and FFIW",
         "metric": "macro-ap",
+        "datasets": ("deepspeak-v1-1", "deepspeak-v2", "celeb-df", "celeb-df-pp", "ffiw"),
     },
 }
 _CLIP: dict[str, Any] = {

@@ -81,6 +81,8 @@ PUBLIC = (
     "open_embeddings open_index pair_displacement paired paired_difference place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
     "open_study plot_study study study_tables "
+    "Calibration calibrate plot_reliability plot_tippett "
+    "benchmark benchmark_page open_benchmark threshold_transfer "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores summary summary_table timeline training tune_layer_norms "
     "unpaired "
@@ -92,7 +94,7 @@ ERRORS = (
     "NotExamined InvalidManifest InvalidRecipe InvalidArgument Diverged RankLost StaleIndex "
     "WorkerLost CorruptCheckpoint NothingToTune InvalidAdapter InvalidCheckpoint ExportDiffers "
     "WrongBackbone InvalidImage InvalidLabels InvalidEmbeddings InvalidReport OutputExists "
-    "UnwritableOutput UndefinedMetric"
+    "UnwritableOutput UndefinedMetric InvalidCalibration"
 )
 OPTIONS = {
     "app": "adapter device draws frames no-browser port",
@@ -101,11 +103,13 @@ OPTIONS = {
     "assets path": "",
     "audit": "by csv json no-images run",
     "bench": "compile data device json set steps",
+    "calibrate": "adapter alpha batch-size beta device dtype json on out overwrite seed",
     "combine": "json overwrite",
     "demo": "device faces json out overwrite quick seed",
     "doctor": "json",
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
+    "evaluate": "alike batch-size device dtype json on out resamples seed threshold",
     "export": "layout overwrite",
     "extract": "crop extractor frames json option order overwrite pack scale scheduler seed sheet "
     "size store time-limit which workers",
@@ -122,11 +126,11 @@ OPTIONS = {
     "plugins list": "json",
     "plugins new": "out",
     "project": "json method overwrite seed",
-    "report make": "adapter device draws dtype frames json known member out overwrite reference "
-    "seed",
-    "report verify": "adapter digits json media reference",
-    "score": "adapter csv device dtype extractor fpr frames json order per-frame reals time-limit "
-    "which",
+    "report make": "adapter calibration device draws dtype frames json known member out overwrite "
+    "reference seed",
+    "report verify": "adapter calibration digits json media reference",
+    "score": "adapter calibration csv device dtype extractor fpr frames json order per-frame reals "
+    "time-limit which",
     "study ablation": "device families json left-out on out rate recipe seeds set variant",
     "study data-size": "device families fraction json left-out on out recipe seeds set",
     "study difficulty": "by device families json on out recipe seeds set",

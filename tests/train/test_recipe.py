@@ -329,4 +329,4 @@ def test_training_reads_every_field(
     for tuning in ("layer-norms", "lora"):
         gk.fit(Recipe.of(changed, tuning=tuning), sets.train, sets.validation)
     fields = {(model, name) for model in MODELS for name in model.model_fields}
-    assert fields - read == {(Selection, "data")}
+    assert fields - read == {(Selection, "data"), (Selection, "datasets")}  # for people, and tables

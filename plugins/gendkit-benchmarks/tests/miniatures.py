@@ -6,8 +6,12 @@ A miniature maps a path to the text of a file of the owners, or to None for a vi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
 
 Mini = dict[str, str | None]
 
@@ -23,6 +27,29 @@ def built(folder: Path, mini: Mapping[str, str | None], media: Callable[[Path], 
         else:
             path.write_text(text, "utf-8")
     return folder
+
+
+def videos(folder: Path, names: Iterable[str]) -> None:
+    """Write videos of two frames."""
+    for seed, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(seed).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            for image in noise:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+
+
+def media(path: Path) -> None:
+    """Write a video of two frames, or a picture."""
+    if path.suffix == ".mp4":
+        videos(path.parent, [path.name])
+        return
+    noise = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
 
 
 def _media(*names: str) -> Mini:

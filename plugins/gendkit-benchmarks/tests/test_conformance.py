@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
 import miniatures
 import numpy as np
+from miniatures import media, videos
 from PIL import Image
 
 from gendkit.testing import Given, plugin_checks
-
-
-def videos(folder: Path, names: Iterable[str]) -> None:
-    """Write videos of two frames."""
-    for seed, name in enumerate(names):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(seed).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8)
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("mpeg4", rate=25)
-            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            for image in noise:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-            container.mux(stream.encode())
 
 
 def faceforensics(folder: Path) -> Given:
@@ -102,15 +88,6 @@ def deepfakebench(folder: Path) -> Given:
             content.setdefault(label, {}).setdefault(split, {"c23": {}})["c23"][name] = row
     (folder / "FF-DF.json").write_text(json.dumps({"FF-DF": content}))
     return Given(root=folder)
-
-
-def media(path: Path) -> None:
-    """Write a video of two frames, or a picture."""
-    if path.suffix == ".mp4":
-        videos(path.parent, [path.name])
-        return
-    noise = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
 
 
 def of_the_table(name: str) -> Callable[[Path], Given]:

@@ -1,0 +1,330 @@
+"""The tables of a benchmark: its Dataset enters, text for people leaves, and numbers for programs.
+
+Beside a number stands what it rests on: the interval, the clips, how they were cropped, and whether
+the data took part in a choice (†) or in the training (‡) of the detector.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from gendkit.evaluate.benchmark_intervals import ALL, SUMMARIES
+from gendkit.evaluate.benchmark_numbers import CLASSES
+from gendkit.evaluate.benchmark_plan import NO, NOT_RECORDED, YES
+from gendkit.markup import DASH, number
+from gendkit.measure.levels import LEVELS
+
+if TYPE_CHECKING:
+    from gendkit.evaluate.benchmark import Benchmark
+
+SELECTED, TRAINED = "†", "‡"
+MARKS = (
+    f"{SELECTED} The data set or its family took part in a selection of the detector, {TRAINED} in "
+    "its training; ? that is not recorded."
+)
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    SELECTED: r"\textdagger{}", TRAINED: r"\textdaggerdbl{}", DASH: "--", "−": "$-$",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table for people.
+
+    Attributes
+    ----------
+    name
+        Of its files.
+    caption
+        What its numbers are.
+    head, rows
+        Text; the first `stubs` columns name the rows.
+    marked
+        Whether data sets have marks, which are explained where the table stands alone.
+    """
+
+    name: str
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    stubs: int = 1
+    marked: bool = False
+
+    def markdown(self) -> str:
+        """Return it as a Markdown table, with its caption below."""
+        lines = [self.head, ["---"] * self.stubs + ["---:"] * (len(self.head) - self.stubs)]
+        cells = [[_one_line(c).replace("|", r"\|") for c in line] for line in [*lines, *self.rows]]
+        body = "\n".join(f"| {' | '.join(line)} |" for line in cells)
+        return f"{body}\n\n{self._alone}\n"
+
+    def latex(self) -> str:
+        """Return it as a LaTeX table, for the package booktabs."""
+        lines = [[_latex(cell) for cell in line] for line in (self.head, *self.rows)]
+        head, *rows = [" & ".join(line) + r" \\" for line in lines]
+        columns = "l" * self.stubs + "r" * (len(self.head) - self.stubs)
+        return "\n".join([
+            r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head,
+            r"\midrule", *rows, r"\bottomrule", r"\end{tabular}",
+            rf"\caption{{{_latex(self._alone)}}}", rf"\label{{tab:{self.name}}}", r"\end{table}",
+            "",
+        ])  # fmt: skip
+
+    @property
+    def _alone(self) -> str:
+        return f"{self.caption} {MARKS}" if self.marked else self.caption
+
+    def frame(self) -> pd.DataFrame:
+        """Return it as a DataFrame of text."""
+        return pd.DataFrame(list(self.rows), columns=list(self.head))
+
+
+def tables(benchmark: Benchmark) -> list[Table]:
+    """Return all tables: AUROC by data set, metrics, methods, differences, transfer, coverage."""
+    ds = benchmark.ds
+    return [
+        Table(
+            name="auroc", head=("detector", *_counted_sets(ds), *SUMMARIES, "of a crop it takes"),
+            marked=True,
+            rows=tuple(_auroc_rows(ds)),
+            caption="AUROC of clips with its 95 % interval over connected components"
+            f"{_and_seeds(ds)}. Pooled is that of all clips together, the mean that of the data "
+            "sets’.",
+        ),
+        Table(
+            name="metrics", stubs=2, marked=True, rows=tuple(_metric_rows(ds)),
+            head=("detector", "data set", "AUROC", "mean of methods’ AUROC", "average precision",
+                  "EER", "TPR at FPR 1 %", "TPR at FPR 5 %", "balanced accuracy", "F1", "W1", "ECE",
+                  "Brier", "real", "fake", "clips with a face", "crops"),
+            caption=f"Metrics of clips{_of_seeds(ds)}. Called fake is what scores above "
+            f"{ds.attrs['threshold']:g}.",
+        ),
+        Table(
+            name="methods", stubs=2, head=("data set", "method", "fake", *_detectors(ds)),
+            rows=tuple(_method_rows(ds)),
+            caption="AUROC of the fakes of each method against all reals of the data set, with its "
+            "95 % interval.",
+        ),
+        *([Table(
+            name="differences", head=("detector", *map(str, ds["dataset"].to_numpy()), *SUMMARIES),
+            rows=tuple(_difference_rows(ds)),
+            caption="Difference in AUROC, paired: both on the same resamples.",
+        )] if ds.sizes["detector"] > 1 else []),
+        Table(
+            name="transfer", stubs=3, rows=tuple(_transfer_rows(ds)),
+            head=("detector", "FPR", "threshold of", "threshold",
+                  *map(str, ds["dataset"].to_numpy()), "worst"),
+            caption="Threshold transfer: share of reals called fake / of fakes found, at the "
+            f"threshold that the stated share of another data set’s reals exceeds{_of_seeds(ds)}.",
+        ),
+        Table(
+            name="coverage", stubs=3, rows=tuple(_coverage_rows(ds)),
+            head=("data set", "class", "detector", "clips with a face", "crops", "crops made by",
+                  "as in training", "components", "in the largest"),
+            caption="Of how many clips there are scores. A clip without a face was not examined, "
+            "and is in no number. Intervals resample connected components: clips that are linked "
+            "by people or target clips.",
+        ),
+    ]  # fmt: skip
+
+
+def auroc_table(benchmark: Benchmark) -> pd.DataFrame:
+    """Return the AUROC of clips by detector, of each data set and of all together."""
+    ds = benchmark.ds
+    sets = ds["auroc"].sel({"method": ALL}).transpose("detector", "dataset").to_numpy()
+    overall = ds["overall"].transpose("detector", "summary").to_numpy()
+    columns = [*map(str, ds["dataset"].to_numpy()), *SUMMARIES]
+    return pd.DataFrame(
+        np.hstack([sets, overall]),
+        index=pd.Index(_detectors(ds), name="detector"),
+        columns=columns,
+    )
+
+
+def tidy(ds: xr.Dataset) -> pd.DataFrame:
+    """Return all metrics as a table with one row a number.
+
+    Columns `detector`, `dataset`, `method`, `seed`, `level`, `metric`, `value`.
+    """
+    parts = [ds[level].to_series().rename("value").reset_index().assign(level=level)
+             for level in LEVELS]  # fmt: skip
+    order = ["detector", "dataset", "method", "seed", "level", "metric", "value"]
+    table = pd.concat(parts, ignore_index=True)[order]
+    return table[table["value"].notna()].reset_index(drop=True)
+
+
+def mark(ds: xr.Dataset, dataset: str, detector: str | None = None) -> str:
+    """Return the marks of a data set, for one detector or for any."""
+    of = ds.sel(dataset=dataset) if detector is None else ds.sel(dataset=dataset, detector=detector)
+    states = [np.ravel(of[name].to_numpy()).tolist() for name in ("selected_on", "trained_on")]
+    marks = "".join(m for m, s in zip((SELECTED, TRAINED), states, strict=True) if YES in s)
+    return marks or ("?" if any(NOT_RECORDED in s for s in states) else "")
+
+
+def estimated(value: float, low: float, high: float, *, sign: bool = False) -> str:
+    """Return a number with its interval."""
+    text = number(value, sign=sign)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return text
+    return f"{text} ({number(low, sign=sign)} to {number(high, sign=sign)})"
+
+
+def examined_words(ds: xr.Dataset, detector: str, dataset: str, kind: str) -> str:
+    """Return of how many clips of a class there is a score."""
+    of = ds.sel({"detector": detector, "dataset": dataset, "class": kind})
+    clips, examined = float(of["clips"]), float(of["examined"])
+    return f"{examined:,.0f} of {clips:,.0f}" if math.isfinite(clips) else f"{examined:,.0f} of ?"
+
+
+def _auroc_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
+    for d in _detectors(ds):
+        own = ds.sel(detector=d)
+        sets = map(str, ds["dataset"].to_numpy())
+        overall = [own.sel(summary=name) for name in SUMMARIES]
+        yield (_with_seeds(ds, d),
+               *(f"{_estimate(own.sel({'dataset': k, 'method': ALL}), 'auroc')} {mark(ds, k, d)}"
+                 .strip() for k in sets),
+               *(_estimate(s, "overall") for s in overall),
+               str(own["preprocessing"].item()))  # fmt: skip
+
+
+def _metric_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
+    mean = ds["video"].sel({"method": ALL}).mean("seed")
+    for d in _detectors(ds):
+        for k in map(str, ds["dataset"].to_numpy()):
+            of, own = mean.sel(detector=d, dataset=k), ds.sel(detector=d, dataset=k)
+
+            def value(name: str, of: xr.DataArray = of) -> str:
+                return number(float(of.sel(metric=name)))
+
+            reals = int(of.sel(metric="n_real"))
+            fprs = [value(f"tpr_at_fpr_{rate}") for rate in ("0.01", "0.05")]
+            yield (
+                d, f"{k} {mark(ds, k, d)}".strip(), _estimate(own.sel({"method": ALL}), "auroc"),
+                _estimate(own, "method_mean"), value("average_precision"), value("eer"),
+                *(f"not estimable ({reals} real)" if t == DASH else t for t in fprs),
+                _estimate(own, "balanced_accuracy"), value("f1"), value("w1_separation"),
+                value("ece"), value("brier"), f"{reals:,}", f"{int(of.sel(metric='n_fake')):,}",
+                ", ".join(f"{examined_words(ds, d, k, c)} {c}" for c in CLASSES),
+                _made(own),
+            )  # fmt: skip
+
+
+def _method_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
+    for k in map(str, ds["dataset"].to_numpy()):
+        for m in map(str, ds["method"].to_numpy()):
+            of = ds.sel({"dataset": k, "method": m})
+            fakes = of["video"].sel(metric="n_fake").max(skipna=True)
+            if m == ALL or not np.isfinite(fakes):
+                continue
+            yield (k, m, f"{int(fakes):,}",
+                   *(_estimate(of.sel(detector=d), "auroc") for d in _detectors(ds)))  # fmt: skip
+
+
+def _difference_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
+    names = _detectors(ds)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            of = ds.sel(detector=one, other=other)
+            yield (f"{one} − {other}",
+                   *(_estimate(of.sel(dataset=k), "difference", sign=True)
+                     for k in ds["dataset"].to_numpy()),
+                   *(_estimate(of.sel(summary=s), "overall_difference", sign=True)
+                     for s in SUMMARIES))  # fmt: skip
+
+
+def _transfer_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
+    mean = ds[["transfer_threshold", "transfer_fpr", "transfer_tpr"]].mean("seed")
+    video = ds["video"].sel({"method": ALL})
+    for d in _detectors(ds):
+        for rate in ds["rate"].to_numpy():
+            for source in map(str, ds["source"].to_numpy()):
+                at = mean.sel(detector=d, rate=rate, source=source)
+                last = ds.sel(detector=d, rate=rate, source=source)
+                threshold = float(at["transfer_threshold"])
+                reals = int(video.sel(detector=d, dataset=source, metric="n_real").max())
+                worst = str(last["worst"].item())
+                yield (
+                    d, f"{100 * rate:g} %", source,
+                    number(threshold) if math.isfinite(threshold)
+                    else f"not estimable ({reals} real)",
+                    *(f"{_share(at['transfer_fpr'], t)} / {_share(at['transfer_tpr'], t)}"
+                      for t in ds["target"].to_numpy()),
+                    f"{worst} ({100 * float(last['worst_fpr']):.1f} %)" if worst else DASH,
+                )  # fmt: skip
+
+
+def _coverage_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
+    for k in map(str, ds["dataset"].to_numpy()):
+        for kind in CLASSES:
+            for d in _detectors(ds):
+                of = ds.sel({"dataset": k, "class": kind, "detector": d})
+                yield (k, kind, d, examined_words(ds, d, k, kind), f"{int(of['crops']):,}",
+                       str(of["crops_made"].item()), str(of["same_crops"].item()),
+                       f"{int(of['components']):,}",
+                       f"{100 * float(of['largest']):.0f} %")  # fmt: skip
+
+
+def _made(of: xr.Dataset) -> str:
+    word = {YES: "", NO: "; not as in training", NOT_RECORDED: ""}[str(of["same_crops"].item())]
+    return f"{of['crops_made'].item()}{word}"
+
+
+def _share(of: xr.DataArray, target: str) -> str:
+    value = float(of.sel(target=target))
+    return f"{100 * value:.1f} %" if math.isfinite(value) else DASH
+
+
+def _estimate(of: xr.Dataset, name: str, *, sign: bool = False) -> str:
+    return estimated(*(float(of[f"{name}{end}"]) for end in ("", "_low", "_high")), sign=sign)
+
+
+def _detectors(ds: xr.Dataset) -> list[str]:
+    return [str(name) for name in ds["detector"].to_numpy()]
+
+
+def _counted_sets(ds: xr.Dataset) -> list[str]:
+    """Return the data sets, and of how many clips the numbers are."""
+    heads = []
+    for k in map(str, ds["dataset"].to_numpy()):
+        counts = sorted(set(ds["examined"].sel(dataset=k).sum("class").to_numpy().tolist()))
+        clips = " to ".join(f"{n:,.0f}" for n in dict.fromkeys((counts[0], counts[-1])))
+        heads.append(f"{k} ({clips} clips)")
+    return heads
+
+
+def _with_seeds(ds: xr.Dataset, detector: str) -> str:
+    seeds = seeds_of(ds, detector)
+    return f"{detector} ({seeds} seeds)" if seeds > 1 else detector
+
+
+def seeds_of(ds: xr.Dataset, detector: str) -> int:
+    """Return how many seeds a detector has."""
+    counts = ds["video"].sel({"detector": detector, "method": ALL, "metric": "n_fake"})
+    return int(counts.max("dataset").count())
+
+
+def _and_seeds(ds: xr.Dataset) -> str:
+    return " and seeds" if ds.sizes["seed"] > 1 else ""
+
+
+def _of_seeds(ds: xr.Dataset) -> str:
+    return ", the mean over the seeds" if ds.sizes["seed"] > 1 else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _latex(text: str) -> str:
+    escaped = "".join(_LATEX.get(c, c) for c in _one_line(text))
+    return re.sub(r"(?<=\d) \\%", r"\\,\\%", escaped)

@@ -1,0 +1,107 @@
+"""What a threshold that was fixed on one data set does on another.
+
+Labels and scores of each data set enter, a Dataset leaves: thresholds, and the rates that each of
+them has on every set. A detector whose AUROC is high everywhere may still need another threshold
+for each set, which nobody has who meets a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from gendkit.errors import InvalidArgument, InvalidLabels
+from gendkit.measure.thresholds import plain_threshold
+
+FPRS = (0.01, 0.05)
+NONE = ""
+"""The worst set where there is none."""
+
+
+def threshold_transfer(
+    sets: Mapping[str, tuple[ArrayLike, ArrayLike]], *, fprs: Sequence[float] = FPRS
+) -> xr.Dataset:
+    """Apply the threshold of each data set to every other.
+
+    Parameters
+    ----------
+    sets
+        By name, labels (N,), 0 real and 1 fake, and scores (N,), one a clip. A set may lack a
+        class: without reals it gives no threshold, and has no false positives.
+    fprs
+        Shares of a set's reals that may exceed its threshold.
+
+    Returns
+    -------
+    xarray.Dataset
+        - `threshold` (rate, source): NaN where a set has fewer than 1 / rate reals;
+        - `bound` (rate, source): the source's true rate is at most this, one-sided 95 %
+          (Clopper-Pearson), as if clips were independent;
+        - `fpr`, `tpr` (rate, source, target): shares of the target's reals and fakes that score
+          above the source's threshold;
+        - `worst` (rate, source): the other set with the highest FPR, empty if there is none;
+        - `reals`, `fakes` (target).
+
+    Raises
+    ------
+    InvalidLabels
+        If labels are not 0 and 1, scores are not finite, or their shapes differ.
+    InvalidArgument
+        If there is no set, or for an impossible rate.
+    """
+    if not sets:
+        raise InvalidArgument("there is no data set between which a threshold could be moved.")
+    names, parts = list(sets), [_classes(name, *given) for name, given in sets.items()]
+    found = [[plain_threshold(reals, fpr=fpr) for reals, _ in parts] for fpr in fprs]
+    threshold = np.array([[_number(t.value) for t in row] for row in found])
+    above = {
+        kind: np.array([[[_above(p[which], t) for p in parts] for t in row] for row in threshold])
+        for which, kind in enumerate(("fpr", "tpr"))
+    }
+    pair = ("rate", "source", "target")
+    return xr.Dataset(
+        {
+            "threshold": (pair[:2], threshold),
+            "bound": (pair[:2], np.array([[_number(t.bound) for t in row] for row in found])),
+            "fpr": (pair, above["fpr"]),
+            "tpr": (pair, above["tpr"]),
+            "worst": (pair[:2], worst(above["fpr"], names)),
+            "reals": ("target", [len(reals) for reals, _ in parts]),
+            "fakes": ("target", [len(fakes) for _, fakes in parts]),
+        },
+        coords={"rate": list(fprs), "source": _names(names), "target": _names(names)},
+    )
+
+
+def worst(fpr: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return which other set has the highest FPR, (..., source) of (..., source, target)."""
+    others = np.where(np.eye(len(names), dtype=bool), np.nan, fpr)
+    known = np.isfinite(others)
+    place = np.where(known, others, -1.0).argmax(axis=-1)
+    return np.where(known.any(axis=-1), _names(names)[place], NONE).astype(object)
+
+
+def _classes(name: str, labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    y, s = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if y.shape != s.shape or y.ndim != 1:
+        raise InvalidLabels(f"{name}: {y.shape} labels for {s.shape} scores; both must be (N,).")
+    if not np.isin(y, (0, 1)).all() or not np.isfinite(s).all():
+        raise InvalidLabels(f"{name}: labels must be 0 or 1, and scores finite.")
+    return s[y == 0], s[y == 1]
+
+
+def _above(scores: np.ndarray, threshold: float) -> float:
+    if not len(scores) or np.isnan(threshold):
+        return float("nan")
+    return float((scores > threshold).mean())
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _names(names: Sequence[str]) -> np.ndarray:
+    return np.asarray(names, dtype=object)

@@ -1,0 +1,238 @@
+"""The page of a benchmark: a `Benchmark` enters, an HTML document, tables and pictures leave.
+
+Every number and every sentence is made from the result; a difference that its interval does not
+support is not stated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gendkit.evaluate.benchmark import RESULT
+from gendkit.evaluate.benchmark_intervals import SUMMARIES
+from gendkit.evaluate.benchmark_tables import MARKS, Table, seeds_of, tables, tidy
+from gendkit.markup import Html, Node, join, number, tag
+from gendkit.output import write_whole
+from gendkit.pages.benchmark_figures import Drawing, drawings
+from gendkit.pages.page import (
+    bullets,
+    chart,
+    figure,
+    interval,
+    note,
+    page,
+    prose,
+    section,
+    table,
+    tile,
+    tiles,
+)
+
+if TYPE_CHECKING:
+    from gendkit.evaluate.benchmark import Benchmark
+
+PAGE, TABLES, PICTURES, NUMBERS = "benchmark.html", "tables", "pictures", "numbers.csv"
+_CONTENTS = (
+    ("know", "What to know first"),
+    ("auroc", "AUROC"),
+    ("curves", "Curves"),
+    ("metrics", "All metrics"),
+    ("methods", "By method"),
+    ("threshold", "At a threshold"),
+    ("transfer", "Moving a threshold"),
+    ("coverage", "Coverage"),
+    ("made", "How this was made"),
+)
+
+
+def benchmark_page(benchmark: Benchmark) -> Path:
+    """Write page, tables (CSV, Markdown, LaTeX) and pictures (PNG) beside the result.
+
+    Returns the page's path. What is there already is replaced.
+    """
+    folder = benchmark.folder / RESULT
+    for name in (TABLES, PICTURES):
+        (folder / name).mkdir(exist_ok=True)
+    for one in tables(benchmark):
+        at = folder / TABLES / one.name
+        write_whole(at.with_suffix(".md"), one.markdown().encode())
+        write_whole(at.with_suffix(".tex"), one.latex().encode())
+        text = one.frame().to_csv(index=False, lineterminator="\n")
+        write_whole(at.with_suffix(".csv"), text.encode())
+    text = tidy(benchmark.ds).to_csv(index=False, lineterminator="\n")
+    write_whole(folder / TABLES / NUMBERS, text.encode())
+    drawn = drawings(benchmark.ds)
+    for name, drawing in drawn.items():
+        write_whole(folder / PICTURES / f"{name}.png", drawing.png())
+    write_whole(folder / PAGE, render_benchmark(benchmark).encode())  # last: now all is there
+    return folder / PAGE
+
+
+def render_benchmark(benchmark: Benchmark) -> str:
+    """Return the page as one self-contained HTML document."""
+    ds, drawn = benchmark.ds, drawings(benchmark.ds)
+    shown = {one.name: one for one in tables(benchmark)}
+    sections = {
+        "know": _know(benchmark),
+        "auroc": join(
+            figure(_chart(drawn["heat-map"]), caption="The fuller the colour, the further above "
+                   f"chance. {MARKS}"),
+            _table(shown["auroc"]),
+            _table(shown["differences"]) if "differences" in shown else None,
+        ),
+        "curves": join(
+            figure(_chart(drawn["roc"]), caption="The bands are 95 % intervals at each rate of "
+                   "false positives, over connected components of clips and over seeds; each holds "
+                   "by itself, not all at once. The diagonal is chance."),
+            figure(_chart(drawn["precision-recall"]), caption="Precision depends on how many fakes "
+                   "there are: the dotted line is their share here, which is no detector’s merit."),
+            figure(_chart(drawn["distributions"]), caption="Each bar is the share of clips of its "
+                   f"class. The dashed line is the stated threshold, {ds.attrs['threshold']:g}."),
+        ),
+        "metrics": _table(shown["metrics"]),
+        "methods": join(
+            figure(_chart(drawn["methods"]), caption=shown["methods"].caption)
+            if "methods" in drawn else prose("No method has fakes of its own."),
+            _table(shown["methods"]) if shown["methods"].rows else None,
+        ),
+        "threshold": figure(_chart(drawn["confusion"]), caption="Rows: what the clips are; "
+                            "columns: what they are called. The threshold was stated, not chosen "
+                            "here."),
+        "transfer": join(
+            prose("A threshold is fixed on one data set, so that 1 % or 5 % of its real clips are "
+                  "called fake, and applied to another. Whoever uses a detector on new material "
+                  "does just that."),
+            figure(_chart(drawn["transfer"]), caption="Share of real clips called fake. Framed: "
+                   "the worst other data set of each threshold."),
+            _table(shown["transfer"]),
+        ),
+        "coverage": _table(shown["coverage"]),
+        "made": _made(benchmark),
+    }  # fmt: skip
+    names = dict(_CONTENTS)
+    return page(
+        "gendkit evaluate",
+        *(section(anchor, names[anchor], content) for anchor, content in sections.items()),
+        lead=_lead(benchmark),
+        contents=_CONTENTS,
+        foot="Made by gendkit evaluate. The tables, the pictures and the scores of each crop lie "
+        "beside this page, and the result as a zarr store that xarray opens.",
+    )
+
+
+def _lead(benchmark: Benchmark) -> Html:
+    ds = benchmark.ds
+    sets = ds.sizes["dataset"]
+    of = ds.sel(summary=SUMMARIES[1])
+    shown = [
+        tile(
+            name,
+            number(float(of["overall"].sel(detector=name))),
+            f"mean AUROC of {sets} data set{'s' * (sets > 1)}; 95 % interval "
+            + interval(*(float(of[f"overall_{end}"].sel(detector=name)) for end in ("low", "high")))
+            + (f"; {n} seeds" if (n := seeds_of(ds, name)) > 1 else "; one seed"),
+        )
+        for name in map(str, ds["detector"].to_numpy())
+    ]
+    many = ds.sizes["detector"]
+    return join(
+        tag("p", "gendkit evaluate", class_="eyebrow"),
+        tag("h1", f"{many} detector{'s' * (many > 1)} on {sets} data set{'s' * (sets > 1)}"),
+        tag("p", " ".join(compared(benchmark)), class_="lede") if many > 1 else None,
+        tiles(*shown),
+    )
+
+
+def compared(benchmark: Benchmark) -> Iterator[str]:
+    """Yield what the intervals of the differences of the means allow one to say."""
+    ds = benchmark.ds
+    names = [str(name) for name in ds["detector"].to_numpy()]
+    value = ds["overall"].sel(summary=SUMMARIES[1]).to_numpy()
+    if not np.isfinite(value).all():
+        yield "For a detector no mean AUROC could be computed, so that they cannot be ranked."
+        return
+    order = [names[i] for i in np.argsort(-value, kind="stable")]
+    best = order[0]
+    for other in order[1:]:
+        of = ds.sel(detector=best, other=other, summary=SUMMARIES[1])
+        apart, low, high = (float(of[f"overall_difference{e}"]) for e in ("", "_low", "_high"))
+        ends = f"{number(apart, sign=True)}, 95 % interval {interval(low, high, sign=True)}"
+        if low > 0:
+            yield f"{best} has a higher mean AUROC than {other} ({ends})."
+        else:
+            yield f"That {best} is better than {other} is not shown ({ends})."
+
+
+def _know(benchmark: Benchmark) -> Html:
+    undefined = list(benchmark.record["undefined"])
+    return join(
+        bullets(benchmark.notes) if benchmark.notes else None,
+        note(
+            "The score is not a probability: the share of fakes in a detector’s training is in it. "
+            "A clip without a face was not examined, and is in no number here."
+        ),
+        tag(
+            "details",
+            tag("summary", f"{len(undefined)} numbers could not be computed"),
+            bullets(undefined),
+        )
+        if undefined
+        else None,
+    )
+
+
+def _chart(drawing: Drawing) -> Html:
+    return chart(drawing.svg(), alt=drawing.alt, title=drawing.title)
+
+
+def _table(one: Table) -> Html:
+    """Show a table; equal names that follow each other become one title of a group."""
+    if one.stubs < 2:
+        return table(one.head, [(None, one.rows)], caption=one.caption)
+    groups: dict[str, list[list[Node]]] = {}
+    for first, *rest in one.rows:
+        name = " · ".join(rest[: one.stubs - 1])
+        groups.setdefault(first, []).append([name, *rest[one.stubs - 1 :]])
+    head = (" · ".join(one.head[1 : one.stubs]), *one.head[one.stubs :])
+    return table(head, list(groups.items()), caption=one.caption)
+
+
+def _made(benchmark: Benchmark) -> Html:
+    record = benchmark.record
+    detectors = [
+        [c["name"], "–" if c["seed"] is None else str(c["seed"]), tag("code", c["hash"][:12]),
+         c["backbone"], c["preprocessing"], _list(c["trained_on"]), _list(c["selected_on"])]
+        for c in record["detectors"]
+    ]  # fmt: skip
+    sets = [
+        [data["name"], m["manifest"] or "–", tag("code", m["digest"][:12]), _pairs(m["crops"])]
+        for data in record["datasets"]
+        for m in data["manifests"]
+    ]
+    versions = ", ".join(f"{name} {v}" for name, v in record["versions"].items())
+    return join(
+        table(
+            ("detector", "seed", "adapter", "backbone", "of a crop it takes", "trained on",
+             "selected on"),
+            [(None, detectors)],
+            caption="Detectors, and the data sets that are recorded to have taken part in their "
+            "training and in a selection.",
+        ),
+        table(("data set", "manifest", "crops", "made by"), [(None, sets)], caption="Data sets"),
+        prose(
+            f"{record['resamples']:,} resamples of connected components over all data sets at "
+            f"once, and of seeds where there are several; seed {record['seed']}. {versions}."
+        ),
+    )  # fmt: skip
+
+
+def _list(names: list[str] | None) -> str:
+    return "not recorded" if names is None else ", ".join(names) or "none"
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in values.items()) or "not recorded"

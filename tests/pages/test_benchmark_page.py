@@ -1,0 +1,126 @@
+"""The page of a benchmark: complete, self-contained, and saying no more than the intervals do."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+from gendkit.evaluate.benchmark import Benchmark
+from gendkit.evaluate.benchmark_tables import auroc_table, mark, tables, tidy
+from gendkit.pages.benchmark import benchmark_page, compared, render_benchmark
+from gendkit.pages.benchmark_figures import drawings
+from gendkit.testing.benchmark_result import METHODS, drawn_benchmark
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Benchmark:
+    return drawn_benchmark(people=24, resamples=6)
+
+
+@pytest.fixture(scope="module")
+def page(drawn: Benchmark) -> str:
+    return render_benchmark(drawn)
+
+
+def changed(drawn: Benchmark, **values: Any) -> Benchmark:
+    ds = drawn.ds.copy(deep=True)
+    for name, value in values.items():
+        ds[name] = xr.full_like(ds[name], value)
+    return replace(drawn, ds=ds)
+
+
+def test_the_page_asks_nobody_for_anything_and_has_each_picture(page: str) -> None:
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
+    assert page.count("<svg ") == 7
+    for words in ("What to know first", "7 of 120 fake clips of kodf have no score", "gend-clip"):
+        assert words in page
+
+
+def test_a_detector_is_called_better_only_where_the_interval_says_so(drawn: Benchmark) -> None:
+    clear = changed(drawn, overall_difference=0.1, overall_difference_low=0.05,
+                    overall_difference_high=0.15)  # fmt: skip
+    assert "gend-clip has a higher mean AUROC than probe (+0.100" in " ".join(compared(clear))
+    unclear = changed(clear, overall_difference_low=-0.01)
+    text = " ".join(compared(unclear))
+    assert "has a higher mean" not in text
+    assert "That gend-clip is better than probe is not shown (+0.100" in text
+
+
+def test_each_table_can_be_read_by_people_and_by_latex(drawn: Benchmark) -> None:
+    found = {table.name: table for table in tables(drawn)}
+    assert list(found) == ["auroc", "metrics", "methods", "differences", "transfer", "coverage"]
+    for table in found.values():
+        assert {len(row) for row in table.rows} == {len(table.head)}
+        lines = table.markdown().splitlines()
+        assert {line.count(" | ") for line in lines[: len(table.rows) + 2]} == {len(table.head) - 1}
+        tex = table.latex()
+        assert tex.count(r"\\") == len(table.rows) + 1
+        assert not re.search(r"(?<!\\)[%&_#](?! )", re.sub(r"\\label.*", "", tex))
+    assert len(found["metrics"].rows) == 9
+    assert len(found["methods"].rows) == sum(map(len, METHODS.values()))
+    assert len(found["transfer"].rows) == 3 * 2 * 3
+    assert "not estimable (24 real)" in found["transfer"].markdown()  # 1 % of 24
+
+
+def test_marks_say_what_took_part_and_what_is_not_known(drawn: Benchmark) -> None:
+    assert mark(drawn.ds, "celeb-df-pp", "probe") == "†"
+    assert mark(drawn.ds, "faceforensics", "probe") == "‡"
+    assert mark(drawn.ds, "kodf", "probe") == ""
+    assert mark(drawn.ds, "kodf", "other (a/b)") == "?"
+    (row, *_) = tables(drawn)[0].rows
+    assert [cell[-1] in "†‡?" for cell in row[1:4]] == [True, True, False]
+
+
+def test_coverage_and_preprocessing_stand_beside_the_numbers(drawn: Benchmark) -> None:
+    found = {table.name: table for table in tables(drawn)}
+    row = next(r for r in found["metrics"].rows if r[:2] == ("other (a/b)", "kodf ?"))
+    assert row[-2] == "24 of 24 real, 17 of 24 fake"
+    assert row[-1] == "centerface from 0.5, scale 1.3; not as in training"
+    assert found["auroc"].head[3] == "kodf (41 to 48 clips)"
+    assert found["auroc"].rows[0][-1] == "224 px, squash, bicubic, bfloat16"
+
+
+def test_the_tidy_table_has_each_number_once(drawn: Benchmark) -> None:
+    table = tidy(drawn.ds)
+    assert not table["value"].isna().any()
+    assert not table.drop(columns="value").duplicated().any()
+    one = table.query("detector == 'gend-clip' and dataset == 'kodf' and method == 'all' and "
+                      "seed == 2 and level == 'video' and metric == 'auroc'")  # fmt: skip
+    at = {"detector": "gend-clip", "dataset": "kodf", "method": "all", "seed": 2}
+    expected = float(drawn.ds["video"].sel({**at, "metric": "auroc"}))
+    assert one["value"].tolist() == [expected]
+    assert auroc_table(drawn).shape == (3, 6)
+
+
+def test_the_files_are_written_beside_the_result(drawn: Benchmark, tmp_path: Path) -> None:
+    (tmp_path / "result").mkdir()
+    page = benchmark_page(replace(drawn, folder=tmp_path))
+    assert page == tmp_path / "result" / "benchmark.html"
+    names = {f.name for f in (page.parent / "tables").iterdir()}
+    assert {"auroc.md", "auroc.tex", "auroc.csv", "numbers.csv"} <= names
+    with (page.parent / "tables" / "transfer.csv").open() as file:
+        assert next(csv.reader(file))[:4] == ["detector", "FPR", "threshold of", "threshold"]
+    pictures = sorted(f.stem for f in (page.parent / "pictures").iterdir())
+    assert pictures == sorted(drawings(drawn.ds))
+    with Image.open(page.parent / "pictures" / "roc.png") as image:
+        assert image.width > 1000
+        assert np.asarray(image.convert("L")).std() > 10
+
+
+def test_one_detector_and_one_set_without_fakes_of_a_method_make_a_page(drawn: Benchmark) -> None:
+    ds = drawn.ds.isel(detector=[0], other=[0], dataset=[0], source=[0], target=[0])
+    ds = ds.isel({"method": [0]})
+    ds["worst"] = xr.full_like(ds["worst"], "")
+    one = replace(drawn, ds=ds)
+    text = render_benchmark(one)
+    assert "1 detector on 1 data set" in text
+    assert "No method has fakes of its own" in text
+    assert [table.name for table in tables(one)].count("differences") == 0
