@@ -52,10 +52,11 @@ def families(*, max_fpr: float, **given: Any) -> None:
 
     Each family is left out once: the probe and the tuned detector learn from all others, and are
     asked about it. Degraded reals are negative controls: how many more of them are called fake.
+    `gendkit extract photos:FOLDER crops -o families=all -o crossed=true` makes crops for it.
 
     \b
-    Example: gendkit extract photos:FOLDER crops -o families=all -o crossed=true
-             gendkit study families crops --out families --seeds 5
+    Example: gendkit study families crops --out families --seeds 5
+             gendkit study families crops --out last --on final --set image_size=224
     """
     _run("families", {"max_fpr": max_fpr}, **given)
 
