@@ -56,17 +56,20 @@ _PUBLIC: dict[str, str] = {
     "open_benchmark": "gendkit.evaluate.benchmark",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
+    "open_study": "gendkit.evaluate.study.run",
     "pair_displacement": "gendkit.manifold.displacement",
     "paired": "gendkit.data.subsets",
     "paired_difference": "gendkit.measure.resampled",
     "place": "gendkit.manifold.projection",
     "plot": "gendkit.notebook.pictures",
+    "plot_benchmark": "gendkit.notebook.benchmark",
     "plot_displacement": "gendkit.notebook.curves",
     "plot_drift": "gendkit.notebook.curves",
     "plot_explanations": "gendkit.notebook.explain",
     "plot_layers": "gendkit.notebook.curves",
     "plot_reliability": "gendkit.notebook.likelihood",
     "plot_robustness": "gendkit.notebook.robustness",
+    "plot_study": "gendkit.notebook.study",
     "plot_tippett": "gendkit.notebook.likelihood",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
@@ -80,6 +83,8 @@ _PUBLIC: dict[str, str] = {
     "sensitivity": "gendkit.evaluate.sensitivity",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
+    "study": "gendkit.notebook.study",
+    "study_tables": "gendkit.evaluate.study.catalogue",
     "summary": "gendkit.measure.metrics",
     "summary_table": "gendkit.measure.tables",
     "threshold_transfer": "gendkit.evaluate.transfer",
@@ -129,6 +134,8 @@ if TYPE_CHECKING:
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
+    from gendkit.evaluate.study.catalogue import study_tables as study_tables
+    from gendkit.evaluate.study.run import open_study as open_study
     from gendkit.evaluate.transfer import threshold_transfer as threshold_transfer
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
@@ -167,6 +174,7 @@ if TYPE_CHECKING:
     from gendkit.model.hub import push as push
     from gendkit.model.shared import SharedBackbone as SharedBackbone
     from gendkit.model.tuning import tune_layer_norms as tune_layer_norms
+    from gendkit.notebook.benchmark import plot_benchmark as plot_benchmark
     from gendkit.notebook.curves import plot_displacement as plot_displacement
     from gendkit.notebook.curves import plot_drift as plot_drift
     from gendkit.notebook.curves import plot_layers as plot_layers
@@ -178,6 +186,8 @@ if TYPE_CHECKING:
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores
     from gendkit.notebook.robustness import plot_robustness as plot_robustness
+    from gendkit.notebook.study import plot_study as plot_study
+    from gendkit.notebook.study import study as study
     from gendkit.notebook.timeline import timeline as timeline
     from gendkit.notebook.training import training as training
     from gendkit.pages.benchmark import benchmark_page as benchmark_page

@@ -47,6 +47,9 @@ ON_SAMPLE = (
     "target_identity", "donor_identity", "year",
 )  # fmt: skip
 """Columns of the manifest that the crops of a study keep."""
+
+LATER = (("sphere", True),)
+"""Fields of a recipe, with their defaults, that are younger than the first studies."""
 UNIT = ["dataset", "video", "track"]
 """Columns that tell people of clips apart."""
 POLL = 2.0
@@ -151,6 +154,8 @@ class Cells:
     def key(self, cell: Cell) -> str:
         """Return the digest of all that a cell's margins rest on."""
         recipe = self._recipe(cell).model_dump(mode="json", exclude={"name"})
+        # A field that came later has no part in what was computed without it.
+        recipe = {k: v for k, v in recipe.items() if (k, v) not in LATER}
         if cell.probe:
             recipe = {k: recipe[k] for k in ("backbone", "image_size", "dtype", "probe_c")}
         parts = [self._digest, cell.probe, recipe, _packed(cell.train), _packed(self.scored)]

@@ -51,11 +51,15 @@ class Outputs:
         (N, 2) float32, columns real and fake.
     score
         (N,) float32 P(fake) by softmax.
+    length
+        (N,) float32 lengths of the features that the embeddings are the directions of; None where
+        these are not known.
     """
 
     embedding: NDArray[np.float32]
     logit: NDArray[np.float32]
     score: NDArray[np.float32]
+    length: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         crops, features = self.embedding.shape
@@ -131,6 +135,7 @@ class Detector:
             embedding=z.cpu().numpy(),
             logit=logit.cpu().numpy(),
             score=logit.softmax(dim=1)[:, 1].cpu().numpy(),
+            length=features.float().norm(dim=1).cpu().numpy(),
         )
 
     def tensors(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -408,5 +413,7 @@ def join(parts: Sequence[Outputs], *, dim: int) -> Outputs:
         "logit": np.empty((0, 2), np.float32),
         "score": np.empty(0, np.float32),
     }
+    if all(part.length is not None for part in parts):
+        empty["length"] = np.empty(0, np.float32)
     joined = {k: np.concatenate([e, *(getattr(p, k) for p in parts)]) for k, e in empty.items()}
     return Outputs(**joined)

@@ -296,13 +296,12 @@ def _begin(
         return replace(earlier, state={}, resumed=(*earlier.resumed, step))
     if place is not None:
         place.unlink(missing_ok=True)
-    start_from_probe = trainer.recipe.head_init == "probe"
     return Checkpoint(
         origin=origin,
         backbone=backbone,
         standing=Standing(),
         state={},
-        probe=trainer.start_from_probe(train).head if start_from_probe else {},
+        probe=trainer.begin_with(train),
     )
 
 

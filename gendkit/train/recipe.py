@@ -135,6 +135,13 @@ class Recipe(_Frozen):
     """Inverse strength of that regression's L2 penalty, as in scikit-learn."""
     logit_scale: Positive = 1.0
     """Factor on the logits in training; folded into the head that is kept."""
+    sphere: bool = True
+    """Whether the head takes unit vectors, as in the method, or features as they are.
+
+    These are measured in training by the root mean square of their lengths on the frozen backbone,
+    so that rates and the strength of the probe mean the same; that unit is folded into the head
+    that is kept. Metric terms are always of unit vectors.
+    """
     dtype: Literal["float32", "tf32", "bfloat16"] = "bfloat16"
     """Compute dtype of the encoder; `tf32` is float32 whose products CUDA may round to ten bits.
 

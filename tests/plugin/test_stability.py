@@ -80,9 +80,10 @@ PUBLIC = (
     "neighbours novelty "
     "open_embeddings open_index pair_displacement paired paired_difference place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
+    "open_study plot_study study study_tables "
     "Calibration calibrate plot_reliability plot_tippett "
+    "benchmark benchmark_page open_benchmark plot_benchmark threshold_transfer "
     "explain model_card plot_explanations reproduce "
-    "benchmark benchmark_page open_benchmark threshold_transfer "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores summary summary_table timeline training tune_layer_norms "
     "unpaired "
@@ -135,8 +136,14 @@ OPTIONS = {
     "reproduce": "device json out overwrite train val",
     "score": "adapter calibration csv device dtype extractor fpr frames json order per-frame reals "
     "time-limit which",
-    "study robustness": "adapter batch-size chain device dtype grid json max-fpr out overwrite "
-    "reference seed",
+    "study ablation": "device families json left-out on out rate recipe seeds set variant",
+    "study data-size": "device families fraction json left-out on out recipe seeds set",
+    "study difficulty": "by device families json on out recipe seeds set",
+    "study families": "device families json max-fpr on out recipe seeds set",
+    "study layers": "device families json left-out on out recipe seeds set",
+    "study paired": "clips device fakes families frames json left-out on out recipe seeds set",
+    "study robustness": "adapter against batch-size chain device dtype grid json max-fpr out "
+    "overwrite reference seed",
     "suspects": "angle json reference",
     "train": "augmentation checkpoint-every compile device json out overwrite resume set tracker "
     "train val",
