@@ -130,7 +130,8 @@ class Detector:
     @torch.inference_mode()
     def forward(self, pixels: Tensor) -> Outputs:
         """Run a normalised batch (B, 3, S, S)."""
-        z, logit = self.tensors(pixels)
+        features = self._features(pixels)
+        z, logit = self._read(features)
         return Outputs(
             embedding=z.cpu().numpy(),
             logit=logit.cpu().numpy(),
@@ -143,8 +144,14 @@ class Detector:
 
         They are on the detector's device, and in a graph where gradients are on.
         """
+        return self._read(self._features(pixels))
+
+    def _features(self, pixels: Tensor) -> Tensor:
         with compute(self.dtype, self.device):
-            features = self.backbone(as_input(pixels, self.device))
+            features: Tensor = self.backbone(as_input(pixels, self.device))
+        return features
+
+    def _read(self, features: Tensor) -> tuple[Tensor, Tensor]:
         z = normalise(features)
         logit: Tensor = self.head(z if self.adapter.header.normalised else features.float())
         return z, logit
