@@ -212,7 +212,7 @@ def test_the_results_of_a_comparison_come_with_intervals_and_limits(
 
 
 def test_the_comparison_that_is_read_is_the_one_that_is_made() -> None:
-    drawn = drawn_benchmark(people=30, resamples=10)
+    drawn = drawn_benchmark(people=16, resamples=4)
     found = compared(drawn.ds.sel(detector="gend-clip"), seeds=3)
     assert [m.metric for m in found.measured[:4]] == [
         "auroc", "balanced_accuracy above 0.5", "fpr above 0.5", "tpr above 0.5",
