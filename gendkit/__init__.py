@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
     "Adapter": "gendkit.model.adapter",
+    "Calibration": "gendkit.evaluate.calibration",
     "Detector": "gendkit.model.detector",
     "Ensemble": "gendkit.model.ensemble",
     "Manifest": "gendkit.data.manifest",
@@ -25,6 +26,7 @@ _PUBLIC: dict[str, str] = {
     "benchmark_page": "gendkit.pages.benchmark",
     "build_backbone": "gendkit.model.backbone",
     "build_index": "gendkit.manifold.index",
+    "calibrate": "gendkit.evaluate.calibrate",
     "check_manifest": "gendkit.measure.manifest_check",
     "class_angle": "gendkit.manifold.geometry",
     "combine": "gendkit.manifold.combine",
@@ -36,6 +38,7 @@ _PUBLIC: dict[str, str] = {
     "duplicates": "gendkit.manifold.suspects",
     "embed": "gendkit.manifold.embeddings",
     "errors": "gendkit",
+    "explain": "gendkit.evaluate.explain",
     "explore": "gendkit.notebook.explorer",
     "extract": "gendkit.data.extract",
     "fit": "gendkit.train.engine",
@@ -47,11 +50,13 @@ _PUBLIC: dict[str, str] = {
     "likely_method": "gendkit.manifold.methods",
     "load": "gendkit.model.detector",
     "metric_intervals": "gendkit.measure.resampled",
+    "model_card": "gendkit.evaluate.card",
     "neighbours": "gendkit.manifold.neighbours",
     "novelty": "gendkit.manifold.novelty",
     "open_benchmark": "gendkit.evaluate.benchmark",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
+    "open_study": "gendkit.evaluate.study.run",
     "pair_displacement": "gendkit.manifold.displacement",
     "paired": "gendkit.data.subsets",
     "paired_difference": "gendkit.measure.resampled",
@@ -60,19 +65,26 @@ _PUBLIC: dict[str, str] = {
     "plot_benchmark": "gendkit.notebook.benchmark",
     "plot_displacement": "gendkit.notebook.curves",
     "plot_drift": "gendkit.notebook.curves",
+    "plot_explanations": "gendkit.notebook.explain",
     "plot_layers": "gendkit.notebook.curves",
+    "plot_reliability": "gendkit.notebook.likelihood",
     "plot_robustness": "gendkit.notebook.robustness",
+    "plot_study": "gendkit.notebook.study",
+    "plot_tippett": "gendkit.notebook.likelihood",
     "plugins": "gendkit.plugin.manager",
     "project": "gendkit.manifold.projection",
     "pull": "gendkit.model.hub",
     "push": "gendkit.model.hub",
     "register": "gendkit.plugin.manager",
     "report": "gendkit.pages.clip",
+    "reproduce": "gendkit.evaluate.reproduce",
     "robustness": "gendkit.evaluate.robustness",
     "robustness_table": "gendkit.evaluate.robustness",
     "sensitivity": "gendkit.evaluate.sensitivity",
     "show_faces": "gendkit.notebook.pictures",
     "show_scores": "gendkit.notebook.pictures",
+    "study": "gendkit.notebook.study",
+    "study_tables": "gendkit.evaluate.study.catalogue",
     "summary": "gendkit.measure.metrics",
     "summary_table": "gendkit.measure.tables",
     "threshold_transfer": "gendkit.evaluate.transfer",
@@ -114,9 +126,16 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import unpaired as unpaired
     from gendkit.evaluate.benchmark import benchmark as benchmark
     from gendkit.evaluate.benchmark import open_benchmark as open_benchmark
+    from gendkit.evaluate.calibrate import calibrate as calibrate
+    from gendkit.evaluate.calibration import Calibration as Calibration
+    from gendkit.evaluate.card import model_card as model_card
+    from gendkit.evaluate.explain import explain as explain
+    from gendkit.evaluate.reproduce import reproduce as reproduce
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
+    from gendkit.evaluate.study.catalogue import study_tables as study_tables
+    from gendkit.evaluate.study.run import open_study as open_study
     from gendkit.evaluate.transfer import threshold_transfer as threshold_transfer
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
@@ -159,11 +178,16 @@ if TYPE_CHECKING:
     from gendkit.notebook.curves import plot_displacement as plot_displacement
     from gendkit.notebook.curves import plot_drift as plot_drift
     from gendkit.notebook.curves import plot_layers as plot_layers
+    from gendkit.notebook.explain import plot_explanations as plot_explanations
     from gendkit.notebook.explorer import explore as explore
+    from gendkit.notebook.likelihood import plot_reliability as plot_reliability
+    from gendkit.notebook.likelihood import plot_tippett as plot_tippett
     from gendkit.notebook.pictures import plot as plot
     from gendkit.notebook.pictures import show_faces as show_faces
     from gendkit.notebook.pictures import show_scores as show_scores
     from gendkit.notebook.robustness import plot_robustness as plot_robustness
+    from gendkit.notebook.study import plot_study as plot_study
+    from gendkit.notebook.study import study as study
     from gendkit.notebook.timeline import timeline as timeline
     from gendkit.notebook.training import training as training
     from gendkit.pages.benchmark import benchmark_page as benchmark_page

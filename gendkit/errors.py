@@ -125,6 +125,10 @@ class InvalidEmbeddings(GendkitError):
     """A store of embeddings that breaks the schema."""
 
 
+class InvalidCalibration(GendkitError):
+    """A file that is no calibration, a damaged one, or one of another detector."""
+
+
 class InvalidReport(GendkitError):
     """A file that is no report of gendkit, or of a format that is not known."""
 

@@ -67,6 +67,40 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("needs a CUDA device")
 
 
+@pytest.fixture(scope="session")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folder of each study by its name, its margins drawn and not trained for."""
+    import numpy as np
+
+    from gendkit.evaluate import left_out
+    from gendkit.evaluate.cells import Cells
+    from gendkit.evaluate.study import measured
+    from gendkit.evaluate.study.catalogue import STUDIES
+    from gendkit.measure.intervals import crossed
+    from gendkit.notebook.study import study
+    from gendkit.progress import silent
+    from gendkit.testing.small import registered, small_backbone, small_families
+
+    def drawn(cells: Cells, cell: object, key: str) -> object:
+        labels = cells.manifest.labels()[cells.scored]
+        noise = np.random.default_rng(int(key[:8], 16)).normal(size=len(labels))
+        return (noise + labels).astype(np.float32)
+
+    few = {"resamples": 40}
+    crops, root = tmp_path_factory.mktemp("families"), tmp_path_factory.mktemp("studies")
+    manifest = small_families(crops, people=6)
+    with pytest.MonkeyPatch.context() as patch, registered(small_backbone()):
+        patch.setattr(Cells, "margins", drawn)
+        for module in (measured, left_out):
+            patch.setattr(module, "crossed", lambda *a, **k: crossed(*a, **{**k, **few}))
+        changes = {"backbone": "small", "image_size": None}
+        for name in STUDIES:
+            options = {"by": "family"} if name == "difficulty" else {}
+            study(name, manifest, out=root / name, changes=changes, seeds=(0, 1), options=options,
+                  device="cpu", progress=silent)  # fmt: skip
+    return {name: root / name for name in STUDIES}
+
+
 Install = Callable[..., None]
 
 

@@ -66,6 +66,9 @@ class SyntheticFaces:
         when its clips are listed, which takes minutes the first time and is then kept in the cache.
     motion
         What part of the pairs, 0 to 1, are films of two seconds in place of pictures.
+    crossed
+        Make every chosen family of every person, of whatever split, for a study that leaves out
+        families by itself; else the committed table says which.
 
     Raises
     ------
@@ -87,6 +90,7 @@ class SyntheticFaces:
         splits: str | Sequence[Split] = SPLITS,
         families: str | Sequence[str] = QUICK,
         motion: float = 0.0,
+        crossed: bool = False,
     ) -> None:
         self._identities = whole("identities", identities, least=1)
         self._clips = whole("clips", clips, least=1)
@@ -96,6 +100,7 @@ class SyntheticFaces:
         self._splits = checked_splits(splits)
         self._families = chosen_families(families)
         self._motion = fraction("motion", motion)
+        self._crossed = yes_or_no("crossed", crossed)
 
     def clips(self) -> Iterator[Clip]:
         """Yield the clips, split by split, person by person."""
@@ -111,7 +116,7 @@ class SyntheticFaces:
             yield from _clips_of(
                 people, dataset=self.name, split=split, seed=self._seed, controls=self._controls,
                 licence=self.licence, descriptions=None, chosen=self._families,
-                motion=self._motion,
+                motion=self._motion, crossed=self._crossed,
             )  # fmt: skip
 
 
@@ -128,7 +133,7 @@ class Photos:
         How often each photo is used, each time with its own jitter and plan.
     seed
         Of jitter and plans. The split does not depend on it.
-    controls, splits, families, motion
+    controls, splits, families, motion, crossed
         As for `SyntheticFaces`.
 
     Raises
@@ -152,6 +157,7 @@ class Photos:
         splits: str | Sequence[Split] = SPLITS,
         families: str | Sequence[str] = QUICK,
         motion: float = 0.0,
+        crossed: bool = False,
     ) -> None:
         self._variants = whole("variants", variants, least=1)
         self._seed = whole("seed", seed, least=0)
@@ -159,6 +165,7 @@ class Photos:
         self._splits = checked_splits(splits)
         self._families = chosen_families(families)
         self._motion = fraction("motion", motion)
+        self._crossed = yes_or_no("crossed", crossed)
         self._paths = pictures_in(root, dataset=self.name)
 
     @property
@@ -180,7 +187,7 @@ class Photos:
                 dataset=self.name, split=split, seed=self._seed, controls=self._controls,
                 licence=self.licence,
                 descriptions={name: description for name, (_, description) in chosen.items()},
-                chosen=self._families, motion=self._motion,
+                chosen=self._families, motion=self._motion, crossed=self._crossed,
             )  # fmt: skip
 
     @cached_property
@@ -199,11 +206,12 @@ def _clips_of(
     descriptions: Mapping[str, Floats] | None,
     chosen: Sequence[str],
     motion: float,
+    crossed: bool,
 ) -> Iterator[Clip]:
     """Yield the clips of the people of one split; donors and fitted parts come from among them."""
     if not people:
         return
-    families = rendered_families(split, chosen)
+    families = tuple(chosen) if crossed else rendered_families(split, chosen)
     if descriptions is None:
         descriptions = {name: describe(sources[0]()) for name, sources in people.items()}
     donors = match_donors(descriptions)

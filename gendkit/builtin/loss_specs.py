@@ -1,4 +1,4 @@
-"""Declares the built-in losses: those of the method."""
+"""Declares the built-in losses: those of the method, and one for pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WANG = "Wang and Isola, ICML 2020"
 
 
 def losses() -> Iterator[LossSpec]:
-    """Yield cross-entropy, uniformity and alignment."""
+    """Yield cross-entropy, uniformity, alignment and the ranking of pairs."""
     yield LossSpec(
         name="cross-entropy",
         summary="of the two classes' logits",
@@ -29,6 +29,12 @@ def losses() -> Iterator[LossSpec]:
         summary="mean d^2 over pairs of embeddings of one class",
         build=_alignment,
         reference=_WANG,
+    )
+    yield LossSpec(
+        name="pair-ranking",
+        summary="that a fake scores higher than the real clip it was made from",
+        build=_pair_ranking,
+        reference="Burges et al., ICML 2005",
     )
 
 
@@ -48,3 +54,9 @@ def _alignment() -> Any:
     from gendkit.model.losses import Alignment
 
     return Alignment()
+
+
+def _pair_ranking() -> Any:
+    from gendkit.model.losses import PairRanking
+
+    return PairRanking()

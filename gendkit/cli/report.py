@@ -64,6 +64,9 @@ def report() -> None:
 @click.option("--known", multiple=True, metavar="NAME=VALUE",
               help="What is known of the clip, such as dataset=ff and target_identity=ann: "
               "crops of the reference that share it are left out.")  # fmt: skip
+@click.option("--calibration", type=FILE, metavar="FILE",
+              help="Also say what each score is worth as evidence: written by `gendkit calibrate` "
+              "for the same adapter.")  # fmt: skip
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of what is drawn."
 )
@@ -82,6 +85,7 @@ def make(
     draws: int,
     members: tuple[Path, ...],
     known: tuple[str, ...],
+    calibration: Path | None,
     seed: int,
     device: str | None,
     dtype: Any,
@@ -106,7 +110,8 @@ def make(
         raise click.UsageError(f"--known takes NAME=VALUE, got {wrong[0]!r}.")
     made = make_report(
         media, adapter, reference, frames=frames, k=k, draws=draws, members=members,
-        known=dict(pair.split("=", 1) for pair in known), seed=seed, device=device, dtype=dtype,
+        known=dict(pair.split("=", 1) for pair in known), calibration=calibration, seed=seed,
+        device=device, dtype=dtype,
     )  # fmt: skip
     made.write(out, overwrite=overwrite)
     if as_json:
@@ -127,6 +132,7 @@ def make(
 @click.option("--media", type=FILE, help="Where the file is now [default: where it was].")
 @click.option("--adapter", type=FILE, help="Where the adapter is now.")
 @click.option("--reference", type=FOLDER, help="Where the reference is now.")
+@click.option("--calibration", type=FILE, help="Where the calibration is now.")
 @click.option("--digits", default=5, show_default=True, type=click.IntRange(1, 15),
               help="Up to which digit numbers have to agree.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -136,6 +142,7 @@ def verify(
     media: Path | None,
     adapter: Path | None,
     reference: Path | None,
+    calibration: Path | None,
     digits: int,
     as_json: bool,
 ) -> int:
@@ -150,7 +157,10 @@ def verify(
     """
     from gendkit.pages.clip_verify import verify as check
 
-    found = check(file, media=media, adapter=adapter, reference=reference, digits=digits)
+    found = check(
+        file, media=media, adapter=adapter, reference=reference, calibration=calibration,
+        digits=digits,
+    )  # fmt: skip
     failed = [*found.tampered, *map(str, found.failures)]
     beyond = len(found.differences) - len(found.failures)
     if as_json:

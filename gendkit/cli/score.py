@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, TIME_LIMIT
 from gendkit.cli.show import show_csv, show_json, show_table
 
 if TYPE_CHECKING:
+    from gendkit.evaluate.calibration import Calibration, Evidence
     from gendkit.measure.thresholds import Threshold
     from gendkit.model.score import Score
 
@@ -23,6 +24,7 @@ FILE_COLUMNS = (
     *("extractor", "threshold", "scale", "order", "frames_asked", "which"),
 )
 CALLED_COLUMNS = ("called", "called_above", "corrected_for", "fpr", "reals")
+EVIDENCE_COLUMNS = ("log10_lr", "support", "decision", "not_validated")
 FRAME_COLUMNS = ("path", "frame", "track", "time", "score", "reason")
 _log = logging.getLogger(__name__)
 
@@ -58,6 +60,11 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: float | None) 
 )  # fmt: skip
 @click.option("--fpr", type=float, callback=_share, metavar="RATE",
               help="Share of real files that --reals may call fake [default: 0.05].")  # fmt: skip
+@click.option(
+    "--calibration", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="Also say what each person's score is worth as evidence: written by `gendkit calibrate` "
+    "for the same adapter.",
+)  # fmt: skip
 @TIME_LIMIT
 @DEVICE
 @DTYPE
@@ -76,6 +83,7 @@ def score(
     which: Any,
     reals: Path | None,
     fpr: float | None,
+    calibration: Path | None,
     time_limit: float | None,
     device: str | None,
     dtype: Any,
@@ -96,6 +104,11 @@ def score(
     real files exceeds, corrected for the number of people who were examined in it. "not fake" does
     not mean real, and with too few real clips for that many people it is "not estimable".
 
+    With --calibration each person has a likelihood ratio, how much likelier the score is of a fake
+    than of a real clip, as log10, and a decision (real, fake, cannot tell). Both are about the
+    clips of the calibration; a face or picture that is unlike these is "not validated", and the
+    note says why.
+
     The exit code is 1 if any file could not be read in full, was not examined or not called; the
     others are scored all the same.
 
@@ -104,19 +117,25 @@ def score(
              gendkit score holiday.mp4 --adapter run --json --per-frame
              gendkit score reals --adapter run --which all --csv > reals.csv
              gendkit score holiday.mp4 --adapter run --which all --reals reals.csv
+             gendkit score holiday.mp4 --adapter run --calibration calibration.json
     """
     if as_json and as_csv:
         raise click.UsageError("give --json or --csv, not both.")
     if fpr is not None and reals is None:
         raise click.UsageError("--fpr is about --reals: give the scores of clips known to be real.")
-    if reals is not None and per_frame and not as_json:
-        raise click.UsageError(
-            "files are called, not frames: give --reals without --per-frame, or add --json."
-        )
+    for option, given in (("--reals", reals), ("--calibration", calibration)):
+        if given is not None and per_frame and not as_json:
+            raise click.UsageError(
+                f"files are called, not frames: give {option} without --per-frame, or add --json."
+            )
     import gendkit
     from gendkit.progress import Bars
 
     detector = gendkit.load(adapter, device=device, dtype=dtype)
+    weighed_by = None
+    if calibration is not None:
+        weighed_by = gendkit.Calibration.read(calibration)
+        weighed_by.check(detector)
     built = detector.sendable_extractor(extractor)
     name = extractor or detector.extractor_name
     known = None
@@ -126,11 +145,16 @@ def score(
         made_with = scored_with(detector, built, name=name, order=order, frames=frames, which=which)
         known = read_reals(reals, made_with=made_with)
 
-    def score_one(path: Path) -> Score:
-        found = detector.score(
-            path, frames=frames, order=order, extractor=built, which=which, time_limit=time_limit
-        )
-        return replace(found, extractor=name)
+    def score_one(path: Path) -> tuple[Score, tuple[Evidence, ...]]:
+        options: dict[str, Any] = {
+            "frames": frames, "order": order, "extractor": built, "which": which,
+            "time_limit": time_limit,
+        }  # fmt: skip
+        if weighed_by is None:
+            return replace(detector.score(path, **options), extractor=name), ()
+        from gendkit.evaluate.strength import weigh_file
+
+        return weigh_file(path, detector, weighed_by, name=name, **options)
 
     files, bars = list(_files(paths)), Bars()
     results = []
@@ -141,13 +165,14 @@ def score(
         results = [r.called(known, fpr=0.05 if fpr is None else fpr) for r in results]
     columns = FILE_COLUMNS if known is None else (*FILE_COLUMNS, *CALLED_COLUMNS)
     if as_json:
-        show_json([r.record(per_frame=per_frame) for r in results])
+        show_json([r.record(per_frame=per_frame, weighed=weighed_by) for r in results])
     elif per_frame:
         _show_frames(results, as_csv=as_csv)
     elif as_csv:
-        show_csv([{**r.record(), "reasons": r.reasons} for r in results], columns)
+        columns = columns if weighed_by is None else (*columns, *EVIDENCE_COLUMNS)
+        show_csv([{**r.record(), **r.highest, "reasons": r.reasons} for r in results], columns)
     else:
-        _show_files(results)
+        _show_files(results, weighed_by)
     return _complain(results)
 
 
@@ -160,6 +185,16 @@ class _Result:
     error: str = ""
     threshold: Threshold | None = None
     verdict: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def highest(self) -> dict[str, Any]:
+        """What the score of the file, which is the highest of its people's, is worth."""
+        own = [e for e in self.evidence if self.score and e.track == self.score.person]
+        values: tuple[Any, ...] = (None,) * len(EVIDENCE_COLUMNS)
+        for e in own:
+            values = (e.log10_lr, e.support, e.decision, "; ".join(e.reasons))
+        return dict(zip(EVIDENCE_COLUMNS, values, strict=True))
 
     def called(self, reals: list[float], *, fpr: float) -> _Result:
         """Return it with what it is called, by the scores of clips known to be real."""
@@ -193,7 +228,9 @@ class _Result:
             uncalled = f"not called: {uncalled}; give more --reals, or a larger --fpr."
         return "; ".join(filter(None, (self.score.problem, uncalled)))
 
-    def record(self, *, per_frame: bool = False) -> dict[str, Any]:
+    def record(
+        self, *, per_frame: bool = False, weighed: Calibration | None = None
+    ) -> dict[str, Any]:
         if self.score is None:
             empty = dict.fromkeys(FILE_COLUMNS)
             record = empty | {"path": self.path, "status": "unreadable", "problem": self.error}
@@ -204,6 +241,9 @@ class _Result:
             at = self.threshold
             values = (at.value, at.people, at.fpr, at.reals) if at else (None,) * 4
             record |= dict(zip(CALLED_COLUMNS, (self.verdict, *values), strict=True))
+        if weighed is not None:
+            record["evidence"] = [asdict(evidence) for evidence in self.evidence]
+            record["population"] = str(weighed.population)
         if per_frame:
             record["frames"] = [f.to_dict() for f in (self.score.frames if self.score else ())]
         return record
@@ -225,12 +265,13 @@ def _files(paths: tuple[Path, ...]) -> Iterator[Path | _Result]:
         seen.update(found)
 
 
-def _score(path: Path, score_one: Callable[[Path], Score]) -> _Result:
+def _score(path: Path, score_one: Callable[[Path], tuple[Score, tuple[Evidence, ...]]]) -> _Result:
     from gendkit.errors import GendkitError
     from gendkit.markup import visible
 
     try:
-        return _Result(path=str(path), score=score_one(path))
+        found, evidence = score_one(path)
+        return _Result(path=str(path), score=found, evidence=evidence)
     except GendkitError as error:
         return _Result(path=str(path), error=visible(error))
     except Exception as error:
@@ -239,32 +280,60 @@ def _score(path: Path, score_one: Callable[[Path], Score]) -> _Result:
         return _Result(path=str(path), error=visible(f"{path}: {type(error).__name__}: {error}"))
 
 
-def _show_files(results: list[_Result]) -> None:
+def _show_files(results: list[_Result], weighed: Calibration | None) -> None:
     rows: list[tuple[Any, ...]] = []
     calls = any(result.verdict for result in results)
 
-    def row(name: str, value: str, call: str, at: Threshold | None, *rest: Any) -> None:
+    def row(
+        name: str, value: str, call: str, at: Threshold | None, worth: Evidence | None, *rest: Any
+    ) -> None:
         above = None if at is None or at.value is None else f"{at.value:.3f}"
-        rows.append((name, value, *([call, above] if calls else []), *rest))
+        ratio = worth and (worth.support if worth.log10_lr is None else f"{worth.log10_lr:+.2f}")
+        decision = worth and (None if worth.log10_lr is None else worth.decision)
+        evidence = [ratio, decision] if weighed else []
+        note = "; ".join(filter(None, (rest[-1], _words(worth))))
+        rows.append((name, value, *([call, above] if calls else []), *evidence, *rest[:-1], note))
 
     for result in results:
         found, at = result.score, result.threshold
         if found is None:
-            row(result.path, "unreadable", result.verdict, at, *[None] * 4, result.error)
+            row(result.path, "unreadable", result.verdict, at, None, *[None] * 4, result.error)
             continue
         value = "not examined" if found.score is None else f"{found.score:.3f}"
-        people = found.people
+        people, worth = found.people, {e.track: e for e in result.evidence}
         highest = f"highest of {len(people)} people: {found.person}" if len(people) > 1 else ""
         note = "; ".join(filter(None, (highest, result.reasons, found.problem)))
         counts = (found.faces, found.frames_looked_at, found.frames_total)
-        row(result.path, value, result.verdict, at, *counts, f"{found.seconds:.1f}", note)
+        only = None if highest else next(iter(result.evidence), None)
+        row(result.path, value, result.verdict, at, only, *counts, f"{found.seconds:.1f}", note)
         for track, score in people.items() if highest else ():
             faces = sum(f.track == track and f.score is not None for f in found.frames)
             call = at.call(score) if at else ""
-            row(f"  person {track}", f"{score:.3f}", call, at, faces, *[None] * 3, "")
+            own = worth.get(track)
+            row(f"  person {track}", f"{score:.3f}", call, at, own, faces, *[None] * 3, "")
     called = ("called", "above") if calls else ()
-    columns = ("file", "score", *called, "faces", "looked at", "frames", "seconds", "note")
-    show_table(rows, columns, right=("score", "above", "faces", "looked at", "frames", "seconds"))
+    evidence = ("log10 LR", "decision") if weighed else ()
+    rest = ("faces", "looked at", "frames", "seconds", "note")
+    right = ("score", "above", "log10 LR", *rest[:-1])
+    show_table(rows, ("file", "score", *called, *evidence, *rest), right=right)
+    if weighed is not None:
+        from gendkit.measure.likelihood import SCALE_SOURCE
+
+        click.echo(
+            "LR: how much likelier the score is of a fake than of a real clip, among "
+            f"{weighed.population}. Words: {SCALE_SOURCE}."
+        )
+        for limit in dict.fromkeys(
+            limit for r in results for e in r.evidence for limit in e.limits
+        ):
+            click.echo(f"Note: {limit}.")
+
+
+def _words(worth: Evidence | None) -> str:
+    """Return the strength of evidence in words, or why there is none."""
+    if worth is None or worth.reasons:
+        return "; ".join(worth.reasons) if worth else ""
+    return f"{worth.support}{', as much as so few clips can give' if worth.at_bound else ''}"
 
 
 def _show_frames(results: list[_Result], *, as_csv: bool) -> None:

@@ -109,6 +109,30 @@ class Uniformity:
         return uniformity(inputs.embeddings)
 
 
+class PairRanking:
+    """Logistic loss of each fake's margin less that of the real clip it was made from.
+
+    A person, pose or light that moves both alike costs nothing. 0, without a gradient, if no fake
+    of the batch has its real there: `batches: paired` keeps them together.
+
+    References
+    ----------
+    Burges et al., Learning to Rank using Gradient Descent, ICML 2005.
+    """
+
+    def __call__(self, inputs: LossInputs) -> Tensor:
+        """Return the mean over the pairs of the batch."""
+        margin = _full(inputs.logits[:, 1] - inputs.logits[:, 0])
+        _, code = np.unique(np.asarray(inputs.pair, dtype=str), return_inverse=True)
+        known = torch.tensor([bool(pair) for pair in inputs.pair], device=margin.device)
+        pair = torch.from_numpy(code.astype(np.int64)).to(margin.device)
+        fake = (inputs.labels == 1) & known
+        real = (inputs.labels == 0) & known
+        of = (pair[:, None] == pair[None, :]) & fake[:, None] & real[None, :]
+        difference = (margin[:, None] - margin[None, :])[of]
+        return F.softplus(-difference).sum() / max(1, len(difference))
+
+
 @contextmanager
 def shared_gram() -> Iterator[None]:
     """Let all metric terms of the same embeddings inside the block use one Gram matrix."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gendkit.data.pixels import thumbnail
+from gendkit.data.quality import Quality, quality_of
 from gendkit.markup import DASH, card, visible
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class FrameScore:
     thumbnail
         The face that was scored, RGB uint8 (H, W, 3) of at most `THUMBNAIL` pixels a side, to be
         looked at; None without a face.
+    quality
+        Size, sharpness and brightness of the face that was scored; None without a face.
     """
 
     frame: int
@@ -52,9 +55,10 @@ class FrameScore:
     reason: str
     track: int = 0
     thumbnail: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    quality: Quality | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but the thumbnail, as `gendkit score --json --per-frame` prints it."""
+        """Return all but thumbnail and quality, as `gendkit score --json --per-frame` prints it."""
         names = ("frame", "time", "score", "box", "reason", "track")
         return {name: getattr(self, name) for name in names}
 
@@ -236,6 +240,7 @@ def frame_scores(crops: Sequence[Crop], scores: Iterable[float]) -> tuple[FrameS
             reason=crop.reason,
             track=crop.track,
             thumbnail=None if crop.image is None else thumbnail(crop.image, side=THUMBNAIL),
+            quality=None if crop.image is None else quality_of(crop.image, crop.landmarks),
         )
         for crop in crops
     )

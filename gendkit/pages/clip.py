@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from gendkit.data.container import container_facts, file_hash
 from gendkit.data.examine import Crop, Examined
 from gendkit.errors import InvalidArgument
+from gendkit.evaluate.calibration import Calibration
 from gendkit.evaluate.sensitivity import sensitivity_of
 from gendkit.manifold.index import check_adapters
 from gendkit.manifold.methods import likely_method
@@ -36,6 +37,7 @@ from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector, load
 from gendkit.output import check_new_file, write_whole
 from gendkit.pages.clip_reference import SHOWABLE, Reference
+from gendkit.pages.clip_strength import calibration_facts, strengths
 from gendkit.pages.record import plain, records
 
 if TYPE_CHECKING:
@@ -129,6 +131,7 @@ def report(
     draws: int = 5,
     members: Sequence[Detector | str | Path] = (),
     known: Mapping[str, str] | None = None,
+    calibration: Calibration | str | Path | None = None,
     showable: Collection[str] = SHOWABLE,
     seed: int = 0,
     device: str | None = None,
@@ -157,6 +160,8 @@ def report(
         What is known of the clip: `dataset`, `video`, `pair`, `target_identity` or
         `donor_identity`. Crops of the reference that share them are left out; ids are those of a
         data set, which is then known, too.
+    calibration
+        Or its file; of the same adapter. The page then says what each score is worth as evidence.
     showable
         Licences under which faces of the reference are shown; others are blurred.
     seed
@@ -172,6 +177,8 @@ def report(
         If the reference has no labels, is by another adapter, or shows fewer than four people.
     InvalidArgument
         If a number is impossible, or something unknown is `known`.
+    InvalidCalibration
+        If the calibration is no such file, or of another adapter.
     """
     for name, value in (("frames", frames), ("draws", draws), ("k", k)):
         check_positive(name, value)
@@ -184,6 +191,9 @@ def report(
         "reference": "" if isinstance(reference, xr.Dataset) else str(reference),
         "members": ["" if isinstance(m, Detector) else str(m) for m in members],
     }
+    if calibration is not None and not isinstance(calibration, Calibration):
+        given["calibration"] = str(calibration)
+        calibration = Calibration.read(calibration)
     media = Path(media)
     name = os.fsencode(media.name).decode("utf-8", "backslashreplace")
     about: dict[str, Any] = {
@@ -196,6 +206,8 @@ def report(
         detector = load(detector, device=device, dtype=dtype)
     if not isinstance(reference, xr.Dataset):
         reference = open_embeddings(reference)
+    if calibration is not None:
+        calibration.check(detector)
     check_adapters(_attributed(detector), reference)
     others = [
         m if isinstance(m, Detector) else load(m, device=device, dtype=dtype) for m in members
@@ -211,8 +223,11 @@ def report(
             media, examined, detector, frames=frames, order=order, draws=draws, members=others,
             seed=seed,
         )  # fmt: skip
+        worth = {} if calibration is None else strengths(calibration, detector, examined.faces, ds)
         for medoid in medoids(ds).tolist():
             one = _track(asked, medoid, measured, k=k)
+            if one["track"] in worth:
+                one["strength"] = worth[one["track"]]
             one["sensitivity"] = records(table[table["track"] == one["track"]])
             tracks.append(one)
         near = [n["sample"] for t in tracks for side in t["nearest"].values() for n in side]
@@ -233,6 +248,7 @@ def report(
         "reference": measured.facts(),
         "frames": _frames(examined, ds),
         "tracks": sorted(tracks, key=lambda t: t["track"]),
+        **({} if calibration is None else {"calibration": calibration_facts(calibration)}),
     }  # fmt: skip
     record = plain(record)
     return ClipReport(record={**record, "digest": digest_of(record)}, pictures=pictures)

@@ -262,6 +262,11 @@ def _made(record: Record) -> Html:
             _pairs({k: v for k, v in settings.items() if k not in HIDDEN}),
         ),
         ("other seeds", ", ".join(h[:12] for h in made["members_sha256"]) or "none"),
+        *(
+            [("calibration", join(f"{found['name']}, ", tag("code", found["sha256"])))]
+            if (found := record.get("calibration"))
+            else []
+        ),
         ("versions", _pairs(json.loads(record["made"]["versions"]))),
         ("created", record["made"]["created"]),
     ]

@@ -10,6 +10,7 @@ import numpy as np
 from gendkit.manifold.novelty import UNLIKE
 from gendkit.markup import DASH, Html, join, number, tag
 from gendkit.pages import clip_figures
+from gendkit.pages.clip_strength import strength
 from gendkit.pages.page import bullets, chart, interval, note, picture, prose, table
 from gendkit.pages.words import p_value, percent, when
 
@@ -35,6 +36,9 @@ def person(record: Record, track: Record, pictures: Pictures) -> Html:
         chart(wide, narrow=narrow, alt=words) if several else None,
         tag("h3", "Where the score stands"),
         prose(_standing(track["standing"])),
+        join(tag("h3", "Strength of evidence"), strength(track["strength"], record["calibration"]))
+        if "strength" in track
+        else None,
         tag("h3", "Is the reference like this face?"),
         _novelty(track["novelty"], len(record["tracks"])),
         tag("h3", "Nearest people"),

@@ -114,6 +114,7 @@ def verify(
     adapter: str | Path | None = None,
     reference: str | Path | None = None,
     members: Sequence[str | Path] | None = None,
+    calibration: str | Path | None = None,
     digits: int = DIGITS,
 ) -> Verification:
     """Recompute a clip report and say what differs.
@@ -122,7 +123,7 @@ def verify(
     ----------
     file
         The page or the record that `gendkit report` wrote.
-    media, adapter, reference, members
+    media, adapter, reference, members, calibration
         Where its inputs are now; by default where they were, from the current folder.
     digits
         Up to which significant digit numbers have to agree: machines differ in the last bits.
@@ -141,12 +142,14 @@ def verify(
         tampered.append("the record was changed: its digest is not that which it states")
     given = record["inputs"]
     paths = {"media": media, "adapter": adapter, "reference": reference}
-    places = {name: Path(path or given[name]) for name, path in paths.items()}
+    if "calibration" in record:
+        paths["calibration"] = calibration
+    places = {name: Path(path or given.get(name, "")) for name, path in paths.items()}
     for name, place in places.items():
-        if not (paths[name] or given[name]) or not place.exists():
+        if not (paths[name] or given.get(name)) or not place.exists():
             raise MissingMedia(
-                f"the report's {name} is not at {given[name] or 'any place that it names'}; say "
-                f"where it is now."
+                f"the report's {name} is not at {given.get(name) or 'any place that it names'}; "
+                "say where it is now."
             )
     settings = record["settings"]
     found = report(
@@ -154,6 +157,7 @@ def verify(
         order=settings["order"], k=settings["k"], draws=settings["draws"], seed=settings["seed"],
         known=settings["known"], showable=settings["showable"], dtype=record["detector"]["dtype"],
         members=list(members if members is not None else given["members"]),
+        calibration=places.get("calibration"),
     )  # fmt: skip
     differences = tuple(_differences(_fixed(record), _fixed(found.record)))
     if page is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from gendkit.model.detector import Detector
 
 DIM, SIDE, PATCH, DEPTH = 32, 32, 8, 2
+FAMILIES: MappingProxyType[str, Any] = MappingProxyType(
+    {
+        "rows": np.s_[::4],
+        "columns": np.s_[:, ::4],
+        "corner": np.s_[:14, :14],
+    }
+)
+"""Of `small_families`: which pixels of a fake are darker."""
+NOWHERE = np.s_[:0]
 
 
 def small_backbone(name: str = "small", *, seed: int = 0) -> BackboneSpec:
@@ -144,6 +154,61 @@ def small_crops(
                         "licence": "CC0-1.0",
                     }
                 )
+    manifest = Manifest.from_rows(rows, root, meta={"made_by": __name__, "seed": seed})
+    manifest.write()
+    return manifest
+
+
+def small_families(
+    root: Path, *, people: int = 4, frames: int = 1, size: int = 40, seed: int = 0
+) -> Manifest:
+    """Write crops of three splits of people, of each a real clip and one fake of each family.
+
+    Families are dark rows, columns and a corner; of the reals of development and final there is a
+    brightened copy too, as a negative control.
+
+    Parameters
+    ----------
+    root
+        An existing folder.
+    people
+        Of each split.
+    frames, size, seed
+        As for `small_crops`.
+    """
+    from PIL import Image
+
+    rows, number = [], 0
+    for split in ("train", "development", "final"):
+        for _ in range(people):
+            number += 1
+            person, rng = f"p{number}", np.random.default_rng([seed, number])
+            kinds = [("", ""), *((family, "") for family in FAMILIES)]
+            kinds += [("", "bright")] if split != "train" else []
+            for family, degradation in kinds:
+                video = f"{person}-{family or 'real'}{degradation}"
+                for frame in range(frames):
+                    crop = _crop(rng, size=size, fake=False)
+                    crop[FAMILIES.get(family, NOWHERE)] //= 2
+                    crop += np.minimum(255 - crop, 20 if degradation else 0).astype(np.uint8)
+                    Image.fromarray(crop).save(root / f"{video}-{frame}.png")
+                    rows.append(
+                        {
+                            "sample": f"small/{video}/{frame}",
+                            "path": f"{video}-{frame}.png",
+                            "dataset": "small",
+                            "method": family,
+                            "family": family,
+                            "degradation": degradation,
+                            "label": int(bool(family)),
+                            "video": video,
+                            "pair": f"{person}-real",
+                            "target_identity": person,
+                            "split": split,
+                            "frame": frame,
+                            "licence": "CC0-1.0",
+                        }
+                    )
     manifest = Manifest.from_rows(rows, root, meta={"made_by": __name__, "seed": seed})
     manifest.write()
     return manifest

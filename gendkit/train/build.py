@@ -83,6 +83,7 @@ def build_trainer(
         recipe=recipe.model_dump(mode="json"),
         extraction=extraction or {},
         dtype=recipe.dtype,
+        normalised=recipe.sphere,
         kind=recipe.tuning,
         alpha=recipe.lora.alpha if recipe.lora else None,
     )

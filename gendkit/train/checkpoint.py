@@ -27,6 +27,7 @@ from gendkit.errors import (
 )
 from gendkit.model.backbone import tensors_hash
 from gendkit.output import part_of, write_whole
+from gendkit.train.recipe import Recipe
 
 FORMAT = 1
 KEY = "gendkit-checkpoint"
@@ -198,7 +199,8 @@ class Checkpoint:
         """
         ours, theirs = origin.recipe, self.origin.recipe
         for name in [*theirs, *(set(ours) - set(theirs))]:
-            if (was := theirs.get(name)) != (now := ours.get(name)):
+            # A field that came later is as it then was, which is its default.
+            if (was := theirs.get(name, _default(name))) != (now := ours.get(name)):
                 raise InvalidRecipe(
                     f"the run in {path} was begun with {name} {was!r}, not {now!r}; resume it "
                     "with its own recipe, or begin anew with --overwrite."
@@ -297,3 +299,8 @@ def _prefixed(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
 def _within(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
     start = f"{prefix}/"
     return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+
+
+def _default(name: str) -> Any:
+    fields = Recipe.model_fields
+    return fields[name].default if name in fields else None

@@ -135,6 +135,13 @@ class Recipe(_Frozen):
     """Inverse strength of that regression's L2 penalty, as in scikit-learn."""
     logit_scale: Positive = 1.0
     """Factor on the logits in training; folded into the head that is kept."""
+    sphere: bool = True
+    """Whether the head takes unit vectors, as in the method, or features as they are.
+
+    These are measured in training by the root mean square of their lengths on the frozen backbone,
+    so that rates and the strength of the probe mean the same; that unit is folded into the head
+    that is kept. Metric terms are always of unit vectors.
+    """
     dtype: Literal["float32", "tf32", "bfloat16"] = "bfloat16"
     """Compute dtype of the encoder; `tf32` is float32 whose products CUDA may round to ten bits.
 
@@ -236,8 +243,8 @@ class Recipe(_Frozen):
         return value
 
     @classmethod
-    def of(cls, source: str | Path | Recipe, /, **changes: Any) -> Recipe:
-        """Return a recipe by preset name or from a YAML file, with fields changed.
+    def of(cls, source: str | Path | Recipe | Mapping[str, Any], /, **changes: Any) -> Recipe:
+        """Return a recipe by preset name, from a YAML file or of a record, with fields changed.
 
         A YAML file holds fields; its field `preset`, if there, names the one that gives the rest.
         Fields of `selection` and `lora` are changed by `**{"selection.metric": "last"}`.
@@ -251,6 +258,8 @@ class Recipe(_Frozen):
         """
         if isinstance(source, Recipe):
             return cls._checked(_changed(source.model_dump(), changes), source.name)
+        if isinstance(source, Mapping):
+            return cls._checked(_changed(source, changes), "of a record")
         if str(source) in PRESETS:
             return cls._checked(_changed(PRESETS[str(source)], changes), str(source))
         path = Path(source)

@@ -81,6 +81,8 @@ class Trainer:
         self.base_norms = copy_of(self.norms)
         self.tuned = tensors_of(backbone, spec, recipe.tuning)
         generator = torch.Generator().manual_seed(recipe.seed)
+        # Of features that are not put on the sphere; see `Recipe.sphere`.
+        self.length = torch.ones(())
         self.head = Head(spec.dim, scale=recipe.logit_scale, generator=generator).to(device)
         self.losses = build_losses(recipe.losses, dim=spec.dim, seed=recipe.seed)
         for term in self.losses.values():
@@ -102,6 +104,7 @@ class Trainer:
     def adapter(self) -> Adapter:
         """Return the tuned numbers as they stand."""
         head = {name: t.cpu().float() for name, t in self.head.folded().items()}
+        head["weight"] = head["weight"] / self.length
         return Adapter.holding(self.header, copy_of(self.tuned), head)
 
     def state(self) -> dict[str, Tensor]:
@@ -149,16 +152,32 @@ class Trainer:
             **{f"tuned/{name}": t for name, t in self.tuned.items()},
             **{f"head/{name}": p for name, p in self.head.named_parameters()},
             **{f"losses/{name}": t for name, t in tensors_of_losses(self.losses).items()},
+            **({} if self.recipe.sphere else {"length": self.length}),
         }
 
-    def start_from_probe(self, train: Manifest) -> Adapter:
-        """Begin with a head fitted on the frozen embeddings of the training crops; return it."""
+    def begin_with(self, train: Manifest) -> Mapping[str, Tensor]:
+        """Take from the frozen backbone's view of the training crops what the recipe asks for.
+
+        Returns
+        -------
+        Mapping
+            The head fitted on it, from which the run begins; empty if it begins with a random one.
+        """
+        if self.recipe.sphere and self.recipe.head_init != "probe":
+            return {}
         outputs = self.outputs(train)
-        head = fit_probe(outputs.embedding, train.labels(), c=self.recipe.probe_c)
+        seen = outputs.embedding
+        if not self.recipe.sphere and outputs.length is not None:
+            self.length.fill_(float(np.sqrt(np.square(outputs.length, dtype=np.float64).mean())))
+            seen = seen * (outputs.length / self.length.numpy())[:, None]
+        return self._start_from_probe(seen, train) if self.recipe.head_init == "probe" else {}
+
+    def _start_from_probe(self, seen: NDArray[np.float32], train: Manifest) -> Mapping[str, Tensor]:
+        head = fit_probe(seen, train.labels(), c=self.recipe.probe_c)
         with torch.no_grad():
             self.head.weight.copy_(head["weight"] / self.head.scale)
             self.head.bias.copy_(head["bias"] / self.head.scale)
-        return self.adapter()
+        return self.adapter().head
 
     def set_rate(self, step: int, steps_per_epoch: int) -> float:
         """Set the learning rates for a step counted from 0; return that of the backbone."""
@@ -279,8 +298,9 @@ class Trainer:
         self, features: Tensor, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]
     ) -> tuple[Tensor, dict[str, float]]:
         z = normalise(features)
+        taken = z if self.recipe.sphere else features.float() / self.length
         inputs = LossInputs(
-            logits=self.head(z),
+            logits=self.head(taken),
             embeddings=z,
             labels=torch.from_numpy(columns["label"][rows]).to(self.device),
             pair=tuple(columns["pair"][rows]),

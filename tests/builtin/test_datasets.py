@@ -82,6 +82,19 @@ def test_every_person_and_variant_has_a_real_clip_and_the_families_of_its_split(
     assert len({clip.pair for clip in plain}) == 40
 
 
+def test_crossed_families_are_those_of_every_person_whatever_the_split():
+    families = ["self-blend", "reenactment"]
+    options = {"identities": 20, "clips": 1, "size": 128, "controls": False, "families": families}
+    crossed = list(SyntheticFaces(**options, crossed=True).clips())
+    by_person = Counter((clip.target_identity, clip.family) for clip in crossed)
+    assert by_person == {(str(i), f): 1 for i in range(20) for f in ("", *families)}
+    assert all(c.split == split_of_identity("synthetic", c.target_identity) for c in crossed)
+    apart = {(c.split, c.family) for c in SyntheticFaces(**options).clips()}
+    assert ("train", "reenactment") not in apart
+    with pytest.raises(InvalidOption, match="crossed must be true or false"):
+        SyntheticFaces(crossed=1)
+
+
 def test_identities_are_in_the_committed_split(clips):
     for clip in clips:
         assert clip.split == split_of_identity("synthetic", clip.target_identity)

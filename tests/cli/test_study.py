@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from gendkit.evaluate.study.run import open_study
 from gendkit.testing.small import small_crops
+
+from .conftest import write_adapter
 
 Run = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("toys")
@@ -22,6 +25,24 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("crops")
     small_crops(root, identities=("ann", "bob"), frames=2, split="final")
     return root
+
+
+def test_robustness_is_a_page_too_with_another_detector_beside_it(
+    gendkit: Run, crops: Path, adapter: Path, tmp_path: Path
+) -> None:
+    other = write_adapter(tmp_path / "probe.safetensors")
+    out = tmp_path / "robust"
+    said = gendkit("study", "robustness", f"{crops}:final", "--adapter", adapter, "--out", out,
+                   "--against", other, "--grid", "blur", "--json")  # fmt: skip
+    assert said.code == 0, said.err
+    (against,) = json.loads(said.out)["against"]
+    assert against["levels"] == json.loads(said.out)["levels"]  # it is the same detector
+    html = (out / "report.html").read_text(encoding="utf-8")
+    assert "blur: called fake by adapter.safetensors" in html
+    ds = open_study(out)
+    assert ds["detector"].to_numpy().tolist() == ["adapter.safetensors", "probe.safetensors"]
+    assert (ds["difference"] == 0).all()
+    assert (out / "study.ipynb").is_file()
 
 
 def test_robustness_shows_a_table_and_writes_it_with_a_picture(

@@ -80,7 +80,10 @@ PUBLIC = (
     "neighbours novelty "
     "open_embeddings open_index pair_displacement paired paired_difference place plot "
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
+    "open_study plot_study study study_tables "
+    "Calibration calibrate plot_reliability plot_tippett "
     "benchmark benchmark_page open_benchmark plot_benchmark threshold_transfer "
+    "explain model_card plot_explanations reproduce "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores summary summary_table timeline training tune_layer_norms "
     "unpaired "
@@ -92,7 +95,7 @@ ERRORS = (
     "NotExamined InvalidManifest InvalidRecipe InvalidArgument Diverged RankLost StaleIndex "
     "WorkerLost CorruptCheckpoint NothingToTune InvalidAdapter InvalidCheckpoint ExportDiffers "
     "WrongBackbone InvalidImage InvalidLabels InvalidEmbeddings InvalidReport OutputExists "
-    "UnwritableOutput UndefinedMetric"
+    "UnwritableOutput UndefinedMetric InvalidCalibration"
 )
 OPTIONS = {
     "app": "adapter device draws frames no-browser port",
@@ -101,12 +104,16 @@ OPTIONS = {
     "assets path": "",
     "audit": "by csv json no-images run",
     "bench": "compile data device json set steps",
+    "calibrate": "adapter alpha batch-size beta device dtype json on out overwrite seed",
+    "card": "json licence name out overwrite result",
     "combine": "json overwrite",
     "demo": "device faces json out overwrite quick seed",
     "doctor": "json",
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
     "evaluate": "alike batch-size device dtype json on out resamples seed threshold",
+    "explain": "adapter device dtype extractor frames json method out overwrite stride time-limit "
+    "window",
     "export": "layout overwrite",
     "extract": "crop extractor frames json option order overwrite pack scale scheduler seed sheet "
     "size store time-limit which workers",
@@ -123,13 +130,20 @@ OPTIONS = {
     "plugins list": "json",
     "plugins new": "out",
     "project": "json method overwrite seed",
-    "report make": "adapter device draws dtype frames json known member out overwrite reference "
-    "seed",
-    "report verify": "adapter digits json media reference",
-    "score": "adapter csv device dtype extractor fpr frames json order per-frame reals time-limit "
-    "which",
-    "study robustness": "adapter batch-size chain device dtype grid json max-fpr out overwrite "
+    "report make": "adapter calibration device draws dtype frames json known member out overwrite "
     "reference seed",
+    "report verify": "adapter calibration digits json media reference",
+    "reproduce": "device json out overwrite train val",
+    "score": "adapter calibration csv device dtype extractor fpr frames json order per-frame reals "
+    "time-limit which",
+    "study ablation": "device families json left-out on out rate recipe seeds set variant",
+    "study data-size": "device families fraction json left-out on out recipe seeds set",
+    "study difficulty": "by device families json on out recipe seeds set",
+    "study families": "device families json max-fpr on out recipe seeds set",
+    "study layers": "device families json left-out on out recipe seeds set",
+    "study paired": "clips device fakes families frames json left-out on out recipe seeds set",
+    "study robustness": "adapter against batch-size chain device dtype grid json max-fpr out "
+    "overwrite reference seed",
     "suspects": "angle json reference",
     "train": "augmentation checkpoint-every compile device json out overwrite resume set tracker "
     "train val",

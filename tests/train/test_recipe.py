@@ -44,6 +44,7 @@ def test_the_paper_s_presets_are_exact(name: str, backbone: str, losses: dict[st
         "head_init": "random",
         "probe_c": 1.0,
         "logit_scale": 1.0,
+        "sphere": True,
         "dtype": "bfloat16",
         "learning_rate": 3e-4,
         "head_learning_rate": None,

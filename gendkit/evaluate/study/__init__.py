@@ -1,0 +1,1 @@
+"""Studies: one question each, cells that are trained for it, and what their scores say."""

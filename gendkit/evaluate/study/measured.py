@@ -1,0 +1,116 @@
+"""From the clips of a study to estimates with intervals over people, seeds and families.
+
+Scores (..., clip) enter; arrays whose last dimension is `bound` (value, low, high) leave. People
+are connected components of clips: nobody is drawn without those whom he lends his face to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from gendkit.evaluate.study.setting import kinds
+from gendkit.measure.intervals import crossed
+from gendkit.measure.metrics import Ranked
+
+BOUND = ("value", "low", "high")
+RESAMPLES = 1000
+COMPONENT, SEED, FAMILY = "component", "seed", "family"
+
+Floats = NDArray[np.float64]
+Counts = Mapping[str, NDArray[np.int64]]
+
+
+class Clips:
+    """The clips of a study, and AUROCs of them for any resample.
+
+    Parameters
+    ----------
+    ds
+        As `by_clip` gives it, of one split without degraded clips: `score` (..., seed, clip).
+    families
+        Of which each is compared with all reals.
+    """
+
+    def __init__(self, ds: xr.Dataset, families: Sequence[str]) -> None:
+        dims = [d for d in ds["score"].dims if d not in (SEED, "clip")]
+        self.dims = tuple(str(d) for d in dims)
+        self.scores: Floats = ds["score"].transpose(*dims, SEED, "clip").to_numpy()
+        self.families = tuple(families)
+        self.label = ds["label"].to_numpy()
+        self.kind = kinds(ds[["label", "family", "method"]].reset_coords().to_dataframe())
+        found, self.code = np.unique(ds[COMPONENT].to_numpy(), return_inverse=True)
+        self.components, self.seeds = len(found), ds.sizes[SEED]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many there are of what is resampled."""
+        sizes = {COMPONENT: self.components, SEED: self.seeds, FAMILY: len(self.families)}
+        return {name: n for name, n in sizes.items() if n}
+
+    @cached_property
+    def ranked(self) -> tuple[tuple[NDArray[np.int64], Ranked], ...]:
+        """Of each family, its clips and all reals, and their scores in order."""
+        real = self.label == 0
+        rows = [np.flatnonzero(real | (self.kind == name)) for name in self.families]
+        return tuple((r, Ranked(self.label[r], self.scores[..., r])) for r in rows)
+
+    def auroc(self, counts: Counts) -> Floats:
+        """Return AUROCs (..., seed, family) of a resample of components."""
+        weight = counts[COMPONENT][self.code]
+        return np.stack([one.auroc(weight[rows]) for rows, one in self.ranked], axis=-1)
+
+    def by_family(self, counts: Counts) -> Floats:
+        """Return AUROCs (..., family), the mean over the seeds that were drawn."""
+        return over_seeds(self.auroc(counts), counts)
+
+
+def over_seeds(values: Floats, counts: Counts) -> Floats:
+    """Return the mean of values (..., seed, X) over the seeds that were drawn (..., X)."""
+    return np.asarray(np.moveaxis(values, -2, -1) @ counts[SEED] / counts[SEED].sum())
+
+
+def over_families(values: Floats, counts: Counts, chosen: NDArray[np.bool_]) -> Floats:
+    """Return the mean of values (..., F) over those of the chosen families that were drawn (...).
+
+    NaN where none of them was.
+    """
+    weight = np.where(chosen, counts[FAMILY], 0)
+    total = weight.sum()
+    return np.asarray(values @ weight / total) if total else np.full(values.shape[:-1], np.nan)
+
+
+def estimates(
+    statistic: Callable[[Counts], Mapping[str, Floats]],
+    sizes: Mapping[str, int],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Floats]:
+    """Return arrays (..., bound) of a statistic that gives arrays (...) for counts.
+
+    All that it gives is computed on the same resample: a difference in it has its own interval.
+    """
+
+    def numbers(counts: Counts) -> dict[str, float]:
+        return {
+            f"{name}/{place}": float(value)
+            for name, values in statistic(counts).items()
+            for place, value in enumerate(np.asarray(values).ravel())
+        }
+
+    shapes = {
+        name: np.shape(values)
+        for name, values in statistic({n: np.ones(k, np.int64) for n, k in sizes.items()}).items()
+    }
+    found = crossed(numbers, sizes, resamples=resamples, seed=seed)
+    made = {}
+    for name, shape in shapes.items():
+        places = [found[f"{name}/{place}"] for place in range(int(np.prod(shape)))]
+        bounds = [(one.value, one.low, one.high) for one in places]
+        made[name] = np.asarray(bounds, dtype=np.float64).reshape(*shape, len(BOUND))
+    return made

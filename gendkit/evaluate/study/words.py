@@ -1,0 +1,88 @@
+"""Sentences about estimates: they claim what the whole interval allows, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from gendkit.markup import number
+
+FEW = 30
+Bound = Sequence[float] | NDArray[np.float64]
+
+
+def estimate(bound: Bound, *, sign: bool = False) -> str:
+    """Return `0.812 (95 % interval 0.780 to 0.840)`."""
+    value, low, high = (number(float(x), sign=sign) for x in bound)
+    if not (math.isfinite(bound[1]) and math.isfinite(bound[2])):
+        return f"{value} (no interval)"
+    return f"{value} (95 % interval {low} to {high})"
+
+
+def verdict(bound: Bound) -> str:
+    """Return `more`, `less`, or `unclear` where the interval holds 0, or `unknown`."""
+    value, low, high = map(float, bound)
+    if not math.isfinite(value):
+        return "unknown"
+    return "more" if low > 0 else "less" if high < 0 else "unclear"
+
+
+def compared(one: str, other: str, bound: Bound, *, what: str = "mean AUROC") -> str:
+    """Say how one compares with another, from their difference (value, low, high)."""
+    kind = verdict(bound)
+    if kind == "unknown":
+        return f"{one} could not be compared with {other}."
+    words = estimate(bound, sign=True)
+    if kind == "unclear":
+        return (
+            f"{one} is not told apart from {other}: the {what} differs by {words}, which holds 0."
+        )
+    way = "a higher" if kind == "more" else "a lower"
+    return f"{one} has {way} {what} than {other}, by {words}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names with commas, and `and` before the last."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return `1 seed`, `2 seeds`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def limits(ds: xr.Dataset, made: Mapping[str, Any]) -> list[str]:
+    """Return what no study of such a size shows, from its counts."""
+    components, seeds = int(ds.attrs["components"]), len(made["seeds"])
+    said = [
+        f"The interval is over {counted(components, 'group')} of people who are linked by a clip "
+        f"or a face they lend, and {counted(seeds, 'seed')}. It does not say what another encoder, "
+        "other photos or real deepfakes would give."
+    ]
+    if components < FEW:
+        said.append(
+            f"With {counted(components, 'group')} an interval is rough: some of it is luck of "
+            "whom the scored split holds."
+        )
+    if seeds == 1:
+        said.append(
+            "There is one seed: how much another training would differ is not in the interval."
+        )
+    if made["on"] == "development":
+        said.append(
+            "It is scored on the development split, on which a recipe may have been chosen: that "
+            "flatters what the recipe was chosen for. The final split was not looked at."
+        )
+    else:
+        said.append(
+            "It is scored on the final split, which was evaluated "
+            f"{counted(int(made['final_evaluations']), 'time')} so far on this machine."
+        )
+    return said

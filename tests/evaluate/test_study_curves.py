@@ -1,0 +1,123 @@
+"""Robustness as a study: bands over people, two detectors on the same resamples, and words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from gendkit.errors import InvalidArgument
+from gendkit.evaluate.study.catalogue import study_tables
+from gendkit.evaluate.study.curves import robustness_study
+from gendkit.evaluate.study.study import said
+from gendkit.measure.metrics import auroc
+from gendkit.pages.study import render_study
+from gendkit.pages.study_figures import drawings
+
+CHAINS = ("", "jpeg:60", "jpeg:10")
+CLIPS = 60
+
+
+def found(*, seed: int = 0, gap: float = 1.0, threshold: float = 0.7) -> xr.Dataset:
+    """What `robustness` could have found: 30 people, of each a real clip and a fake."""
+    rng = np.random.default_rng(seed)
+    label = np.tile([0, 1], CLIPS // 2)
+    margin = rng.normal(size=(3, CLIPS)) + label * np.array([[2], [1], [0]]) * gap
+    score = 1 / (1 + np.exp(-margin))
+    called = score > threshold
+    rates = {name: ("setting", called[:, label == of].mean(axis=1)) for name, of in
+             (("tpr", 1), ("fpr", 0))}  # fmt: skip
+    return xr.Dataset(
+        {
+            "score": (("setting", "clip"), score), **rates,
+            "auroc": ("setting", [auroc(label, row) for row in score]),
+        },
+        coords={
+            "grid": ("setting", ["jpeg"] * 3), "level": ("setting", [0, 1, 2]),
+            "chain": ("setting", list(CHAINS)), "label": ("clip", label),
+            "video": ("clip", [f"v{i}" for i in range(CLIPS)]), "crops": ("clip", [1] * CLIPS),
+            "component": ("clip", np.arange(CLIPS) // 2),
+        },
+        attrs={"threshold": threshold, "max_fpr": 0.05, "threshold_reals": 30, "adapter": "a" * 64,
+               "coverage": json.dumps(None)},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def both() -> xr.Dataset:
+    return robustness_study({"run": found(), "probe": found(gap=0.2)}, data="crops:final")
+
+
+def test_values_are_those_that_robustness_gives_and_lie_in_their_bands(both: xr.Dataset) -> None:
+    for name in ("auroc", "tpr", "fpr"):
+        np.testing.assert_allclose(both[name].sel(detector="run", bound="value"), found()[name])
+        value, low, high = np.moveaxis(both[name].to_numpy(), -1, 0)
+        assert ((low <= value) & (value <= high)).all()
+    assert (both["auroc"].sel(detector="run", bound="high") > both["auroc"].sel(
+        detector="run", bound="low")).all()  # fmt: skip
+
+
+def test_means_are_over_the_levels_of_lost_quality_alone(both: xr.Dataset) -> None:
+    run, probe = found(), found(gap=0.2)
+    means = [ds["auroc"].to_numpy()[1:].mean() for ds in (run, probe)]
+    np.testing.assert_allclose(both["mean_auroc"].sel(bound="value"), means)
+    assert float(both["difference"].sel(bound="value")) == pytest.approx(means[0] - means[1])
+    rise = run["fpr"].to_numpy()[1:].mean() - float(run["fpr"][0])
+    assert float(both["mean_rise"].sel(detector="run", bound="value")) == pytest.approx(rise)
+
+
+def test_two_detectors_are_compared_on_the_same_people() -> None:
+    same = robustness_study({"run": found(), "copy": found()})
+    assert (same["difference"] == 0).all()
+    assert "not told apart from copy" in said(same).answer
+
+
+def test_words_say_what_the_threshold_was_fixed_on(both: xr.Dataset) -> None:
+    assert "the mean AUROC of run is" in said(both).answer
+    assert any("by construction" in line for line in said(both).not_shown)
+    other = robustness_study({"run": found()}, data="a", reference="b")
+    assert not any("by construction" in line for line in said(other).not_shown)
+    assert "difference" not in other
+
+
+def test_ways_of_one_degradation_are_taken_together_in_the_charts() -> None:
+    ds = found().isel(setting=[0, 1, 2, 0, 1, 2])
+    ds = ds.assign_coords(
+        grid=("setting", ["resize-area"] * 3 + ["resize-cubic"] * 3),
+        chain=("setting", ["", "resize:112:area", "resize:64:area",
+                           "", "resize:112:cubic", "resize:64:cubic"]),
+    )  # fmt: skip
+    ds["score"][3:] = ds["score"][3:] ** 2 * np.where(ds["label"] == 0, 1.2, 1)
+    one = robustness_study({"run": ds})
+    assert one["strength"].to_numpy().tolist() == ["as is", "112", "64"]
+    assert one["grids"].to_numpy().tolist() == [2, 2, 2]
+    whole = one["auroc"].sel(bound="value").to_numpy()[0]
+    step = one["step_auroc"].sel(bound="value").to_numpy()[0]
+    np.testing.assert_allclose(step, (whole[:3] + whole[3:]) / 2)
+    assert abs(whole[0] - whole[3]) > 1e-3
+    assert drawings(one)[0].title == "resize, mean of 2 ways: AUROC"
+
+
+def test_a_page_has_a_pair_of_charts_for_each_grid(both: xr.Dataset) -> None:
+    assert [one.title for one in drawings(both)] == ["jpeg: AUROC", "jpeg: called fake by run"]
+    html = render_study(both)
+    assert "crops:final: 60 crops of 60 people in clips" in html
+    assert [len(frame) for frame in study_tables(both).values()] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"a": found(), "b": found(), "c": found()},
+        {"a": found(), "b": found().isel(setting=[0, 1])},
+        {"a": found(), "b": found().isel(clip=slice(0, 10))},
+    ],
+    ids=["none", "three", "grids", "crops"],
+)
+def test_what_cannot_be_compared_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        robustness_study(given)
