@@ -38,6 +38,7 @@ _PUBLIC: dict[str, str] = {
     "duplicates": "gendkit.manifold.suspects",
     "embed": "gendkit.manifold.embeddings",
     "errors": "gendkit",
+    "explain": "gendkit.evaluate.explain",
     "explore": "gendkit.notebook.explorer",
     "extract": "gendkit.data.extract",
     "fit": "gendkit.train.engine",
@@ -49,6 +50,7 @@ _PUBLIC: dict[str, str] = {
     "likely_method": "gendkit.manifold.methods",
     "load": "gendkit.model.detector",
     "metric_intervals": "gendkit.measure.resampled",
+    "model_card": "gendkit.evaluate.card",
     "neighbours": "gendkit.manifold.neighbours",
     "novelty": "gendkit.manifold.novelty",
     "open_benchmark": "gendkit.evaluate.benchmark",
@@ -60,8 +62,10 @@ _PUBLIC: dict[str, str] = {
     "paired_difference": "gendkit.measure.resampled",
     "place": "gendkit.manifold.projection",
     "plot": "gendkit.notebook.pictures",
+    "plot_benchmark": "gendkit.notebook.benchmark",
     "plot_displacement": "gendkit.notebook.curves",
     "plot_drift": "gendkit.notebook.curves",
+    "plot_explanations": "gendkit.notebook.explain",
     "plot_layers": "gendkit.notebook.curves",
     "plot_reliability": "gendkit.notebook.likelihood",
     "plot_robustness": "gendkit.notebook.robustness",
@@ -73,6 +77,7 @@ _PUBLIC: dict[str, str] = {
     "push": "gendkit.model.hub",
     "register": "gendkit.plugin.manager",
     "report": "gendkit.pages.clip",
+    "reproduce": "gendkit.evaluate.reproduce",
     "robustness": "gendkit.evaluate.robustness",
     "robustness_table": "gendkit.evaluate.robustness",
     "sensitivity": "gendkit.evaluate.sensitivity",
@@ -123,6 +128,9 @@ if TYPE_CHECKING:
     from gendkit.evaluate.benchmark import open_benchmark as open_benchmark
     from gendkit.evaluate.calibrate import calibrate as calibrate
     from gendkit.evaluate.calibration import Calibration as Calibration
+    from gendkit.evaluate.card import model_card as model_card
+    from gendkit.evaluate.explain import explain as explain
+    from gendkit.evaluate.reproduce import reproduce as reproduce
     from gendkit.evaluate.robustness import robustness as robustness
     from gendkit.evaluate.robustness import robustness_table as robustness_table
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
@@ -166,9 +174,11 @@ if TYPE_CHECKING:
     from gendkit.model.hub import push as push
     from gendkit.model.shared import SharedBackbone as SharedBackbone
     from gendkit.model.tuning import tune_layer_norms as tune_layer_norms
+    from gendkit.notebook.benchmark import plot_benchmark as plot_benchmark
     from gendkit.notebook.curves import plot_displacement as plot_displacement
     from gendkit.notebook.curves import plot_drift as plot_drift
     from gendkit.notebook.curves import plot_layers as plot_layers
+    from gendkit.notebook.explain import plot_explanations as plot_explanations
     from gendkit.notebook.explorer import explore as explore
     from gendkit.notebook.likelihood import plot_reliability as plot_reliability
     from gendkit.notebook.likelihood import plot_tippett as plot_tippett

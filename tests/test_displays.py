@@ -17,6 +17,7 @@ from gendkit.data.assets import find_asset
 from gendkit.data.examine import Crop, Examined
 from gendkit.data.validation import Finding
 from gendkit.evaluate.families import Comparison
+from gendkit.evaluate.reproduce import COLUMNS, Reproduction
 from gendkit.manifold.index import SphereIndex
 from gendkit.measure.delong import delong
 from gendkit.measure.intervals import Interval
@@ -144,9 +145,19 @@ def checked(*_: object) -> ManifestCheck:
     return ManifestCheck(about=EVIL, findings=(finding,), leaks=(leak,), coverage=cover)
 
 
+def reproduction(detector: Detector, folder: Path) -> Reproduction:
+    return Reproduction(
+        differences=pd.DataFrame([(EVIL, EVIL, EVIL, None)], columns=list(COLUMNS)),
+        compared=1,
+        around=pd.DataFrame([(EVIL, EVIL, EVIL)], columns=list(COLUMNS[:3])),
+        run=run(detector, folder),
+    )
+
+
 NAMED: dict[str, Callable[[Detector, Path], Any]] = {
     "Adapter": lambda detector, _: hostile(detector.adapter),
     "Bench": bench,
+    "Card": lambda detector, _: gk.model_card(hostile(detector.adapter), name=EVIL),
     "Comparison": comparison,
     "DemoResult": lambda *_: replace(fake_demo_result(0, samples=20), facts={EVIL: EVIL}),
     "Detector": lambda detector, folder: run(detector, folder).detector,
@@ -158,6 +169,7 @@ NAMED: dict[str, Callable[[Detector, Path], Any]] = {
     "Outcomes": outcomes,
     "Plugins": plugins,
     "Recipe": lambda *_: RECIPE,
+    "Reproduction": reproduction,
     "Run": run,
     "Score": lambda *_: SCORE,
     "ScoredClip": lambda *_: replace(fake_demo_result(0, samples=20).clip, name=EVIL),

@@ -4,8 +4,8 @@ Arguments enter; results leave on stdout, progress and messages on stderr. A com
 imported when it is asked for, and what it needs when it runs, so that `--help` is instant.
 
 Exit codes: 0, all went well; 1, an error of gendkit's, told in one line, one that nobody foresaw,
-with its traceback, a file that could not be scored, or what `audit` or `manifest check` found;
-2, wrong usage; 130, interrupted.
+with its traceback, a file that could not be scored, or what `audit`, `manifest check` or
+`reproduce` found; 2, wrong usage; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ COMMANDS = {
     "audit": "gendkit.cli.evidence:audit",
     "bench": "gendkit.cli.bench:bench",
     "calibrate": "gendkit.cli.calibrate:calibrate",
+    "card": "gendkit.cli.card:card",
     "combine": "gendkit.cli.manifold:combine",
     "demo": "gendkit.cli.demo:demo",
     "doctor": "gendkit.cli.doctor:doctor",
     "drift": "gendkit.cli.drift:drift",
     "embed": "gendkit.cli.manifold:embed",
     "evaluate": "gendkit.cli.evaluate:evaluate",
+    "explain": "gendkit.cli.explain:explain",
     "export": "gendkit.cli.export:export",
     "extract": "gendkit.cli.extract:extract",
     "geometry": "gendkit.cli.evidence:geometry",
@@ -46,6 +48,7 @@ COMMANDS = {
     "plugins": "gendkit.cli.plugins:plugins",
     "project": "gendkit.cli.manifold:project",
     "report": "gendkit.cli.report:report",
+    "reproduce": "gendkit.cli.reproduce:reproduce",
     "score": "gendkit.cli.score:score",
     "study": "gendkit.cli.study:study",
     "suspects": "gendkit.cli.evidence:suspects",

@@ -194,7 +194,7 @@ def benchmark(
         list(plan.jobs.values()), scores, device=device, batch_size=batch_size,
         progress=progress or Bars(),
     )  # fmt: skip
-    with _locked(out):
+    with locked(out):
         if (earlier := _earlier(out, inputs)) is not None:
             return replace(earlier, scored=scored)  # another process has just made it
         return _result(plan, out, same, inputs=inputs, options=options, scored=scored)
@@ -287,9 +287,9 @@ def _earlier(out: Path, inputs: str) -> Benchmark | None:
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Let one process at a time make a result."""
+def locked(out: Path) -> Iterator[None]:
+    """Let one process at a time make a result, or write beside it."""
     import filelock
 
-    with filelock.FileLock(out / SCORES / "result.lock"):
+    with filelock.FileLock(out / ".lock"):
         yield

@@ -130,16 +130,31 @@ class Detector:
     @torch.inference_mode()
     def forward(self, pixels: Tensor) -> Outputs:
         """Run a normalised batch (B, 3, S, S)."""
-        with compute(self.dtype, self.device):
-            features = self.backbone(as_input(pixels, self.device))
-        z = normalise(features)
-        logit = self.head(z if self.adapter.header.normalised else features.float())
+        features = self._features(pixels)
+        z, logit = self._read(features)
         return Outputs(
             embedding=z.cpu().numpy(),
             logit=logit.cpu().numpy(),
             score=logit.softmax(dim=1)[:, 1].cpu().numpy(),
             length=features.float().norm(dim=1).cpu().numpy(),
         )
+
+    def tensors(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return unit embeddings (B, D) and logits (B, 2) of a normalised batch (B, 3, S, S).
+
+        They are on the detector's device, and in a graph where gradients are on.
+        """
+        return self._read(self._features(pixels))
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        with compute(self.dtype, self.device):
+            features: Tensor = self.backbone(as_input(pixels, self.device))
+        return features
+
+    def _read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        z = normalise(features)
+        logit: Tensor = self.head(z if self.adapter.header.normalised else features.float())
+        return z, logit
 
     def outputs(self, crops: Iterable[NDArray[np.uint8]], *, batch_size: int = BATCH) -> Outputs:
         """Run RGB uint8 crops (H, W, 3) of any sizes; of a generator, two batches are held.

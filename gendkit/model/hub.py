@@ -21,6 +21,7 @@ from gendkit.model.adapter import FILE, Adapter
 from gendkit.model.kinds import WORDS, Kind
 from gendkit.output import new_folder
 
+Sections = Sequence[tuple[str, str]]
 CARD = "README.md"
 TASK = "image-classification"
 TAGS: MappingProxyType[Kind, str] = MappingProxyType(
@@ -60,6 +61,7 @@ def push(
     *,
     licence: str,
     results: Sequence[Measured] = (),
+    sections: Sections = (),
     private: bool = True,
 ) -> str:
     """Upload an adapter with its card to a hub repository, which is made if it is not there.
@@ -75,6 +77,8 @@ def push(
         and of the training data.
     results
         Shown on the card.
+    sections
+        More of the card; see `card`.
     private
         Whether a new repository is seen by its owner only.
 
@@ -93,7 +97,10 @@ def push(
     from huggingface_hub import HfApi
 
     with TemporaryDirectory() as folder:
-        write_repo(adapter, Path(folder) / "repo", name=repo, licence=licence, results=results)
+        write_repo(
+            adapter, Path(folder) / "repo", name=repo, licence=licence, results=results,
+            sections=sections,
+        )  # fmt: skip
         api = HfApi()
         try:
             api.create_repo(repo, private=private, exist_ok=True)
@@ -150,6 +157,7 @@ def write_repo(
     name: str,
     licence: str,
     results: Sequence[Measured] = (),
+    sections: Sections = (),
     overwrite: bool = False,
 ) -> Path:
     """Write what `push` uploads into a new folder, which `gk.load` reads.
@@ -161,15 +169,28 @@ def write_repo(
     OutputExists, UnwritableOutput
         If the folder holds something else, or cannot be made.
     """
-    text = card(adapter, name=name, licence=licence, results=results)
+    text = card(adapter, name=name, licence=licence, results=results, sections=sections)
     with new_folder(folder, overwrite=overwrite, marker=FILE) as part:
         adapter.write(part / FILE)
         (part / CARD).write_text(text, encoding="utf-8")
     return Path(folder)
 
 
-def card(adapter: Adapter, *, name: str, licence: str, results: Sequence[Measured] = ()) -> str:
+def card(
+    adapter: Adapter,
+    *,
+    name: str,
+    licence: str,
+    results: Sequence[Measured] = (),
+    sections: Sections = (),
+) -> str:
     """Return the model card: Markdown with the hub's YAML in front.
+
+    Parameters
+    ----------
+    sections
+        Title and Markdown of what stands between the results and what the adapter belongs to, such
+        as `gendkit.evaluate.card.Card.sections`.
 
     Raises
     ------
@@ -198,8 +219,9 @@ def card(adapter: Adapter, *, name: str, licence: str, results: Sequence[Measure
         backbone=header.backbone,
         words=WORDS[header.kind],
         numbers=f"{numbers:,}",
-        facts=_table(("", ""), list(facts.items())),
+        facts=markdown_table(("", ""), list(facts.items())),
         results=_results(results),
+        sections="".join(f"## {title}\n\n{text.rstrip()}\n\n" for title, text in sections),
         recipe=_yaml(_plain(header.recipe)) if header.recipe else "unknown\n",
     )
 
@@ -229,7 +251,7 @@ detector.score("clip.mp4")
 ## Results
 
 {results}
-## What it belongs to
+{sections}## What it belongs to
 
 {facts}
 ## How it was made
@@ -275,10 +297,11 @@ def _results(results: Sequence[Measured]) -> str:
         rows.append(
             (r.data, r.metric, f"{r.value:.4g}", f"{r.low:.4g}–{r.high:.4g}" if known else "")
         )
-    return _table(("data", "metric", "value", "interval"), rows)
+    return markdown_table(("data", "metric", "value", "interval"), rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table, one line a row; line breaks and bars of cells are taken out."""
     lines = [head, ["---"] * len(head), *rows]
     cells = [[" ".join(str(c).replace("|", "\\|").split()) for c in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)

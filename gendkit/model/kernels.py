@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.overrides import has_torch_function
 from torch.utils.checkpoint import checkpoint
 
 from gendkit.device import works_in_parts
@@ -120,7 +121,8 @@ def attend(joined: Tensor, heads: int) -> Tensor:
         (B, N, D).
     """
     keeps = torch.is_grad_enabled() and joined.requires_grad and not torch.compiler.is_compiling()
-    if keeps and works_in_parts(joined.device):
+    # Who looks at each operation, such as `gendkit.model.attention`, shall see those in here too.
+    if keeps and works_in_parts(joined.device) and not has_torch_function((joined,)):
         out: Tensor = _Attend.apply(joined, heads)
         return out
     return _attended(joined, heads)
@@ -163,7 +165,7 @@ def attend_first(
 
 def again(block: Callable[..., Tensor], x: Tensor, *args: Any, **options: Any) -> Tensor:
     """Run part of an encoder so that x alone is kept; the backward pass runs it once more."""
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or has_torch_function((x,)):  # as in `attend`
         return block(x, *args, **options)
     out: Tensor = checkpoint(
         block, x, *args, use_reentrant=False, preserve_rng_state=False, **options

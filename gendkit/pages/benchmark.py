@@ -6,13 +6,15 @@ support is not stated.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gendkit.evaluate.benchmark import RESULT
+from gendkit.errors import InvalidArgument
+from gendkit.evaluate.benchmark import RECORD, RESULT, locked
 from gendkit.evaluate.benchmark_intervals import SUMMARIES
 from gendkit.evaluate.benchmark_tables import MARKS, Table, seeds_of, tables, tidy
 from gendkit.markup import Html, Node, join, number, tag
@@ -53,7 +55,24 @@ def benchmark_page(benchmark: Benchmark) -> Path:
     """Write page, tables (CSV, Markdown, LaTeX) and pictures (PNG) beside the result.
 
     Returns the page's path. What is there already is replaced.
+
+    Raises
+    ------
+    InvalidArgument
+        If another benchmark lies there by now.
     """
+    with locked(benchmark.folder):
+        file = benchmark.folder / RESULT / RECORD
+        there = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if there.get("inputs") != benchmark.record["inputs"]:
+            raise InvalidArgument(
+                f"the result in {benchmark.folder} is of another comparison by now; give each a "
+                "folder of its own, which may be a copy with its scores."
+            )
+        return _written(benchmark)
+
+
+def _written(benchmark: Benchmark) -> Path:
     folder = benchmark.folder / RESULT
     for name in (TABLES, PICTURES):
         (folder / name).mkdir(exist_ok=True)

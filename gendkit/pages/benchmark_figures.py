@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
 SIDE = 250
 """Of a panel, in CSS pixels."""
+TITLE = 26
+"""Height of a title, in CSS pixels."""
 DARKEST = 0.6
 """Opacity of the fullest cell, at which text is still read on light and dark paper."""
 
@@ -64,11 +66,12 @@ class Drawing:
     def png(self) -> bytes:
         """Return it as a PNG file on white paper."""
 
-        def titled(figure: Figure) -> None:
-            self.draw(figure)
-            figure.suptitle(self.title, x=0.01, ha="left", color=INK, fontweight="bold")
+        return figures.png(self.width, self.height + TITLE, self.titled)
 
-        return figures.png(self.width, self.height + 26, titled)
+    def titled(self, figure: Figure) -> None:
+        """Draw it with its title above."""
+        self.draw(figure)
+        figure.suptitle(self.title, x=0.01, ha="left", color=INK, fontweight="bold")
 
 
 def drawings(ds: xr.Dataset) -> dict[str, Drawing]:

@@ -288,15 +288,20 @@ def svg(width: float, height: float, draw: Callable[[Figure], None]) -> str:
     return _clean(buffer.getvalue(), width, height)
 
 
-def png(width: float, height: float, draw: Callable[[Figure], None]) -> bytes:
-    """Draw the same on white paper and return a PNG file with two pixels a CSS pixel."""
-    with _STYLE_LOCK, mpl.rc_context({**_STYLE, "font.family": "sans-serif"}):
-        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+def drawn(figure: Figure, draw: Callable[[Figure], None]) -> Figure:
+    """Draw on a figure as the pages do, on white paper; return it."""
+    with _STYLE_LOCK, mpl.rc_context(_STYLE):
         draw(figure)
-        buffer = io.BytesIO()
-        figure.savefig(
-            buffer, format="png", dpi=144, facecolor="white", metadata={"Software": None}
-        )
+    figure.set_facecolor("white")
+    return figure
+
+
+def png(width: float, height: float, draw: Callable[[Figure], None]) -> bytes:
+    """Draw on white paper and return a PNG file with two pixels a CSS pixel."""
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+    buffer = io.BytesIO()
+    about = {"Software": None}  # its version
+    drawn(figure, draw).savefig(buffer, format="png", dpi=144, metadata=about)
     return buffer.getvalue()
 
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from gendkit.data.columns import SPLITS
@@ -188,7 +189,10 @@ def _fit(
         device=device,
         ranks=world.size,
         compiled=compile,
-        data={"train": describe(train), "validation": describe(validation)},
+        data={
+            "train": describe(train, read=origin.train),
+            "validation": describe(validation, read=origin.validation),
+        },
         backbone={
             "name": trainer.spec.name,
             "hash": trainer.header.backbone_hash,
@@ -268,6 +272,7 @@ def _results(
         "history": [dict(row) for row in standing.history],
         "versions": dict(run.versions),
         "device": run.device,
+        "threads": torch.get_num_threads(),
         "ranks": run.ranks,
         "compiled": run.compiled,
         "dtype": recipe.dtype,

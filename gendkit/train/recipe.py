@@ -243,8 +243,8 @@ class Recipe(_Frozen):
         return value
 
     @classmethod
-    def of(cls, source: str | Path | Recipe, /, **changes: Any) -> Recipe:
-        """Return a recipe by preset name or from a YAML file, with fields changed.
+    def of(cls, source: str | Path | Recipe | Mapping[str, Any], /, **changes: Any) -> Recipe:
+        """Return a recipe by preset name, from a YAML file or of a record, with fields changed.
 
         A YAML file holds fields; its field `preset`, if there, names the one that gives the rest.
         Fields of `selection` and `lora` are changed by `**{"selection.metric": "last"}`.
@@ -258,6 +258,8 @@ class Recipe(_Frozen):
         """
         if isinstance(source, Recipe):
             return cls._checked(_changed(source.model_dump(), changes), source.name)
+        if isinstance(source, Mapping):
+            return cls._checked(_changed(source, changes), "of a record")
         if str(source) in PRESETS:
             return cls._checked(_changed(PRESETS[str(source)], changes), str(source))
         path = Path(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections import Counter
 from importlib import metadata
 from typing import Any
 
@@ -14,8 +15,14 @@ EXTRACTION = ("extractor", "threshold", "scale", "size")
 READ = ("sample", "label", "dataset", "video", "pair", "target_identity", "donor_identity")
 
 
-def describe(manifest: Manifest) -> dict[str, Any]:
-    """Return counts and a digest of a manifest's samples and labels."""
+def describe(manifest: Manifest, *, read: str = "") -> dict[str, Any]:
+    """Return counts of a manifest, with a digest of its samples and labels.
+
+    Parameters
+    ----------
+    read
+        The digest of all that training reads of it, if it did; see `digest`.
+    """
     table = manifest.table
     digest = hashlib.sha256()
     for sample, label in zip(table["sample"], table["label"], strict=True):
@@ -28,8 +35,10 @@ def describe(manifest: Manifest) -> dict[str, Any]:
         "identities": len(set(table["target_identity"]) - {""}),
         "datasets": sorted(set(table["dataset"]) - {""}),
         "families": sorted(set(table["family"]) - {""}),
+        "licences": {str(name): int(n) for name, n in sorted(Counter(table["licence"]).items())},
         "coverage": manifest.faces().meta[COVERAGE],
         "digest": digest.hexdigest(),
+        **({"read": read} if read else {}),
     }
 
 

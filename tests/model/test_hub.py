@@ -70,6 +70,15 @@ def test_what_was_pushed_is_pulled(adapter: Adapter, hub: Path):
     assert gk.load(pulled, device="cpu").adapter.hash == adapter.hash
 
 
+def test_more_sections_stand_before_what_the_adapter_belongs_to(adapter: Adapter, tmp_path: Path):
+    sections = [("Training data", "32 crops"), ("Known limits", "- one")]
+    folder = write_repo(adapter, tmp_path / "repo", name=REPO, licence="mit", sections=sections)
+    text = (folder / "README.md").read_text()
+    more = "## Training data\n\n32 crops\n\n## Known limits\n\n- one\n\n"
+    assert text.replace(more, "") == card(adapter, name=REPO, licence="mit")
+    assert f"{more}## What it belongs to" in text
+
+
 @pytest.mark.parametrize("repo", ["someone/nothing", "not a name", "a/b/c", ""])
 def test_what_is_not_to_be_had_is_one_line(hub: Path, repo: str):
     with pytest.raises(MissingAsset, match="neither cached nor to be had") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from gendkit.errors import InvalidArgument
 from gendkit.evaluate.benchmark import Benchmark
 from gendkit.evaluate.benchmark_tables import auroc_table, mark, tables, tidy
 from gendkit.pages.benchmark import benchmark_page, compared, render_benchmark
@@ -102,6 +104,11 @@ def test_the_tidy_table_has_each_number_once(drawn: Benchmark) -> None:
 
 def test_the_files_are_written_beside_the_result(drawn: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "result").mkdir()
+    record = tmp_path / "result" / "benchmark.json"
+    record.write_text('{"inputs": "another"}')
+    with pytest.raises(InvalidArgument, match="another comparison by now"):
+        benchmark_page(replace(drawn, folder=tmp_path))
+    record.write_text(json.dumps(drawn.record))
     page = benchmark_page(replace(drawn, folder=tmp_path))
     assert page == tmp_path / "result" / "benchmark.html"
     names = {f.name for f in (page.parent / "tables").iterdir()}

@@ -82,7 +82,8 @@ PUBLIC = (
     "plot_displacement plot_drift plot_layers plugins project pull push register report "
     "open_study plot_study study study_tables "
     "Calibration calibrate plot_reliability plot_tippett "
-    "benchmark benchmark_page open_benchmark threshold_transfer "
+    "benchmark benchmark_page open_benchmark plot_benchmark threshold_transfer "
+    "explain model_card plot_explanations reproduce "
     "plot_robustness robustness robustness_table "
     "sensitivity show_faces show_scores summary summary_table timeline training tune_layer_norms "
     "unpaired "
@@ -104,12 +105,15 @@ OPTIONS = {
     "audit": "by csv json no-images run",
     "bench": "compile data device json set steps",
     "calibrate": "adapter alpha batch-size beta device dtype json on out overwrite seed",
+    "card": "json licence name out overwrite result",
     "combine": "json overwrite",
     "demo": "device faces json out overwrite quick seed",
     "doctor": "json",
     "drift": "adapter batch-size by change device dtype json level overwrite resamples",
     "embed": "adapter batch-size device dtype json overwrite resume scheduler workers",
     "evaluate": "alike batch-size device dtype json on out resamples seed threshold",
+    "explain": "adapter device dtype extractor frames json method out overwrite stride time-limit "
+    "window",
     "export": "layout overwrite",
     "extract": "crop extractor frames json option order overwrite pack scale scheduler seed sheet "
     "size store time-limit which workers",
@@ -129,6 +133,7 @@ OPTIONS = {
     "report make": "adapter calibration device draws dtype frames json known member out overwrite "
     "reference seed",
     "report verify": "adapter calibration digits json media reference",
+    "reproduce": "device json out overwrite train val",
     "score": "adapter calibration csv device dtype extractor fpr frames json order per-frame reals "
     "time-limit which",
     "study ablation": "device families json left-out on out rate recipe seeds set variant",

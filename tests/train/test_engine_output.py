@@ -21,6 +21,7 @@ from gendkit.plugin.specs import BackboneSpec
 from gendkit.train.course import HISTORY, MOVEMENT
 from gendkit.train.engine import ADAPTER, RUN, run_over, versions
 from gendkit.train.recipe import Recipe
+from gendkit.train.record import digest
 
 from .conftest import Fit, Sets, left
 
@@ -78,6 +79,8 @@ def test_the_record_says_what_the_run_rests_on(
         "coverage": {"clips": 8, ">= 1": 8, ">= 8": 0, ">= 32": 0},
         "datasets": ["small"],
         "families": ["grid"],
+        "licences": {"CC0-1.0": 32},
+        "read": digest(sets.train),
         "digest": hashlib.sha256(text.encode()).hexdigest(),
     }
     assert record["data"]["validation"]["digest"] != record["data"]["train"]["digest"]
