@@ -101,8 +101,8 @@ def dots(
         if len(series) > 1:
             _legend(figure, [one.look for one in series])
 
-    many = 24 * max(1, len(series)) if len(series) > 1 else 24
-    height = 62 + many * len(names) + 22 * (len(series) > 1)
+    several = len(series) > 1
+    height = 62 + (34 if several else 24) * len(names) + 22 * several
     return Drawing(title=title, alt=_alt(title, names, series), height=height, draw=draw)
 
 
@@ -270,7 +270,7 @@ def _difficulty(ds: xr.Dataset) -> list[Drawing]:
     order = np.argsort(-hard[:, 0])
     made = [
         dots([names[i] for i in order], [Series(look=TUNED_LOOK, bounds=hard[order])],
-             title="Difficulty", xlabel="1 − mean AUROC of detectors trained on the others"),
+             title="Difficulty", xlabel="1 − mean AUROC, trained on others"),
         matrix(ds["auroc"].sel(bound="value").to_numpy(), names, names, title="AUROC",
                ylabel="trained on", xlabel="tested on", low=CHANCE, high=1.0),
     ]  # fmt: skip

@@ -172,7 +172,7 @@ def says(ds: xr.Dataset) -> Said:
     gains = {n: of["gain"].to_numpy()[i] for i, n in enumerate(names)}
     if best == PROBE:
         answer = (
-            f"On {where} nothing beats the frozen probe, whose mean AUROC is "
+            f"On {where} no variant has a higher mean AUROC than the frozen probe, "
             f"{estimate(mean[names.index(PROBE)])}."
         )
     else:

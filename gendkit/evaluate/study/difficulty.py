@@ -247,6 +247,11 @@ def says(ds: xr.Dataset) -> Said:
         "Difficulty is that of this detector under this training; it is no property of a forgery "
         "alone, and groups differ in more than their generator.",
     ]
+    if hard[worst, 1] <= hard[best, 2]:
+        not_shown.append(
+            f"The intervals of the hardest and the easiest group overlap: that {names[worst]} is "
+            f"harder than {names[best]} is not decided here."
+        )
     if np.allclose(ds["shared_reals"].to_numpy(), 1):
         not_shown.append(
             "All groups have the same reals. The rate of reals called fake at a threshold is then "

@@ -109,8 +109,8 @@ def says(ds: xr.Dataset) -> Said:
         )
     not_shown = [
         *limits(ds, about(ds)),
-        "The families are imitations made of the same portraits; a family left out here is nearer "
-        "to the others than a forgery made by strangers would be.",
+        "A family that is left out comes from the same data as the others: it may be nearer to "
+        "them than forgeries that were made elsewhere.",
     ]
     return Said(answer=answer, shows=tuple(shows), not_shown=tuple(not_shown))
 

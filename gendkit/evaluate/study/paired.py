@@ -22,6 +22,7 @@ from gendkit.evaluate.study.words import compared, counted, estimate, limits
 from gendkit.train.recipe import Recipe
 
 KINDS = ("paired", "unpaired")
+ALL = "people in all"
 _DRAW: dict[str, Callable[..., Manifest]] = {"paired": paired, "unpaired": unpaired}
 
 
@@ -152,11 +153,19 @@ def says(ds: xr.Dataset) -> Said:
             for kind in KINDS
         ),
     ]
-    not_shown = [
-        *limits(ds, about(ds)),
-        "The sets are as large as both kinds allow, which is less than half of what is there: what "
-        "pairs do with more data is not shown.",
-    ]
+    made = about(ds)
+    not_shown = limits(ds, made)
+    if one[ALL] != other[ALL]:
+        not_shown.append(
+            f"The paired set shows {one[ALL]:,} people in all and the unpaired one "
+            f"{other[ALL]:,}, since its reals and fakes are of different ones: a pair costs "
+            "variety, and the difference has both in it."
+        )
+    if not made["options"]["clips"]:
+        not_shown.append(
+            "The sets are as large as both kinds allow, and an unpaired one needs as many real "
+            "clips again beside the sources of its fakes: what more data would give is not shown."
+        )
     if (crops[0] != crops[1]).any():
         not_shown.append(
             f"The numbers of crops differ, {crops[0].mean():,.0f} and {crops[1].mean():,.0f} in "
@@ -190,7 +199,11 @@ def _counts(subset: Manifest) -> dict[str, int]:
         for kind in ("real", "fake")
         for column, word in names.items()
     }
-    shared = {"sources that both classes have": int(table["both"]["sources"])}
+    people = [int(table[name]["people"]) for name in ("real", "fake", "both")]
+    shared = {
+        "sources that both classes have": int(table["both"]["sources"]),
+        ALL: people[0] + people[1] - people[2],
+    }
     return {**counts, **shared, "crops": len(subset)}
 
 

@@ -63,8 +63,8 @@ def limits(ds: xr.Dataset, made: Mapping[str, Any]) -> list[str]:
     components, seeds = int(ds.attrs["components"]), len(made["seeds"])
     said = [
         f"The interval is over {counted(components, 'group')} of people who are linked by a clip "
-        f"or a face they lend, and {counted(seeds, 'seed')}. It does not say what another encoder, "
-        "other photos or real deepfakes would give."
+        f"or a face they lend, and {counted(seeds, 'seed')}. It does not say what another encoder "
+        "or other data would give."
     ]
     if components < FEW:
         said.append(
