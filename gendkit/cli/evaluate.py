@@ -46,7 +46,7 @@ class _Greedy(click.Command):
 @click.option("--alike", multiple=True, metavar="NAME,NAME",
               help="Data sets whose names mean the same clips and people; may be "
               "repeated.")  # fmt: skip
-@click.option("--resamples", default=1000, show_default=True, type=click.IntRange(min=0),
+@click.option("--resamples", default=1000, show_default=True, type=click.IntRange(min=1),
               help="Of the intervals.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0),
               help="Of the resamples.")  # fmt: skip

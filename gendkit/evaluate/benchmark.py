@@ -160,8 +160,9 @@ def benchmark(
         - `preprocessing` (detector): what it makes of a crop;
         - `crops_made` (detector, dataset), `same_crops` (detector, dataset): how crops were made,
           and whether as those of the training (`yes`, `no`, `not recorded`);
-        - `trained_on`, `selected_on` (detector, dataset): whether the data set took part in the
-          training of a seed, and its family in a selection (the same words);
+        - `trained_on`, `selected_on` (detector, dataset): whether the data set, or one of its
+          family, which are those that `alike` names with it, took part in the training of a seed,
+          and in a selection (the same words);
         - `final_crops`, `final_evaluations` (dataset): crops of the final split, and how often they
           have been evaluated, on this computer, when the result was made.
 
@@ -174,10 +175,10 @@ def benchmark(
         If `out` holds something else, or cannot be made.
     """
     out = Path(out)
-    if not 0 <= threshold <= 1 or resamples < 0:
+    if not 0 <= threshold <= 1 or resamples < 1 or seed < 0:
         raise InvalidArgument(
-            f"threshold is {threshold:g} and resamples {resamples}; give a score from 0 to 1, and "
-            "0 or more."
+            f"threshold is {threshold:g}, resamples {resamples} and seed {seed}; give a score from "
+            "0 to 1, 1 or more, and 0 or more."
         )
     check_folder(out)
     plan = Plan.of(contenders(detectors, dtype=dtype), data_sets(on))
@@ -250,7 +251,7 @@ def _result(
     """Compute and write all but the scores."""
     tables = plan.tables(out / SCORES, plan.components(alike))
     parts, left_out = plan.scored(tables)
-    facts = plan.facts(parts)
+    facts = plan.facts(parts, alike)
     numbers, clips, undefined = measured(
         parts, detectors=plan.detectors, datasets=plan.datasets, threshold=options["threshold"]
     )

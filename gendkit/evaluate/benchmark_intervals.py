@@ -159,7 +159,8 @@ def answered(
         - `overall` (detector, summary): AUROC of all clips together, mean of the data sets' AUROCs,
           and that without some data sets, as far as they can be estimated;
         - `components` (dataset) and `largest` (dataset): how many connected components its clips
-          are of, and the share of clips in the largest. With a single one there is no interval;
+          are of, and the share of clips in the largest. With a single one there is no interval,
+          nor of a mean over it;
         - `difference` (detector, other, dataset) and `overall_difference` (detector, other,
           summary): AUROC of `detector` less that of `other`, paired.
     """
@@ -211,17 +212,27 @@ def answered(
         "detector": _names(detectors), "other": _names(detectors), "dataset": _names(datasets),
         "method": _names(methods), "summary": _names(SUMMARIES), "fpr_grid": GRID,
     })  # fmt: skip
-    return _where_people_vary(ds, clips)
+    return _where_people_vary(ds, clips, means)
 
 
-def _where_people_vary(ds: xr.Dataset, clips: Sequence[Clips]) -> xr.Dataset:
-    """Count components, and take intervals away that could not show how people vary."""
+def _where_people_vary(
+    ds: xr.Dataset, clips: Sequence[Clips], means: Sequence[Sequence[int]]
+) -> xr.Dataset:
+    """Count components, and take intervals away that could not show how people vary.
+
+    A mean is only defined in resamples with all of its data sets, in which one of a single
+    component is always the same: its interval would be too narrow, or have no width at all.
+    """
     shares = [[np.bincount(c.components) / max(1, len(c.components))
                for c in clips if c.dataset == k] for k in range(ds.sizes["dataset"])]  # fmt: skip
     counts = np.array([min(int((s > 0).sum()) for s in own) for own in shares])
     several = xr.DataArray(counts > 1, dims="dataset")
     for name in [n for n in ds.data_vars if str(n).endswith(ENDS[1:]) and "dataset" in ds[n].dims]:
         ds[name] = ds[name].where(several).transpose(*ds[name].dims)
+    # All clips together come first; in them, components of other sets vary.
+    vary = xr.DataArray([True, *((counts[some] > 1).all() for some in means)], dims="summary")
+    for name in [n for n in ds.data_vars if str(n).endswith(ENDS[1:]) and "summary" in ds[n].dims]:
+        ds[name] = ds[name].where(vary).transpose(*ds[name].dims)
     return ds.assign(
         components=("dataset", counts),
         largest=(

@@ -77,7 +77,7 @@ def measured(
     xarray.Dataset
         - `frame`, `track`, `video`, `file` (detector, dataset, method, seed, metric): see
           `gendkit.measure.metrics.summary` and `gendkit.measure.levels.at_level`; the method `all`
-          is all fakes of a data set;
+          is all fakes of a data set. Bounds count what is of one connected component as one;
         - `precision` (detector, dataset, recall), `density` (detector, dataset, class, bin) and
           `called` (detector, dataset, class, verdict): the mean over the seeds, of clips;
         - `transfer_...` (detector, seed, rate, source, target), see `threshold_transfer`, and
@@ -107,7 +107,10 @@ def measured(
                 for seed, scores in zip(one.seeds, found.scores, strict=True):
                     with warnings.catch_warnings(record=True) as caught:
                         warnings.simplefilter("always", UndefinedMetric)
-                        value = summary(found.labels[rows], scores[rows], threshold=threshold)
+                        value = summary(
+                            found.labels[rows], scores[rows], threshold=threshold,
+                            components=found.components[rows],
+                        )  # fmt: skip
                     place = (one.detector, one.dataset, m, seeds.index(seed))
                     cells[place] = value.numbers()
                     if level == MAIN:
@@ -174,11 +177,11 @@ def _transferred(
     datasets: Sequence[str],
     seeds: Sequence[int],
 ) -> xr.Dataset:
-    own: dict[tuple[int, int], dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    own: dict[tuple[int, int], dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
     for c, of in zip(clips, scored, strict=True):
         for seed, scores in zip(of.seeds, c.scores, strict=True):
             sets = own.setdefault((c.detector, seed), {})
-            sets[datasets[c.dataset]] = (c.labels, scores)
+            sets[datasets[c.dataset]] = (c.labels, scores, c.components)
     apart = []
     for d, name in enumerate(detectors):
         each = [

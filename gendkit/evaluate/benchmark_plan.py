@@ -33,7 +33,7 @@ from gendkit.measure.intervals import joint_components
 from gendkit.train.record import versions
 
 Tables = dict[tuple[int, int], pd.DataFrame]
-FORMAT = 1
+FORMAT = 2
 """Raised when the same scores would give another result."""
 MOST = 0.5
 """Share of clips in one connected component, above which it is pointed out."""
@@ -169,7 +169,7 @@ class Plan:
                 )
         return found, left
 
-    def facts(self, scored: Sequence[Scored]) -> xr.Dataset:
+    def facts(self, scored: Sequence[Scored], alike: Sequence[Sequence[str]] = ()) -> xr.Dataset:
         """Return what stands beside the numbers; see `gendkit.evaluate.benchmark.benchmark`."""
         sizes = (len(self.detectors), len(self.sets))
         clips, examined, crops = (np.full((*sizes, 2), np.nan) for _ in range(3))
@@ -190,7 +190,7 @@ class Plan:
                 words["same_crops"][at] = YES if same_crops(made, first.cropped) else NO
             for name in ("trained_on", "selected_on"):
                 sets = [getattr(self.contenders[i], name) for i in seeds]
-                words[name][at] = _took_part(sets, data.datasets)
+                words[name][at] = _took_part(sets, _family(data.datasets, alike))
         by_class, dims = ("detector", "dataset", "class"), ("detector", "dataset")
         final = [_final(data) for data in self.sets]
         first_seeds = [self.contenders[self.of_detector(name)[0]] for name in self.detectors]
@@ -301,8 +301,7 @@ def notes(
         if int(sure["components"].sel(dataset=name)) < 2:
             yield (
                 f"All clips of {name} hang together by people or target clips, so that nothing can "
-                "be resampled: its numbers have no interval, and that of a mean does not show how "
-                "its people vary."
+                "be resampled: its numbers have no interval, nor has a mean over it."
             )
         elif share > MOST:
             yield (
@@ -354,6 +353,11 @@ def _apart(plan: Plan, scored: Sequence[Scored]) -> Iterator[str]:
                     f"clips of {name}: {len(seen[a]):,} and {len(seen[b]):,}, of which "
                     f"{len(seen[a] & seen[b]):,} are the same."
                 )
+
+
+def _family(datasets: frozenset[str], alike: Sequence[Sequence[str]]) -> frozenset[str]:
+    """Return data sets with those that are said to be of the same clips and people."""
+    return datasets.union(*(group for group in alike if datasets & set(group)))
 
 
 def _took_part(sets: Sequence[frozenset[str] | None], datasets: frozenset[str]) -> str:

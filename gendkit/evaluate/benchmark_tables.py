@@ -206,14 +206,14 @@ def _metric_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
             def value(name: str, of: xr.DataArray = of) -> str:
                 return number(float(of.sel(metric=name)))
 
-            reals = int(of.sel(metric="n_real"))
+            reals, fakes = (int(of.sel(metric=f"n_{c}")) for c in CLASSES)
             fprs = [value(f"tpr_at_fpr_{rate}") for rate in ("0.01", "0.05")]
             yield (
                 d, f"{k} {mark(ds, k, d)}".strip(), _estimate(own.sel({"method": ALL}), "auroc"),
                 _estimate(own, "method_mean"), value("average_precision"), value("eer"),
-                *(f"not estimable ({reals} real)" if t == DASH else t for t in fprs),
+                *(f"not estimable ({reals} real)" if t == DASH and fakes else t for t in fprs),
                 _estimate(own, "balanced_accuracy"), value("f1"), value("w1_separation"),
-                value("ece"), value("brier"), f"{reals:,}", f"{int(of.sel(metric='n_fake')):,}",
+                value("ece"), value("brier"), f"{reals:,}", f"{fakes:,}",
                 ", ".join(f"{examined_words(ds, d, k, c)} {c}" for c in CLASSES),
                 _made(own),
             )  # fmt: skip

@@ -101,7 +101,8 @@ def calibrate(
     Raises
     ------
     InvalidArgument
-        If there are rows of the final split, or a rate is no share.
+        If there are rows of the final split, a rate is no share, or another set is called like the
+        own.
     InvalidLabels
         If a label is unknown, or there are too few clips for anything to be estimated.
     """
@@ -113,12 +114,17 @@ def calibrate(
             "a calibration is fitted on another, such as development, and tried on the final one "
             "(on=, --on)."
         )
+    name = name or (own.root.name if isinstance(manifest, Manifest) else str(manifest))
+    if name in (on or {}):
+        raise InvalidArgument(
+            f"{name!r} is the calibration's own set, which is tried anyway, each clip without its "
+            "group; try it on others, or name them apart."
+        )
     others = {key: _read(given) for key, given in (on or {}).items()}
     progress = progress or Bars()
     if not isinstance(detector, Detector):
         detector = load(detector)
     clips = clips_of(own, detector, batch_size=batch_size, progress=progress)
-    name = name or (own.root.name if isinstance(manifest, Manifest) else str(manifest))
     calibration = _fitted(clips, own, detector, name=name, alpha=alpha, beta=beta, seed=seed)
     said = [_cross_fitted(clips.table, calibration).assign(set=name)]
     checks = [checked(said[0], name=name, own=True, seed=seed)]

@@ -144,8 +144,11 @@ class Calibration:
     @property
     def limits(self) -> tuple[str, ...]:
         """What it can never say, and what it may say too much of."""
+        return self._limits(people=1)
+
+    def _limits(self, *, people: int) -> tuple[str, ...]:
         known = tuple(filter(None, (self.population.limit, self.likeness.limit)))
-        return known + self.validated.limits + self.conformal.limits
+        return known + self.validated.limits + self.conformal.limits_of(people)
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write it as one JSON file.
@@ -238,7 +241,7 @@ class Calibration:
         scores = np.array([p.score for p in people])
         away = self.likeness.p_values(np.stack([p.vector for p in people]), together=True)
         made, limits = self._otherwise_made(dtype, extraction)
-        limits += self.limits
+        limits += self._limits(people=len(people))
         ratio, bound = self.likelihood(scores), self.likelihood.at_bound(scores)
         real, fake = self.conformal.p_real(scores), self.conformal.p_fake(scores)
         said = self.conformal.decide(scores, people=len(people))

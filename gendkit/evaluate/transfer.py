@@ -17,20 +17,20 @@ from gendkit.errors import InvalidArgument, InvalidLabels
 from gendkit.measure.thresholds import plain_threshold
 
 FPRS = (0.01, 0.05)
+Set = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
 NONE = ""
 """The worst set where there is none."""
 
 
-def threshold_transfer(
-    sets: Mapping[str, tuple[ArrayLike, ArrayLike]], *, fprs: Sequence[float] = FPRS
-) -> xr.Dataset:
+def threshold_transfer(sets: Mapping[str, Set], *, fprs: Sequence[float] = FPRS) -> xr.Dataset:
     """Apply the threshold of each data set to every other.
 
     Parameters
     ----------
     sets
-        By name, labels (N,), 0 real and 1 fake, and scores (N,), one a clip. A set may lack a
-        class: without reals it gives no threshold, and has no false positives.
+        By name, labels (N,), 0 real and 1 fake, and scores (N,), one a clip, and where it is known
+        the connected component (N,) of each. A set may lack a class: without reals it gives no
+        threshold, and has no false positives.
     fprs
         Shares of a set's reals that may exceed its threshold.
 
@@ -39,7 +39,8 @@ def threshold_transfer(
     xarray.Dataset
         - `threshold` (rate, source): NaN where a set has fewer than 1 / rate reals;
         - `bound` (rate, source): the source's true rate is at most this, one-sided 95 %
-          (Clopper-Pearson), as if clips were independent;
+          (Clopper-Pearson), where clips of a component count as one; without components, as if
+          all were independent;
         - `fpr`, `tpr` (rate, source, target): shares of the target's reals and fakes that score
           above the source's threshold;
         - `worst` (rate, source): the other set with the highest FPR, empty if there is none;
@@ -55,11 +56,14 @@ def threshold_transfer(
     if not sets:
         raise InvalidArgument("there is no data set between which a threshold could be moved.")
     names, parts = list(sets), [_classes(name, *given) for name, given in sets.items()]
-    found = [[plain_threshold(reals, fpr=fpr) for reals, _ in parts] for fpr in fprs]
+    found = [
+        [plain_threshold(reals, fpr=fpr, components=of) for reals, _, of in parts] for fpr in fprs
+    ]
     threshold = np.array([[_number(t.value) for t in row] for row in found])
+    classes = {"fpr": [reals for reals, _, _ in parts], "tpr": [fakes for _, fakes, _ in parts]}
     above = {
-        kind: np.array([[[_above(p[which], t) for p in parts] for t in row] for row in threshold])
-        for which, kind in enumerate(("fpr", "tpr"))
+        rate: np.array([[[_above(scores, t) for scores in of] for t in row] for row in threshold])
+        for rate, of in classes.items()
     }
     pair = ("rate", "source", "target")
     return xr.Dataset(
@@ -69,8 +73,8 @@ def threshold_transfer(
             "fpr": (pair, above["fpr"]),
             "tpr": (pair, above["tpr"]),
             "worst": (pair[:2], worst(above["fpr"], names)),
-            "reals": ("target", [len(reals) for reals, _ in parts]),
-            "fakes": ("target", [len(fakes) for _, fakes in parts]),
+            "reals": ("target", [len(reals) for reals in classes["fpr"]]),
+            "fakes": ("target", [len(fakes) for fakes in classes["tpr"]]),
         },
         coords={"rate": list(fprs), "source": _names(names), "target": _names(names)},
     )
@@ -84,13 +88,19 @@ def worst(fpr: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return np.where(known.any(axis=-1), _names(names)[place], NONE).astype(object)
 
 
-def _classes(name: str, labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _classes(
+    name: str, labels: ArrayLike, scores: ArrayLike, components: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return scores of reals and of fakes, and the components of the reals."""
     y, s = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    of = None if components is None else np.asarray(components)
+    if of is not None and of.shape != y.shape:
+        raise InvalidLabels(f"{name}: {of.shape} components for {y.shape} labels; both are (N,).")
     if y.shape != s.shape or y.ndim != 1:
         raise InvalidLabels(f"{name}: {y.shape} labels for {s.shape} scores; both must be (N,).")
     if not np.isin(y, (0, 1)).all() or not np.isfinite(s).all():
         raise InvalidLabels(f"{name}: labels must be 0 or 1, and scores finite.")
-    return s[y == 0], s[y == 1]
+    return s[y == 0], s[y == 1], None if of is None else of[y == 0]
 
 
 def _above(scores: np.ndarray, threshold: float) -> float:

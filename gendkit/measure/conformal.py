@@ -50,13 +50,17 @@ class Conformal:
     @property
     def limits(self) -> tuple[str, ...]:
         """What can never be called for want of clips; empty if both can."""
+        return self.limits_of()
+
+    def limits_of(self, people: int = 1) -> tuple[str, ...]:
+        """Return the same where so many people of a file are examined; see `decide`."""
         found = []
         for name, other, clips, level in (
-            (FAKE, "real", self.reals, self.alpha), (REAL, "fake", self.fakes, self.beta),
+            (FAKE, "real", self.reals, self._alpha(people)), (REAL, "fake", self.fakes, self.beta),
         ):  # fmt: skip
             if 1 / (len(clips) + 1) > level * _ROUND:
                 found.append(
-                    f"nothing can be called {name}: a rate of {level:g} takes "
+                    f"nothing can be called {name}: a rate of {level:.3g} takes "
                     f"{math.ceil(1 / level - 1e-9) - 1} independent {other} clips, there are "
                     f"{len(clips)}"
                 )
@@ -85,11 +89,13 @@ class Conformal:
             How many people of the file were examined: each has a lower rate of being called fake,
             1 - (1 - alpha)^(1/n) (Sidak), so that the file's is alpha.
         """
-        level = self.alpha if people == 1 else -math.expm1(math.log1p(-self.alpha) / people)
-        not_real = self.p_real(scores) <= level * _ROUND
+        not_real = self.p_real(scores) <= self._alpha(people) * _ROUND
         not_fake = self.p_fake(scores) <= self.beta * _ROUND
         said = np.where(not_real & ~not_fake, FAKE, np.where(not_fake & ~not_real, REAL, ""))
         return np.where(said == "", CANNOT_TELL, said)
+
+    def _alpha(self, people: int) -> float:
+        return self.alpha if people == 1 else -math.expm1(math.log1p(-self.alpha) / people)
 
 
 def fit_conformal(

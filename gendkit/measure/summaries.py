@@ -42,7 +42,9 @@ class Summary(Mapping[str, Any]):
         `macro_ap` is the mean of taking either class as positive.
     eer, eer_threshold, eer_fpr_bound
         The rate at which as many reals are called fake as fakes real, and where; see
-        `gendkit.measure.metrics.equal_error`. The true rate of reals above is at most the bound.
+        `gendkit.measure.metrics.equal_error`. The bound is that of a threshold that was fixed
+        before; this one was chosen on the same scores, of fakes too, so that it is only nearly as
+        sure as `level`.
     tpr_at_fpr
         By FPR, the share of fakes above the threshold that this share of reals exceeds; NaN if it
         is less than one real.

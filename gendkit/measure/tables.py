@@ -31,14 +31,15 @@ def summary_table(
     ----------
     table
         One row a crop; see `gendkit.measure.levels`. Where several detectors or seeds scored the
-        same crops, it has a column for them, which is in `by`.
+        same crops, it has a column for them, which is in `by`. Bounds count what is of one
+        `component` as one, if there is that column.
     by
         Columns that make the groups. The fakes of a `method` or `family` are compared with all
         reals of the same other columns.
     of
         Of what: frames, people, clips or files; see `at_level`.
     options
-        Of `summary`.
+        Of `summary`, but for `components`.
 
     Returns
     -------
@@ -67,7 +68,9 @@ def summary_table(
     for name, group in _groups(items, list(by)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UndefinedMetric)
-            found: Summary = summary(group["label"], group["p_fake"], **options)
+            found: Summary = summary(
+                group["label"], group["p_fake"], components=group.get("component"), **options
+            )
         own = dict(zip(by, name, strict=True))
         rows.append({**own, **found.numbers(), "note": "; ".join(found.warnings)})
         if found.warnings:

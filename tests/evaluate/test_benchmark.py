@@ -106,9 +106,13 @@ def test_each_number_is_that_of_its_seeds_scores(
     p_fake = gk.load(detectors[1]).predict([sets["a"].crop(i) for i in range(16)])
     for level in ("frame", "track", "video", "file"):
         items = at_level(crops.assign(p_fake=p_fake), level)
-        expected = summary(items["label"], items["p_fake"], threshold=0.4)
+        linked = items["video"].str[-1].map(ord)  # a fake and the real of its person
+        expected = summary(items["label"], items["p_fake"], threshold=0.4, components=linked)
         own = found.ds[level].sel({"detector": "tuned", "dataset": "a", "seed": 1, "method": "all"})
-        for metric in ("auroc", "average_precision", "eer", "balanced_accuracy", "brier", "n_real"):
+        for metric in (
+            "auroc", "average_precision", "eer", "balanced_accuracy", "brier", "n_real",
+            "independent_reals", "fpr_bound",
+        ):  # fmt: skip
             assert float(own.sel(metric=metric)) == pytest.approx(expected[metric], abs=1e-6)
     assert np.isnan(found.ds["video"].sel(detector="plain", seed=0)).all()
     assert np.isfinite(found.ds["auroc"].sel(detector="plain")).all()
@@ -133,6 +137,24 @@ def test_what_took_part_is_read_from_the_record_and_never_from_a_sentence(
     assert "Data of a, or of its family, took part in the selection of tuned." in said
     assert "It is not recorded which data took part in the selection of plain." in said
     assert "Crops of a, b were not made like those that plain was trained on." in said
+
+
+def test_a_data_set_of_which_another_is_said_to_be_the_same_clips_took_part_with_it(
+    detectors: list[Path], sets: dict[str, Manifest], tmp_path: Path
+) -> None:
+    found = compare(detectors[0], list(sets.values()), tmp_path / "out", alike=[("a", "b")])
+    assert found.ds["selected_on"].to_numpy().tolist() == [["yes", "yes"]]
+    assert "Data of a, b, or of their families, took part in the selection" in " ".join(found.notes)
+
+
+def test_impossible_options_are_refused_before_anything_is_scored(
+    detectors: list[Path], sets: dict[str, Manifest], tmp_path: Path, runs: list[str]
+) -> None:
+    for options in ({"resamples": 0}, {"seed": -1}, {"threshold": 2}):
+        with pytest.raises(InvalidArgument, match="give a score from 0 to 1"):
+            benchmark(detectors[0], sets["a"], tmp_path / "out", progress=silent, **options)
+    assert not runs
+    assert not (tmp_path / "out").exists()
 
 
 def test_final_data_are_counted_and_not_again_for_scores_that_are_kept(

@@ -136,3 +136,21 @@ def test_a_data_set_without_reals_is_in_no_mean_and_stops_nothing() -> None:
     assert np.isnan(ds["auroc"].sel({"dataset": "s1", "method": ALL})).all()
     mean = of(ds, "overall", detector="d0", summary="mean")
     assert mean == of(ds, "auroc", detector="d0", dataset="s0", method=ALL)
+
+
+def test_a_mean_over_a_data_set_that_hangs_together_has_no_interval() -> None:
+    """In each resample with all sets, one of a single component is the same."""
+    given = [
+        Clips(detector=d, dataset=k, scores=c.scores, table=c.table.assign(component=k))
+        for d in (0, 1) for k in (0, 1)
+        for c in [clips(d, k, skill=1 - d, draw=d)]
+    ]  # fmt: skip
+    ds = ask(*given)
+    for name, at in (("overall", {}), ("overall_difference", {"other": "d1"})):
+        value, low, high = of(ds, name, detector="d0", summary="mean", **at)
+        assert value > 0
+        assert np.isnan([low, high]).all()
+    assert np.isfinite(of(ds, "overall", detector="d0", summary="pooled")).all()
+    beside = ask(clips(), given[1], left_out=(1,))
+    without = of(beside, "overall", detector="d0", summary="mean without selection")
+    assert without == of(beside, "auroc", detector="d0", dataset="s0", method=ALL)

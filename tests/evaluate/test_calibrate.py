@@ -141,6 +141,11 @@ def test_another_set_stands_beside_it_and_its_final_split_is_noted(
     assert len(other) == 40
 
 
+def test_another_set_is_not_called_like_the_own(own: Manifest, detector: Detector) -> None:
+    with pytest.raises(InvalidArgument, match="'own' is the calibration's own set"):
+        calibrate(own, detector, on={"own": own})
+
+
 def test_a_set_of_one_class_has_the_rates_of_that_class_alone(
     own: Manifest, detector: Detector
 ) -> None:

@@ -46,6 +46,17 @@ def test_a_set_without_reals_has_no_false_positives():
     assert ds["worst"].sel(source="a").item() == ""
 
 
+def test_clips_that_hang_together_count_as_one_in_the_bound():
+    pairs = np.arange(30) // 2
+    sets = {"alone": (LABELS, scores(0)), "pairs": (LABELS, scores(0), pairs)}
+    ds = threshold_transfer(sets, fprs=(0.05,)).isel(rate=0)
+    assert ds["threshold"].to_numpy().tolist() == [18, 18]
+    expected = [fpr_bound(1, 20), fpr_bound(0.5, 10)]
+    assert ds["bound"].to_numpy().tolist() == pytest.approx(expected)
+    with pytest.raises(InvalidLabels, match="pairs: "):
+        threshold_transfer({"pairs": (LABELS, scores(0), pairs[1:])})
+
+
 def test_the_worst_set_is_another_one():
     ds = threshold_transfer({"a": (LABELS, scores(0)), "low": (LABELS, scores(-50))}).sel(rate=0.05)
     assert ds["worst"].sel(source="a").item() == "low"

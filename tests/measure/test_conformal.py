@@ -151,3 +151,12 @@ def test_a_rate_is_a_share(rate: float) -> None:
         fit_conformal([0, 1], [0.1, 0.9], beta=rate)
     with pytest.raises(InvalidLabels, match="of one class"):
         fit_conformal([0, 0], [0.1, 0.9])
+
+
+def test_what_can_never_be_called_depends_on_how_many_people_are_examined() -> None:
+    found = Conformal(reals=(0.1,) * 30, fakes=(0.9,) * 30)
+    assert found.limits == found.limits_of(1) == ()
+    assert found.decide([1.0]).tolist() == ["fake"]
+    (limit,) = found.limits_of(3)
+    assert limit.startswith("nothing can be called fake: a rate of 0.017 takes 58 independent real")
+    assert found.decide([1.0], people=3).tolist() == ["cannot tell"]

@@ -152,6 +152,15 @@ def test_pooled_groups_are_of_all_methods() -> None:
     assert found["tpr_at_fpr_0.1"].notna().all()
 
 
+def test_bounds_of_a_group_count_what_is_of_a_component_as_one() -> None:
+    table = scored().query("detector == 'tuned' and seed == 0")
+    linked = table.assign(component=table["video"].str[1:].astype(int) // 2)
+    for given, reals in ((table, 10), (linked, 5)):
+        found = summary_table(given, fprs=(0.1,))
+        assert found["independent_reals"].tolist() == [reals] * 2
+    assert (found["fpr_bound"] > summary_table(table, fprs=(0.1,))["fpr_bound"]).all()
+
+
 def test_what_is_not_defined_in_a_group_is_noted() -> None:
     table = scored()
     table = table[(table["dataset"] == "one") | (table["label"] == 0)]
