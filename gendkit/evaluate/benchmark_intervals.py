@@ -7,7 +7,7 @@ together. Clips and frames are never drawn by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -120,6 +120,17 @@ class _Question:
         found["balanced_accuracy", at] = (1 - rates[0] + rates[1]) / 2
         return found
 
+    def levels(self) -> Iterator[tuple[tuple[str, tuple[int, ...]], int]]:
+        """Yield of how many components each number is, of the class that has fewer."""
+        c, at = self.clips, (self.clips.detector, self.clips.dataset)
+        for method, (rows, _) in self.ranked.items():
+            yield ("auroc", (*at, method)), _components(c.labels[rows], c.components[rows])
+        whole = _components(c.labels, c.components)
+        yield from ((("roc", (*at, i)), whole) for i in range(len(GRID)))
+        yield from (((name, at), whole) for name in ("balanced_accuracy", "method_mean"))
+        for name, label in (("fpr", 0), ("tpr", 1)):
+            yield (name, at), len(np.unique(c.components[c.labels == label]))
+
 
 def answered(
     clips: Sequence[Clips],
@@ -197,11 +208,12 @@ def answered(
             for place in range(len(SUMMARIES)):
                 apart = found["overall", (a, place)] - found["overall", (b, place)]
                 found["overall_difference", (a, b, place)] = apart
-        return {f"{name} {' '.join(map(str, at))}": value for (name, at), value in found.items()}
+        return {_key(name, at): value for (name, at), value in found.items()}
 
     intervals = crossed(
-        statistic, {COMPONENT: components, **factors}, resamples=resamples, seed=seed
-    )
+        statistic, {COMPONENT: components, **factors}, resamples=resamples, seed=seed,
+        own={_key(*one): {COMPONENT: n} for one, n in _levels(of, means).items()},
+    )  # fmt: skip
     ds = _laid_out(intervals, {
         "auroc": ("detector", "dataset", "method"), "method_mean": ("detector", "dataset"),
         "fpr": ("detector", "dataset"), "tpr": ("detector", "dataset"),
@@ -212,27 +224,44 @@ def answered(
         "detector": _names(detectors), "other": _names(detectors), "dataset": _names(datasets),
         "method": _names(methods), "summary": _names(SUMMARIES), "fpr_grid": GRID,
     })  # fmt: skip
-    return _where_people_vary(ds, clips, means)
+    return _counted(ds, clips)
 
 
-def _where_people_vary(
-    ds: xr.Dataset, clips: Sequence[Clips], means: Sequence[Sequence[int]]
-) -> xr.Dataset:
-    """Count components, and take intervals away that could not show how people vary.
+def _levels(
+    of: Sequence[Sequence[_Question]], means: Sequence[Sequence[int]]
+) -> dict[tuple[str, tuple[int, ...]], int]:
+    """Return of how many components each number is; a difference is of the fewer of both.
 
-    A mean is only defined in resamples with all of its data sets, in which one of a single
-    component is always the same: its interval would be too narrow, or have no width at all.
+    A mean is only defined in resamples with all of its data sets. One with a single component is
+    the same in all of these, so that the mean counts as of a single one, too.
     """
+    found: dict[tuple[str, tuple[int, ...]], int] = {}
+    for d, questions in enumerate(of):
+        found |= {one: n for question in questions for one, n in question.levels()}
+        own = {question.clips.dataset: question.clips for question in questions}
+        for place, some in enumerate([list(own), *means]):
+            labels, components = (
+                np.concatenate([np.zeros(0, np.int64), *(getattr(own[k], name) for k in some)])
+                for name in ("labels", "components")
+            )
+            one = place > 0 and any(found["auroc", (d, k, 0)] < 2 for k in some)
+            found["overall", (d, place)] = 1 if one else _components(labels, components)
+    for a, b in combinations(range(len(of)), 2):
+        for question in of[a]:
+            k = question.clips.dataset
+            both = [found["auroc", (d, k, 0)] for d in (a, b)]
+            found["difference", (a, b, k)] = min(both)
+        for place in range(len(SUMMARIES)):
+            both = [found["overall", (d, place)] for d in (a, b)]
+            found["overall_difference", (a, b, place)] = min(both)
+    return found
+
+
+def _counted(ds: xr.Dataset, clips: Sequence[Clips]) -> xr.Dataset:
+    """Count the components of each data set."""
     shares = [[np.bincount(c.components) / max(1, len(c.components))
                for c in clips if c.dataset == k] for k in range(ds.sizes["dataset"])]  # fmt: skip
     counts = np.array([min(int((s > 0).sum()) for s in own) for own in shares])
-    several = xr.DataArray(counts > 1, dims="dataset")
-    for name in [n for n in ds.data_vars if str(n).endswith(ENDS[1:]) and "dataset" in ds[n].dims]:
-        ds[name] = ds[name].where(several).transpose(*ds[name].dims)
-    # All clips together come first; in them, components of other sets vary.
-    vary = xr.DataArray([True, *((counts[some] > 1).all() for some in means)], dims="summary")
-    for name in [n for n in ds.data_vars if str(n).endswith(ENDS[1:]) and "summary" in ds[n].dims]:
-        ds[name] = ds[name].where(vary).transpose(*ds[name].dims)
     return ds.assign(
         components=("dataset", counts),
         largest=(
@@ -259,6 +288,19 @@ def _pooled(clips: Sequence[Clips]) -> tuple[NDArray[np.int64], Ranked]:
         np.concatenate([getattr(c, name) for c in clips]) for name in ("components", "labels")
     )
     return components, Ranked(labels, np.concatenate([c.scores for c in clips], axis=1))
+
+
+def _components(labels: NDArray[np.int64], components: NDArray[np.int64]) -> int:
+    """Return how many components the class has that has fewer; a class that is not there is none.
+
+    Where there is but one real, or one fake, of it all, no resample shows how these vary.
+    """
+    counts = [len(np.unique(components[labels == label])) for label in (0, 1)]
+    return min((n for n in counts if n), default=0)
+
+
+def _key(name: str, at: Sequence[int]) -> str:
+    return f"{name} {' '.join(map(str, at))}"
 
 
 def _mean(values: Floats, seeds: Floats) -> Floats:

@@ -121,10 +121,13 @@ def tables(benchmark: Benchmark) -> list[Table]:
         )] if ds.sizes["detector"] > 1 else []),
         Table(
             name="transfer", stubs=3, rows=tuple(_transfer_rows(ds)),
-            head=("detector", "FPR", "threshold of", "threshold",
+            head=("detector", "FPR", "threshold of", "threshold", "its true FPR at most",
                   *map(str, ds["dataset"].to_numpy()), "worst"),
             caption="Threshold transfer: share of reals called fake / of fakes found, at the "
-            f"threshold that the stated share of another data set’s reals exceeds{_of_seeds(ds)}.",
+            f"threshold that the stated share of another data set’s reals exceeds{_of_seeds(ds)}. "
+            "What the threshold’s true rate is at most on its own set is one-sided 95 % "
+            "(Clopper–Pearson), clips that are linked counting as one"
+            f"{', of several seeds the highest' if ds.sizes['seed'] > 1 else ''}.",
         ),
         Table(
             name="coverage", stubs=3, rows=tuple(_coverage_rows(ds)),
@@ -251,12 +254,14 @@ def _transfer_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
                 at = mean.sel(detector=d, rate=rate, source=source)
                 last = ds.sel(detector=d, rate=rate, source=source)
                 threshold = float(at["transfer_threshold"])
+                bound = float(last["transfer_bound"].max())
                 reals = int(video.sel(detector=d, dataset=source, metric="n_real").max())
                 worst = str(last["worst"].item())
                 yield (
                     d, f"{100 * rate:g} %", source,
                     number(threshold) if math.isfinite(threshold)
                     else f"not estimable ({reals} real)",
+                    f"{100 * bound:.1f} %" if math.isfinite(bound) else DASH,
                     *(f"{_share(at['transfer_fpr'], t)} / {_share(at['transfer_tpr'], t)}"
                       for t in ds["target"].to_numpy()),
                     f"{worst} ({100 * float(last['worst_fpr']):.1f} %)" if worst else DASH,

@@ -92,7 +92,12 @@ def _intervals(
                 "real_of_fake": called_real / fakes,
             }
 
-    return crossed(ratios, {"component": len(sums)}, resamples=RESAMPLES, seed=seed)
+    groups = [int((sums[:, place] > 0).sum()) for place in (0, 1)]  # with reals, with fakes
+    of = {"cllr": min(groups), "fake_of_real": groups[0], "real_of_fake": groups[1]}
+    return crossed(
+        ratios, {"component": len(sums)}, resamples=RESAMPLES, seed=seed,
+        own={name: {"component": n} for name, n in of.items()},
+    )  # fmt: skip
 
 
 def _errors(clips: pd.DataFrame) -> dict[str, float]:

@@ -104,6 +104,7 @@ def crossed(
     statistic: Callable[[Counts], Mapping[str, float]],
     sizes: Mapping[str, int],
     *,
+    own: Mapping[str, Mapping[str, int]] | None = None,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -130,6 +131,9 @@ def crossed(
     sizes
         By the name of each factor, how many levels it has: ``{"component": 40, "seed": 5}``. One
         with a single level does not vary: the interval then says nothing about others.
+    own
+        By the names of the statistic, of how many levels of a factor a number is, where it is not
+        of all of them, such as that of one data set of several. One of a single level has no ends.
     resamples, level, seed
         Number of resamples, coverage of the interval, seed of the draws. A factor's draws do not
         depend on which others there are.
@@ -182,7 +186,12 @@ def crossed(
     found = {}
     for key in value:
         parts = {name: _variance(alone[name][key]) for name in varying}
-        tail = _tail(level, [(sizes[name], part) for name, part in parts.items()])
+        fewer = (own or {}).get(key, {})
+        of = {**sizes, **fewer}
+        if any(size < 2 for size in fewer.values()):
+            found[key] = Interval(value=value[key], low=math.nan, high=math.nan)
+            continue
+        tail = _tail(level, [(of[name], part) for name, part in parts.items()])
         whole = sum(parts.values())
         shares = {name: part / whole for name, part in parts.items()} if whole > 0 else {}
         found[key] = replace(_interval(value[key], together[key], tail), parts=shares)

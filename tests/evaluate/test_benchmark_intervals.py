@@ -154,3 +154,26 @@ def test_a_mean_over_a_data_set_that_hangs_together_has_no_interval() -> None:
     beside = ask(clips(), given[1], left_out=(1,))
     without = of(beside, "overall", detector="d0", summary="mean without selection")
     assert without == of(beside, "auroc", detector="d0", dataset="s0", method=ALL)
+
+
+def test_an_interval_is_as_wide_as_the_data_sets_own_people_ask_for() -> None:
+    """People of another data set do not make this one's interval surer."""
+    own = clips()
+    few = Clips(detector=0, dataset=0, scores=own.scores[:, :12], table=own.table[:12])
+    other = clips(dataset=1, first=PEOPLE)
+    rest = [Clips(detector=0, dataset=n, scores=other.scores,
+                  table=other.table.assign(component=other.table["component"] + n * PEOPLE))
+            for n in range(1, 9)]  # fmt: skip
+    alone, beside = (ask(*given, resamples=400) for given in ([few], [few, *rest]))
+    widths = [h - low for _, low, h in
+              (of(ds, "fpr", detector="d0", dataset="s0") for ds in (alone, beside))]  # fmt: skip
+    assert widths[1] >= 0.9 * widths[0]
+
+
+def test_reals_of_one_person_give_no_interval_however_many_fakes_there_are() -> None:
+    given = clips()
+    one = given.table.assign(component=given.table["component"].where(given.labels == 1, 0))
+    ds = ask(Clips(detector=0, dataset=0, table=one, scores=given.scores))
+    for name, known in (("auroc", False), ("fpr", False), ("tpr", True)):
+        at = {"method": ALL} if name == "auroc" else {}
+        assert np.isfinite(of(ds, name, detector="d0", dataset="s0", **at)[1:]).all() == known

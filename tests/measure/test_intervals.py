@@ -301,3 +301,19 @@ def test_data_sets_are_alike_only_where_that_is_said() -> None:
         joint_components([ff.table.drop(columns="pair")])
     with pytest.raises(InvalidArgument, match="'dfdc' of alike is in no manifest; there is ff"):
         joint_components([ff], alike=[("ff", "dfdc")])
+
+
+def test_a_number_of_few_levels_among_many_is_widened_as_they_are() -> None:
+    """The ends lie further out by Student's t of the levels that it is of."""
+    numbers = np.random.default_rng(6).normal(size=6)
+
+    def statistic(counts: Counts) -> Mapping[str, float]:
+        drawn = counts["component"][:6]
+        return {"mean": float(drawn @ numbers / drawn.sum()) if drawn.sum() else np.nan}
+
+    sizes = {"component": 200}
+    of_all = crossed(statistic, sizes)["mean"]
+    of_few = crossed(statistic, sizes, own={"mean": {"component": 6}})["mean"]
+    assert of_few.high - of_few.low > 1.1 * (of_all.high - of_all.low)
+    of_one = crossed(statistic, sizes, own={"mean": {"component": 1}})["mean"]
+    assert (of_one.value, np.isnan([of_one.low, of_one.high]).all()) == (of_all.value, True)

@@ -70,6 +70,24 @@ def test_each_table_can_be_read_by_people_and_by_latex(drawn: Benchmark) -> None
     assert len(found["methods"].rows) == sum(map(len, METHODS.values()))
     assert len(found["transfer"].rows) == 3 * 2 * 3
     assert "not estimable (24 real)" in found["transfer"].markdown()  # 1 % of 24
+    frame = found["transfer"].frame()
+    stated = drawn.ds["transfer_bound"].sel(rate=0.05).max("seed").to_numpy()
+    bounds = frame.loc[frame["FPR"] == "5 %", "its true FPR at most"]
+    expected = [f"{100 * b:.1f} %" if np.isfinite(b) else "–" for b in stated.ravel()]
+    assert bounds.tolist() == expected
+    assert any(text != "–" for text in expected)
+
+
+def test_a_rate_that_is_not_there_for_want_of_fakes_is_not_for_want_of_reals(
+    drawn: Benchmark,
+) -> None:
+    ds = drawn.ds.copy(deep=True)
+    here = {"dataset": "kodf", "method": "all"}
+    for metric, value in (("tpr_at_fpr_0.01", np.nan), ("n_real", 900), ("n_fake", 0)):
+        ds["video"].loc[{**here, "metric": metric}] = value
+    frame = tables(replace(drawn, ds=ds))[1].frame()
+    own = frame[frame["data set"].str.startswith("kodf")]
+    assert set(own["TPR at FPR 1 %"]) == {"–"}
 
 
 def test_marks_say_what_took_part_and_what_is_not_known(drawn: Benchmark) -> None:
