@@ -23,12 +23,12 @@ import pandas as pd
 import xarray as xr
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from scipy.special import expit
 
 from gendkit.data.manifest import Manifest
 from gendkit.device import usable
 from gendkit.errors import InvalidManifest
+from gendkit.measure.levels import means, numbered
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Outputs, load
 from gendkit.output import part_of
@@ -252,22 +252,23 @@ def by_clip(ds: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         `score` (..., clip): mean P(fake); on `clip` the columns, and `crops`, of how many.
+
+    Raises
+    ------
+    InvalidLabels
+        If a person of a clip has crops of both labels.
     """
     table = pd.DataFrame({name: ds[name].to_numpy() for name in (*ON_SAMPLE, "component")})
-    clips = table.groupby(UNIT, sort=False)
-    number, count = clips.ngroup().to_numpy(), clips.ngroups
+    number, first = numbered(table, UNIT)
     probability = expit(ds["margin"].transpose(..., "sample").to_numpy().astype(np.float64))
-    mean = csr_array((np.ones(len(number)), (np.arange(len(number)), number)), (len(number), count))
-    crops = clips.size().to_numpy()
-    flat = probability.reshape(-1, len(number)) @ mean / crops
-    about = clips.first().reset_index()
+    about = table.iloc[first]
     dims = [d for d in ds["margin"].dims if d != "sample"]
     return xr.Dataset(
-        {"score": ((*dims, "clip"), flat.reshape(*probability.shape[:-1], count))},
+        {"score": ((*dims, "clip"), means(probability, number))},
         coords={
             **{d: ds[d] for d in dims},
             **{str(name): ("clip", about[name].to_numpy()) for name in about.columns},
-            "crops": ("clip", crops),
+            "crops": ("clip", np.bincount(number)),
         },
     )
 

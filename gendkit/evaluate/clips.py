@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from gendkit.data.manifest import Manifest
 from gendkit.data.quality import quality_of
-from gendkit.errors import InvalidLabels, InvalidManifest
+from gendkit.errors import InvalidManifest
+from gendkit.measure.levels import means, numbered
 from gendkit.model.detector import Detector
 from gendkit.progress import Progress
 from gendkit.train.outputs import run_over
@@ -69,18 +70,15 @@ def clips_of(
     crops.labels()
     table = crops.table[[*UNIT, *ABOUT, "landmarks"]].assign(component=crops.components())
     people = table.groupby(UNIT, sort=False)
-    if (mixed := people["label"].transform("min") != table["label"]).any():
-        clip = table["video"][mixed].iloc[0]
-        raise InvalidLabels(f"clip {clip!r} has crops labelled real and crops labelled fake.")
+    number, first = numbered(table, UNIT)
     said = run_over(detector, crops, batch_size=batch_size, progress=progress)
-    number = people.ngroup().to_numpy()
     rows = _measured(people)
     measured = [quality_of(crops.crop(i), table["landmarks"].iloc[i]) for i in rows.tolist()]
     each = pd.DataFrame(
         [[q.eyes, q.sharpness, q.brightness] for q in measured], columns=MEASURES, dtype=np.float64
     )
-    about = people[[*ABOUT, "component"]].first().assign(crops=people.size()).reset_index()
-    about["score"] = pd.Series(said.score.astype(np.float64)).groupby(number).mean()
+    about = table[[*UNIT, *ABOUT, "component"]].iloc[first].reset_index(drop=True)
+    about = about.assign(crops=np.bincount(number), score=means(said.score, number))
     about[list(MEASURES)] = each.groupby(number[rows]).median()
     sums = np.zeros((len(about), said.embedding.shape[1]), np.float64)
     np.add.at(sums, number, said.embedding)

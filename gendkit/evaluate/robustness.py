@@ -21,6 +21,7 @@ from gendkit.data.degrade import INTERPOLATIONS, Chain
 from gendkit.data.degrade_image import degrade_image
 from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import InvalidArgument, InvalidLabels, InvalidManifest
+from gendkit.measure.levels import means, numbered
 from gendkit.measure.metrics import auroc
 from gendkit.measure.thresholds import allowed_above, share_bound, threshold_at
 from gendkit.model.batches import check_positive
@@ -204,14 +205,10 @@ def _clips(
     pictures = _degraded(manifest, chains, seed, progress)
     scores = detector.predict(pictures, batch_size=batch_size).reshape(-1, len(chains))
     table = manifest.table[[*UNIT, "label", "method"]].assign(component=manifest.components())
-    clips = table.groupby(UNIT, sort=False)
-    if (mixed := clips["label"].transform("min") != table["label"]).any():
-        clip = table["video"][mixed].iloc[0]
-        raise InvalidLabels(f"clip {clip!r} has crops labelled real and crops labelled fake.")
-    means = pd.DataFrame(scores.astype(np.float64)).groupby(clips.ngroup().to_numpy()).mean()
-    about = clips.first().assign(crops=clips.size()).reset_index()
+    number, first = numbered(table, UNIT)
+    about = table.iloc[first].assign(crops=np.bincount(number))
     return xr.Dataset(
-        {"score": (("chain", "clip"), means.to_numpy().T)},
+        {"score": (("chain", "clip"), means(scores.T, number))},
         coords={str(name): ("clip", about[name].to_numpy()) for name in about.columns},
     )
 

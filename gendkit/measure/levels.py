@@ -72,17 +72,51 @@ def at_level(
     if level == "frame":
         found = table.assign(**{name: values[name] for name in scores})
         return found.assign(crops=values.notna().all(axis=1).astype(np.int64))
-    number = table.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    number, first = numbered(table, keys)
     groups = values.groupby(number)
+    kept = [n for n in table.columns if n not in OF_A_CROP and (n != "track" or level != "video")]
+    found = table[kept].iloc[first].reset_index(drop=True)
+    found = found.assign(**groups.mean(), crops=groups[scores[0]].count())
+    return _highest(found, [*apart, *CLIP], scores[0]) if level == "file" else found
+
+
+def numbered(
+    table: pd.DataFrame, keys: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the clips, or people of clips, that crops are of.
+
+    Parameters
+    ----------
+    table
+        One row a crop, with `video`, `label` and the `keys` that tell apart what is numbered.
+
+    Returns
+    -------
+    number, first
+        (N,) of each crop, in order of first appearance, and (G,) the first crop of each.
+
+    Raises
+    ------
+    InvalidLabels
+        If one has crops of several labels.
+    """
+    number = table.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy()
     first = np.flatnonzero(~pd.Series(number).duplicated().to_numpy())
     labels = table["label"].to_numpy()
     if (mixed := labels != labels[first][number]).any():
         clip = table["video"].to_numpy()[mixed][0]
         raise InvalidLabels(f"clip {clip!r} has crops labelled real and crops labelled fake.")
-    kept = [n for n in table.columns if n not in OF_A_CROP and (n != "track" or level != "video")]
-    found = table[kept].iloc[first].reset_index(drop=True)
-    found = found.assign(**groups.mean(), crops=groups[scores[0]].count())
-    return _highest(found, [*apart, *CLIP], scores[0]) if level == "file" else found
+    return number.astype(np.int64), first
+
+
+def means(scores: ArrayLike, number: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean (..., G) of scores (..., N) over the crops of each number (N,).
+
+    Sums are compensated (Kahan), so that means that are equal tie.
+    """
+    s = np.asarray(scores, dtype=np.float64)
+    found = pd.DataFrame(s.reshape(-1, len(number)).T).groupby(number).mean().to_numpy().T
+    return np.asarray(found.reshape(*s.shape[:-1], -1), dtype=np.float64)
 
 
 def _highest(tracks: pd.DataFrame, keys: list[str], score: str) -> pd.DataFrame:
@@ -128,5 +162,4 @@ def video_level(
         raise InvalidLabels(
             f"video {names[mixed[0]]!r} has frames labelled real and frames labelled fake."
         )
-    means = pd.Series(s).groupby(number, sort=True).mean().to_numpy()
-    return (fakes > 0).astype(np.int64), np.asarray(means, dtype=np.float64)
+    return (fakes > 0).astype(np.int64), means(s, number)
