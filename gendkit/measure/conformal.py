@@ -70,18 +70,19 @@ class Conformal:
         """Return p-values (N,) of being real: the share of reals that score at least as high."""
         s = np.asarray(scores, np.float64)
         higher = len(self.reals) - np.searchsorted(self.reals, s, side="left")
-        return np.asarray((1 + higher) / (len(self.reals) + 1), np.float64)
+        return _where_known(s, (1 + higher) / (len(self.reals) + 1))
 
     def p_fake(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return p-values (N,) of being fake: the share of fakes that score at most as high."""
-        lower = np.searchsorted(self.fakes, np.asarray(scores, np.float64), side="right")
-        return np.asarray((1 + lower) / (len(self.fakes) + 1), np.float64)
+        s = np.asarray(scores, np.float64)
+        lower = np.searchsorted(self.fakes, s, side="right")
+        return _where_known(s, (1 + lower) / (len(self.fakes) + 1))
 
     def decide(self, scores: ArrayLike, *, people: int = 1) -> NDArray[np.str_]:
         """Return what clips of these scores (N,) are called.
 
         Fake is what is rare of reals and not of fakes; real the reverse. What is rare of both, or
-        of neither, is `cannot tell`.
+        of neither, is `cannot tell`, as is a score that is NaN.
 
         Parameters
         ----------
@@ -144,6 +145,11 @@ def fit_conformal(
     rows = one_each(y, grouped(components, len(y)), seed=seed)
     real, fake = (tuple(np.sort(s[rows[y[rows] == label]]).tolist()) for label in (0, 1))
     return Conformal(reals=real, fakes=fake, alpha=float(alpha), beta=float(beta))
+
+
+def _where_known(scores: NDArray[np.float64], p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return p-values (N,), NaN where there is no score: it would sort above all others."""
+    return np.where(np.isnan(scores), np.nan, p)
 
 
 def one_each(

@@ -193,6 +193,11 @@ def compared(benchmark: Benchmark) -> Iterator[str]:
             yield f"{best} has a higher mean AUROC than {other} ({ends})."
         else:
             yield f"That {best} is better than {other} is not shown ({ends})."
+    if len(order) > 2:
+        yield (
+            "Each of these intervals holds by itself, not all at once, and the detector that looks "
+            "best was chosen by the same data."
+        )
 
 
 def _know(benchmark: Benchmark) -> Html:

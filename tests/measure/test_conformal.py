@@ -160,3 +160,9 @@ def test_what_can_never_be_called_depends_on_how_many_people_are_examined() -> N
     (limit,) = found.limits_of(3)
     assert limit.startswith("nothing can be called fake: a rate of 0.017 takes 58 independent real")
     assert found.decide([1.0], people=3).tolist() == ["cannot tell"]
+
+
+def test_a_score_that_is_no_number_is_not_called() -> None:
+    found = Conformal(reals=(0.1,) * 30, fakes=(0.9,) * 30)
+    assert np.isnan([found.p_real([np.nan]), found.p_fake([np.nan])]).all()
+    assert found.decide([np.nan, 1.0]).tolist() == ["cannot tell", "fake"]

@@ -54,6 +54,9 @@ def test_a_detector_is_called_better_only_where_the_interval_says_so(drawn: Benc
     text = " ".join(compared(unclear))
     assert "has a higher mean" not in text
     assert "That gend-clip is better than probe is not shown (+0.100" in text
+    assert text.endswith("chosen by the same data.")
+    two = replace(drawn, ds=clear.ds.isel(detector=[0, 1], other=[0, 1]))
+    assert "by itself" not in " ".join(compared(two))
 
 
 def test_each_table_can_be_read_by_people_and_by_latex(drawn: Benchmark) -> None:
