@@ -104,10 +104,10 @@ def score(
     real files exceeds, corrected for the number of people who were examined in it. "not fake" does
     not mean real, and with too few real clips for that many people it is "not estimable".
 
-    With --calibration each person has a likelihood ratio, how much likelier the score is of a fake
-    than of a real clip, as log10, and a decision (real, fake, cannot tell). Both are about the
-    clips of the calibration; a face or picture that is unlike these is "not validated", and the
-    note says why.
+    With --calibration each person has a likelihood ratio, how many times as likely such a score is
+    among fakes as among real clips, as log10, and a decision (real, fake, cannot tell). Both are
+    about the clips of the calibration; a face or picture that is unlike these is "not validated",
+    and the note says why.
 
     The exit code is 1 if any file could not be read in full, was not examined or not called; the
     others are scored all the same.
@@ -320,7 +320,7 @@ def _show_files(results: list[_Result], weighed: Calibration | None) -> None:
         from gendkit.measure.likelihood import SCALE_SOURCE
 
         click.echo(
-            "LR: how much likelier the score is of a fake than of a real clip, among "
+            "LR: how many times as likely such a score is among fakes as among real clips, of "
             f"{weighed.population}. Words: {SCALE_SOURCE}."
         )
         for limit in dict.fromkeys(

@@ -1,4 +1,4 @@
-"""From a score to a likelihood ratio: how much likelier it is of a fake than of a real clip.
+"""From a score to a likelihood ratio: how many times as likely it is of fakes as of real clips.
 
 Labels (N,), 0 real and 1 fake, and scores (N,) from 0 to 1 enter, one a clip; log10 of the ratio
 leaves. Unlike a probability it knows nothing of how many fakes there are, and how many were trained

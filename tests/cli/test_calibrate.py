@@ -147,7 +147,7 @@ def test_a_file_like_the_clips_has_a_ratio_and_a_decision(
     score = float(row.split()[1])
     assert float(row.split()[2]) == pytest.approx(found.likelihood([score])[0], abs=0.02)
     assert "support for " in row
-    assert about.startswith("LR: how much likelier the score is of a fake than of a real clip")
+    assert about.startswith("LR: how many times as likely such a score is among fakes as among")
     assert "44 real and 44 fake clips" in about
     assert "ENFSI" in about
     assert all(note.startswith("Note: ") for note in notes)
