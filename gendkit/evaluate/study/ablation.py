@@ -65,7 +65,8 @@ def recipes(recipe: Recipe, given: dict[str, float] | None = None) -> dict[str, 
     Parameters
     ----------
     recipe
-        Whose backbone, size, rates, batches, epochs and augmentation they share.
+        Whose backbone, size, rates, batches, epochs and augmentation they share. Tuning, losses and
+        head are the variants' own, whatever it says.
     given
         Peak rates by variant, in place of those of `rates`.
     """
@@ -233,4 +234,5 @@ ABLATION = Study(
     says=says,
     tables=tables,
     options={"variants": (), "rates": {}},
+    owns=("tuning", "lora", "losses", "sphere"),
 )

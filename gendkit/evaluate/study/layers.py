@@ -137,4 +137,5 @@ LAYERS = Study(
     says=says,
     tables=tables,
     changes={"tuning": "layer-norms"},
+    owns=("tuning", "tuned_norms"),
 )

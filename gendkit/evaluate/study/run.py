@@ -84,7 +84,7 @@ def run_study(
     """
     manifest = manifest if isinstance(manifest, Manifest) else Manifest.read(manifest)
     given = study.with_options(options or {})
-    used = Recipe.of(recipe, **{**study.changes, **(changes or {})})
+    used = study.recipe(recipe, changes or {})
     setting = setting_of(
         manifest, used, seeds=seeds, families=families, left_out=left_out, on=on, options=given
     )
