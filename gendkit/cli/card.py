@@ -14,9 +14,9 @@ README, PAGE = "README.md", "card.html"
 
 @click.command()
 @click.argument("adapter", type=FOLDER)
-@click.option("--result", "results", multiple=True, type=FOLDER, metavar="FOLDER",
-              help="What `gendkit evaluate` or `gendkit study robustness` wrote of it; may be "
-              "repeated.")  # fmt: skip
+@click.option("--result", "results", multiple=True, type=FOLDER, metavar="PATH",
+              help="What `gendkit evaluate`, `study robustness` or `calibrate` wrote of it; may "
+              "be repeated.")  # fmt: skip
 @click.option("--name", help="What it is called [default: as the folder].")
 @click.option("--licence", default="other", show_default=True,
               help="Of the adapter, as a model hub names it: apache-2.0, mit, other.")  # fmt: skip

@@ -301,7 +301,8 @@ def notes(
         if int(sure["components"].sel(dataset=name)) < 2:
             yield (
                 f"All clips of {name} hang together by people or target clips, so that nothing can "
-                "be resampled: its numbers have no interval."
+                "be resampled: its numbers have no interval, and that of a mean does not show how "
+                "its people vary."
             )
         elif share > MOST:
             yield (

@@ -123,7 +123,8 @@ def model_card(
     record
         That of its run, if it does not lie beside it.
     results
-        What was measured: numbers, or folders of `gendkit evaluate` and `gendkit study robustness`.
+        What was measured: numbers, folders of `gendkit evaluate` and `gendkit study robustness`, or
+        a file of `gendkit calibrate`.
     name
         What it is called; by default as its folder, or its recipe.
 
@@ -148,6 +149,7 @@ def model_card(
         )
     measured: list[Measured] = []
     told: list[str] = []
+    calibrated = False
     for result in results:
         if isinstance(result, Measured):
             measured.append(result)
@@ -155,6 +157,7 @@ def model_card(
         found = read_result(result, adapter=adapter.hash)
         measured += found.measured
         told += found.limits
+        calibrated |= found.calibrated
     data = {} if record is None else record["data"]
     train, validation = data.get("train", {}), data.get("validation", {})
     licences = _licences(adapter, train, validation)
@@ -165,7 +168,11 @@ def model_card(
         selection=_selection(record, validation),
         licences=licences,
         results=tuple(measured),
-        limits=(*_limits(adapter, record, train, validation), *_of_results(measured), *told),
+        limits=(
+            *_limits(adapter, record, train, validation, calibrated=calibrated),
+            *_of_results(measured),
+            *told,
+        ),
     )  # fmt: skip
 
 
@@ -246,6 +253,8 @@ def _limits(
     record: Mapping[str, Any] | None,
     train: Mapping[str, Any],
     validation: Mapping[str, Any],
+    *,
+    calibrated: bool,
 ) -> list[str]:
     """Say what does not follow from the header and the record."""
     limits = []
@@ -259,11 +268,9 @@ def _limits(
             "score otherwise."
         )
     share = train["fake"] / train["crops"] if train.get("crops") else math.nan
-    prior = f": {100 * share:.0f} % of its training crops are fake" if math.isfinite(share) else ""
-    limits.append(
-        "No calibration belongs to it: a score is no probability, the training's prior is in "
-        f"it{prior}."
-    )
+    prior = f" ({100 * share:.0f} % of its crops are fake)" if math.isfinite(share) else ""
+    also = "" if calibrated else ", and no calibration was given that says what it is worth"
+    limits.append(f"A score is no probability: the training's prior is in it{prior}{also}.")
     if train:
         limits += _of_training(train)
     if record is not None and record["chosen_by"]["metric"] != "last":

@@ -1,4 +1,4 @@
-"""Results for a card: the folder of a comparison or of a study enters, numbers and limits leave.
+"""Results for a card: a comparison, a study or a calibration enters, numbers and limits leave.
 
 Read is what was written, nothing is measured. The adapter's hash tells which detector is meant.
 """
@@ -16,10 +16,14 @@ import numpy as np
 import xarray as xr
 
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia, first_line
+from gendkit.evaluate.benchmark import RECORD, RESULT, open_benchmark
+from gendkit.evaluate.benchmark_intervals import ALL
+from gendkit.evaluate.benchmark_plan import NO, YES
+from gendkit.evaluate.calibration import Calibration
+from gendkit.markup import number
 from gendkit.model.hub import Measured
 
-BENCHMARK, STORE, ROBUSTNESS = "result/benchmark.json", "result/result.zarr", "robustness.json"
-ALL, YES, NO = "all", "yes", "no"
+ROBUSTNESS = "robustness.json"
 METRICS = ("auroc", "balanced_accuracy", "fpr", "tpr")
 TOOK_PART = {"trained_on": "took part in the training", "selected_on": "took part in the selection"}
 CHANCE = 0.5
@@ -35,18 +39,21 @@ class Found:
         Numbers with their intervals.
     limits
         Sentences that follow from them.
+    calibrated
+        Whether it says what a score is worth.
     """
 
     measured: tuple[Measured, ...]
     limits: tuple[str, ...]
+    calibrated: bool = False
 
 
-def read_result(folder: str | Path, *, adapter: str) -> Found:
-    """Read what `gendkit evaluate` or `gendkit study robustness` wrote of one adapter.
+def read_result(path: str | Path, *, adapter: str) -> Found:
+    """Read what `gendkit evaluate`, `study robustness` or `calibrate` wrote of one adapter.
 
     Parameters
     ----------
-    folder
+    path
         Its `--out`.
     adapter
         The adapter's hash.
@@ -55,28 +62,49 @@ def read_result(folder: str | Path, *, adapter: str) -> Found:
     ------
     MissingMedia
         If there is no such result.
-    UnreadableMedia
+    UnreadableMedia, InvalidCalibration
         If it is damaged.
     InvalidArgument
         If it is of other detectors.
     """
-    folder = Path(folder)
-    try:
-        if (folder / BENCHMARK).is_file():
-            record = json.loads((folder / BENCHMARK).read_text(encoding="utf-8"))
-            ds = xr.open_zarr(folder / STORE, consolidated=False, chunks=None, zarr_format=3).load()
-            name = _detector(record["detectors"], adapter, folder)
-            return compared(ds.sel(detector=name), seeds=_seeds(record["detectors"], name))
-        if (folder / ROBUSTNESS).is_file():
-            record = json.loads((folder / ROBUSTNESS).read_text(encoding="utf-8"))
-            _same(record["adapter"], adapter, folder)
+    path = Path(path)
+    if (path / RESULT / RECORD).is_file():
+        found = open_benchmark(path)
+        name = _detector(found.record["detectors"], adapter, path)
+        return compared(found.ds.sel(detector=name), seeds=_seeds(found.record["detectors"], name))
+    if (path / ROBUSTNESS).is_file():
+        try:
+            record = json.loads((path / ROBUSTNESS).read_text(encoding="utf-8"))
+            _same(record["adapter"], adapter, path)
             return degraded(record)
-    except InvalidArgument:
-        raise
-    except Exception as error:  # zarr and its codecs raise many kinds
-        raise UnreadableMedia(f"{folder} holds a damaged result: {first_line(error)}.") from None
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise UnreadableMedia(
+                f"{path} holds a damaged result ({first_line(error)}); study it again."
+            ) from None
+    if path.is_file():
+        calibration = Calibration.read(path)
+        _same(calibration.made.adapter, adapter, path)
+        return calibrated(calibration)
     raise MissingMedia(
-        f"no result at {folder}; `gendkit evaluate` and `gendkit study robustness` make one."
+        f"no result at {path}; `gendkit evaluate`, `gendkit study robustness` and `gendkit "
+        "calibrate` make one."
+    )
+
+
+def calibrated(calibration: Calibration) -> Found:
+    """Return what a calibration says of its detector's scores, and of which clips."""
+    ratio = calibration.likelihood
+    return Found(
+        measured=(),
+        limits=(
+            f"What a score is worth is known of {calibration.population} "
+            f"({calibration.population.name}) alone: of what is unlike them the calibration says "
+            '"not validated".',
+            f"Those clips support a log10 likelihood ratio from {number(ratio.low, digits=2)} to "
+            f"{number(ratio.high, digits=2)}, and nothing beyond.",
+            *(f"The calibration: {limit}." for limit in calibration.limits),
+        ),
+        calibrated=True,
     )
 
 

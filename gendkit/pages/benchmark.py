@@ -38,6 +38,14 @@ if TYPE_CHECKING:
     from gendkit.evaluate.benchmark import Benchmark
 
 PAGE, TABLES, PICTURES, NUMBERS = "benchmark.html", "tables", "pictures", "numbers.csv"
+_TITLES = {
+    "auroc": "AUROC of clips",
+    "metrics": "Metrics of clips",
+    "methods": "AUROC by method",
+    "differences": "Differences in AUROC",
+    "transfer": "Real clips called fake / fakes found",
+    "coverage": "Clips that were examined",
+}
 _CONTENTS = (
     ("know", "What to know first"),
     ("auroc", "AUROC"),
@@ -114,7 +122,8 @@ def render_benchmark(benchmark: Benchmark) -> str:
         ),
         "metrics": _table(shown["metrics"]),
         "methods": join(
-            figure(_chart(drawn["methods"]), caption=shown["methods"].caption)
+            figure(_chart(drawn["methods"]), caption="Bars begin at chance; "
+                   "lines are 95 % intervals.")
             if "methods" in drawn else prose("No method has fakes of its own."),
             _table(shown["methods"]) if shown["methods"].rows else None,
         ),
@@ -205,19 +214,22 @@ def _know(benchmark: Benchmark) -> Html:
 
 
 def _chart(drawing: Drawing) -> Html:
-    return chart(drawing.svg(), alt=drawing.alt, title=drawing.title)
+    narrow = None if drawing.narrow is None else drawing.narrow.svg()
+    return chart(drawing.svg(), alt=drawing.alt, title=drawing.title, narrow=narrow)
 
 
 def _table(one: Table) -> Html:
     """Show a table; equal names that follow each other become one title of a group."""
+    title = _TITLES[one.name]
     if one.stubs < 2:
-        return table(one.head, [(None, one.rows)], caption=one.caption)
+        shown = table(one.head, [(None, one.rows)], caption=title)
+        return figure(shown, caption=one.caption)
     groups: dict[str, list[list[Node]]] = {}
     for first, *rest in one.rows:
         name = " · ".join(rest[: one.stubs - 1])
         groups.setdefault(first, []).append([name, *rest[one.stubs - 1 :]])
     head = (" · ".join(one.head[1 : one.stubs]), *one.head[one.stubs :])
-    return table(head, list(groups.items()), caption=one.caption)
+    return figure(table(head, list(groups.items()), caption=title), caption=one.caption)
 
 
 def _made(benchmark: Benchmark) -> Html:

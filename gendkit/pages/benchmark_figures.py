@@ -50,6 +50,8 @@ class Drawing:
         CSS pixels.
     draw
         Draws on a figure.
+    narrow
+        The same for phones, if it is another drawing there.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Drawing:
     width: float
     height: float
     draw: Callable[[Figure], None]
+    narrow: Drawing | None = None
 
     def svg(self) -> str:
         """Return it as an `<svg>` element for a page."""
@@ -263,11 +266,11 @@ def transferred(ds: xr.Dataset) -> Drawing:
 
 def _panels(
     ds: xr.Dataset, name: str, title: str, panel: Callable[[Axes, str], None], *, ylabel: str,
-    alt: str,
+    alt: str, most: int = 3,
 ) -> Drawing:  # fmt: skip
-    """Lay out one square panel a data set, at most three in a row."""
+    """Lay out one square panel a data set, at most so many in a row."""
     sets = _of(ds, "dataset")
-    columns = min(3, len(sets))
+    columns = min(most, len(sets))
     rows = -(-len(sets) // columns)
 
     def draw(figure: Figure) -> None:
@@ -288,6 +291,8 @@ def _panels(
     return Drawing(
         name=name, title=title, alt=alt, width=60 + SIDE * columns, height=44 + (SIDE + 14) * rows,
         draw=draw,
+        narrow=_panels(ds, name, title, panel, ylabel=ylabel, alt=alt, most=1)
+        if most > 1 else None,
     )  # fmt: skip
 
 

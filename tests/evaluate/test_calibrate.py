@@ -353,3 +353,16 @@ def test_one_row_a_person_of_a_clip_is_scored(own: Manifest, detector: Detector)
     mixed = own.table.assign(video="same", label=[0, 1] * (len(own) // 2))
     with pytest.raises(InvalidLabels, match="labelled real and crops labelled fake"):
         clips_of(replace(own, table=pd.DataFrame(mixed)), detector)
+
+
+def test_the_card_of_its_detector_says_of_which_clips_a_score_is_known(
+    made: Calibrated, detector: Detector, tmp_path: Path
+) -> None:
+    path = made.calibration.write(tmp_path / "calibration.json")
+    limits = " ".join(gk.model_card(detector.adapter, results=[path]).limits)
+    assert f"is known of {made.calibration.population} (own:development) alone" in limits
+    assert f"to {made.calibration.likelihood.high:.2f}, and nothing beyond" in limits
+    assert "no calibration was given" not in limits
+    other = replace(detector.adapter, head={n: -t for n, t in detector.adapter.head.items()})
+    with pytest.raises(InvalidArgument, match="is of adapter"):
+        gk.model_card(other, results=[path])

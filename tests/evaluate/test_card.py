@@ -13,10 +13,11 @@ import yaml
 
 import gendkit as gk
 from gendkit.errors import InvalidArgument, InvalidReport, MissingMedia, UnreadableMedia
-from gendkit.evaluate.card_results import read_result
+from gendkit.evaluate.card_results import compared, read_result
 from gendkit.model.adapter import Adapter
 from gendkit.model.hub import Measured
 from gendkit.pages.card import card_page
+from gendkit.testing.benchmark_result import drawn_benchmark
 from gendkit.testing.small import registered, small_backbone, small_detector
 
 DATA = {
@@ -68,7 +69,7 @@ def test_a_card_says_what_the_record_does(adapter: Adapter) -> None:
 
 def test_each_limit_follows_from_a_fact(adapter: Adapter) -> None:
     limits = gk.model_card(adapter, record=record_of(adapter)).limits
-    assert saying(limits, "no probability", "80 % of its training crops are fake")
+    assert saying(limits, "no probability", "80 % of its crops are fake", "no calibration")
     assert saying(limits, "7 people and 2 kinds of manipulation (gan, swap)")
     assert saying(limits, "All of its training faces are drawn")
     assert saying(limits, "2 of 12 training clips have no face crop")
@@ -186,7 +187,8 @@ def comparison(folder: Path, adapter: str) -> Path:
     (folder / "result").mkdir(parents=True)
     ds.to_zarr(folder / "result" / "result.zarr", zarr_format=3, consolidated=False)
     hashes = (("mine", adapter), ("mine", "1" * 64), ("other", "2" * 64))
-    record = {"detectors": [{"name": name, "hash": digest} for name, digest in hashes]}
+    detectors = [{"name": name, "hash": digest} for name, digest in hashes]
+    record = {"detectors": detectors, "notes": []}
     (folder / "result" / "benchmark.json").write_text(json.dumps(record))
     return folder
 
@@ -207,6 +209,17 @@ def test_the_results_of_a_comparison_come_with_intervals_and_limits(
     assert saying(card.limits, "3 of 20 clips of celeb had no face")
     assert saying(card.limits, "Above 0.5, 30.0 % (15.0 to 45.0 %) of the real clips of celeb")
     assert not saying(card.limits, "No result was given")
+
+
+def test_the_comparison_that_is_read_is_the_one_that_is_made() -> None:
+    drawn = drawn_benchmark(people=16, resamples=4)
+    found = compared(drawn.ds.sel(detector="gend-clip"), seeds=3)
+    assert [m.metric for m in found.measured[:4]] == [
+        "auroc", "balanced_accuracy above 0.5", "fpr above 0.5", "tpr above 0.5",
+    ]  # fmt: skip
+    assert len(found.measured) == 12
+    assert all(m.low <= m.value <= m.high for m in found.measured if m.low and m.high)
+    assert saying(found.limits, "celeb-df-pp took part in the selection")
 
 
 def test_the_results_of_a_study_of_robustness_name_the_worst(

@@ -18,11 +18,13 @@ SHOWN = {
     "05_geometry": {"image/png", "text/html"},
     "06_backbone_plugin": {"image/png", "text/html"},
     "07_trust_a_data_set": {"image/png", "text/html"},
+    "08_tables_that_stand_up": {"image/png", "text/html"},
 }
 LEFT = {
     "07_trust_a_data_set": "dataset/crops.html",
     "01_quickstart": "quickstart/run/adapter.safetensors",
     "04_forensics_of_a_clip": "forensics/carphone.json",
+    "08_tables_that_stand_up": "tables/families/report.html",
 }
 PLUGIN = "plugin"
 """The tag of the one cell in which a class is written, as that is what is shown."""
