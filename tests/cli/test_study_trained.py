@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gendkit.evaluate.cells import Cells
+from gendkit.evaluate.study.cells import Cells
 from gendkit.testing.small import registered, small_backbone, small_families
 
 Run = Callable[..., Any]
