@@ -72,7 +72,8 @@ def ablation(*, variants: tuple[str, ...], rates: tuple[str, ...], **given: Any)
     """Ask what each part of the method gains over a frozen probe.
 
     The variants are probe, LN (layer norms, a linear head off the sphere), LN+L2, LN+L2+UnAl,
-    'no augmentation', full, LoRA (needs gendkit[lora]) and bitfit, all of the same crops.
+    'no augmentation', full, LoRA (needs gendkit[lora]) and bitfit, all of the same crops. Tuning,
+    losses and head are the variants' own, whatever the recipe says.
 
     \b
     Example: gendkit study ablation crops --out ablation

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gendkit.evaluate.cells import Cells
+from gendkit.evaluate.study.cells import Cells
 from gendkit.testing.small import registered, small_backbone, small_families
 
 Run = Callable[..., Any]
@@ -84,6 +84,9 @@ def test_json_has_the_tables_the_answer_and_how_it_was_made(
         (("ablation", "--variant", "luck"), 1, "no variant is named 'luck'"),
         (("ablation", "--rate", "full=fast"), 2, "the rate of full is 'fast'"),
         (("ablation", "--families", "lips"), 1, "there is rows, columns, corner"),
+        (("ablation", "--set", "losses={cross-entropy: 2}"), 1, "losses cannot be set in the"),
+        (("layers", "--set", "tuned_norms=3"), 1, "tuned_norms cannot be set in the study layers"),
+        (("families", "--set", "seed=3"), 1, "seed cannot be set in the study families"),
         (("paired", "--clips", 99), 1, "the largest number of clips is 4"),
         (("difficulty", "--by", "age"), 2, "--by"),
         (("difficulty",), 1, "1 groups by dataset"),

@@ -6,13 +6,9 @@ import xarray as xr
 
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest
-from gendkit.evaluate.cells import Cells
-from gendkit.evaluate.left_out import (
-    left_out_cells,
-    left_out_families,
-    left_out_result,
-    left_out_rows,
-)
+from gendkit.evaluate.study.cells import Cells
+from gendkit.evaluate.study.left_out import left_out_cells, left_out_result, left_out_rows
+from gendkit.evaluate.study.setting import Setting, setting_of
 from gendkit.measure.metrics import auroc
 from gendkit.testing.small import FAMILIES, registered, small_backbone, small_families
 from gendkit.train.recipe import Recipe
@@ -28,13 +24,15 @@ def manifest(tmp_path_factory) -> Manifest:
     return small_families(tmp_path_factory.mktemp("crops"))
 
 
+def asked(manifest: Manifest, *families: str, seeds=(0, 1), on="final") -> Setting:
+    return setting_of(manifest, RECIPE, seeds=seeds, families=families, on=on)
+
+
 def test_no_cell_learns_from_the_family_that_it_is_asked_about(manifest):
-    families = left_out_families(manifest)
-    assert families == tuple(FAMILIES)
-    cells = left_out_cells(manifest, RECIPE, families=families, seeds=(3, 4))
+    cells = left_out_cells(asked(manifest, seeds=(3, 4)))
     assert len(cells) == 2 * 3 * 2
     for cell in cells:
-        learned = manifest.table[cell.train]
+        learned = manifest.faces().table[cell.train]
         assert set(learned["split"]) == {"train"}
         assert set(learned["degradation"]) == {""}
         assert set(learned["family"]) == {"", *FAMILIES} - {cell.at.get("left_out")}
@@ -42,7 +40,7 @@ def test_no_cell_learns_from_the_family_that_it_is_asked_about(manifest):
 
 
 def test_asked_are_the_split_and_the_development_reals_that_fix_the_threshold(manifest):
-    table = manifest.table[left_out_rows(manifest, ["rows"], on="final")]
+    table = manifest.table[left_out_rows(asked(manifest, "rows"))]
     count = table.groupby(["split", "family", "degradation"]).size().to_dict()
     assert count == {
         ("development", "", ""): 4, ("final", "", ""): 4, ("final", "", "bright"): 4,
@@ -50,24 +48,22 @@ def test_asked_are_the_split_and_the_development_reals_that_fix_the_threshold(ma
     }  # fmt: skip
 
 
-def test_families_that_are_not_there_or_too_few_are_told(manifest):
-    with pytest.raises(InvalidManifest, match="of the family 'row'; there is rows, columns"):
-        left_out_families(manifest, ["row"])
-    with pytest.raises(InvalidManifest, match=r"1 families.*-o crossed=true"):
-        left_out_families(manifest, ["rows"])
+def test_one_family_cannot_be_left_out(manifest):
+    with pytest.raises(InvalidManifest, match=r"one family of forgeries, rows;.*crossed=true"):
+        left_out_cells(asked(manifest, "rows"))
 
 
-def margins(manifest: Manifest, margin, *, seeds=2, on="final") -> xr.Dataset:
+def margins(manifest: Manifest, margin) -> xr.Dataset:
     """The Dataset of a study, with margins (detector, family, seed, sample) of one's own."""
     table = manifest.table.assign(component=manifest.components())
-    table = table[left_out_rows(manifest, list(FAMILIES), on=on)]
+    table = table[left_out_rows(asked(manifest))]
     names = ["dataset", "video", "track", "label", "method", "family", "degradation", "split",
              "pair", "target_identity", "donor_identity", "year", "component"]  # fmt: skip
     return xr.Dataset(
         {"margin": (("detector", "left_out", "seed", "sample"), margin(table))},
         coords={
             "detector": ["probe", "tuned"], "left_out": list(FAMILIES),
-            "seed": list(range(seeds)), "sample": table["sample"].to_numpy(dtype=object),
+            "seed": [0, 1], "sample": table["sample"].to_numpy(dtype=object),
             **{n: ("sample", table[n].to_numpy()) for n in names},
         },
     )  # fmt: skip
@@ -148,13 +144,12 @@ def test_without_development_reals_there_is_no_threshold(manifest):
 
 def test_the_whole_study_on_small_crops(manifest, tmp_path):
     with registered(small_backbone()):
-        families = left_out_families(manifest, ["rows", "columns"])
-        validation = (manifest.table["split"] == "development").to_numpy()
+        setting = asked(manifest, "rows", "columns", seeds=[0], on="development")
         cells = Cells(
-            manifest, scored=left_out_rows(manifest, families, on="development"),
-            validation=validation, out=tmp_path,
+            setting.manifest, scored=left_out_rows(setting), validation=setting.validation,
+            out=tmp_path,
         )  # fmt: skip
-        ds = cells.run(left_out_cells(manifest, RECIPE, families=families, seeds=[0]))
+        ds = cells.run(left_out_cells(setting))
     found = left_out_result(ds, on="development", resamples=20)
     assert found["margin"].notnull().all()
     assert found.sizes["control"] == 1

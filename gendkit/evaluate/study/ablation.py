@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from gendkit.errors import InvalidArgument
-from gendkit.evaluate.cells import Cell, by_clip
+from gendkit.evaluate.study.cells import Cell, by_clip
 from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
@@ -65,7 +65,8 @@ def recipes(recipe: Recipe, given: dict[str, float] | None = None) -> dict[str, 
     Parameters
     ----------
     recipe
-        Whose backbone, size, rates, batches, epochs and augmentation they share.
+        Whose backbone, size, rates, batches, epochs and augmentation they share. Tuning, losses and
+        head are the variants' own, whatever it says.
     given
         Peak rates by variant, in place of those of `rates`.
     """
@@ -233,4 +234,5 @@ ABLATION = Study(
     says=says,
     tables=tables,
     options={"variants": (), "rates": {}},
+    owns=("tuning", "lora", "losses", "sphere"),
 )

@@ -19,8 +19,8 @@ from zarr.errors import ZarrUserWarning
 
 from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import InvalidReport, MissingMedia, OutputExists, UnwritableOutput
-from gendkit.evaluate.cells import CELLS, FEATURES, Cells
 from gendkit.evaluate.final import log_final
+from gendkit.evaluate.study.cells import CELLS, FEATURES, Cells
 from gendkit.evaluate.study.setting import DEVELOPMENT, FINAL, Setting, setting_of
 from gendkit.evaluate.study.study import Study
 from gendkit.output import new_folder, write_whole
@@ -84,7 +84,7 @@ def run_study(
     """
     manifest = manifest if isinstance(manifest, Manifest) else Manifest.read(manifest)
     given = study.with_options(options or {})
-    used = Recipe.of(recipe, **{**study.changes, **(changes or {})})
+    used = study.recipe(recipe, changes or {})
     setting = setting_of(
         manifest, used, seeds=seeds, families=families, left_out=left_out, on=on, options=given
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,13 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.errors import InvalidArgument
-from gendkit.evaluate.cells import Cell, Rows
+from gendkit.errors import InvalidArgument, InvalidRecipe
+from gendkit.evaluate.study.cells import Cell, Rows
 from gendkit.evaluate.study.setting import Setting
+from gendkit.train.recipe import Recipe
+
+ALWAYS = ("seed", "selection.metric")
+"""Fields of a recipe that each study sets: seeds are an option, and the last epoch is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,8 @@ class Study:
         Of its own, with their defaults.
     changes
         Fields of a recipe that it sets, unless the user does.
+    owns
+        Fields of a recipe that vary from cell to cell, and that the user therefore cannot set.
     scored
         From a setting to the rows that each cell scores.
     """
@@ -72,7 +79,24 @@ class Study:
     tables: Callable[[xr.Dataset], dict[str, pd.DataFrame]]
     options: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, Any] = field(default_factory=dict)
+    owns: tuple[str, ...] = ()
     scored: Callable[[Setting], Rows] = field(default=lambda setting: setting.scored)
+
+    def recipe(self, source: str | Path | Recipe, changes: Mapping[str, Any]) -> Recipe:
+        """Return the recipe that a user asks for, with what this study sets.
+
+        Raises
+        ------
+        InvalidRecipe
+            If it cannot be, or a change is of a field that the study varies or fixes.
+        """
+        for name in changes:
+            if (field := name.partition(".")[0]) in self.owns or name in ALWAYS:
+                raise InvalidRecipe(
+                    f"{field} cannot be set in the study {self.name}, which chooses it for each "
+                    "cell; leave it out."
+                )
+        return Recipe.of(source, **{**self.changes, **changes})
 
     def with_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return all options, those that are given changed.
