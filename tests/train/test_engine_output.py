@@ -61,7 +61,8 @@ def test_the_record_says_what_the_run_rests_on(
     assert record["adapter"] == run.adapter.hash == gk.Adapter.read(tmp_path / "run" / ADAPTER).hash
     assert record["backbone"]["hash"] == run.adapter.header.backbone_hash
     assert record["tuned"] == {"layer_norms": NORMS, "head": HEAD, "of": 32_224}
-    assert record["chosen_by"] == {"data": "eve and fay", "metric": "auroc"}
+    chosen_by = {"data": "eve and fay", "metric": "auroc", "datasets": None}
+    assert record["chosen_by"] == chosen_by
     pairs = run.history["pairs"].mean()
     assert 0 < pairs < 4
     assert record["batches"] == {"crops": 8, "an_epoch": 4, "pairs": pairs}
