@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest
 from gendkit.evaluate.cells import Cell, Rows, by_clip
+from gendkit.evaluate.study.setting import kinds
 from gendkit.measure.intervals import Interval, crossed
 from gendkit.measure.metrics import Ranked
-from gendkit.measure.thresholds import threshold_at
+from gendkit.measure.thresholds import allowed_above, share_bound, threshold_at
 from gendkit.train.recipe import Recipe
 
 PROBE, TUNED, GAIN = "probe", "tuned", "difference"
@@ -36,13 +37,14 @@ def left_out_families(manifest: Manifest, families: Sequence[str] = ()) -> tuple
         If a named one has no crop to be learned from, or there are fewer than two.
     """
     table = manifest.table
-    fakes = table[(table["split"] == TRAIN) & (table["label"] == 1) & (table["degradation"] == "")]
-    there = list(dict.fromkeys(fakes["family"]))
+    plain = (table["split"] == TRAIN) & (table["degradation"] == "")
+    there = [str(name) for name in dict.fromkeys(kinds(table)[plain]) if name]
     if unknown := [name for name in families if name not in there]:
         raise InvalidManifest(
-            f"no training crop is of the family {unknown[0]!r}; there is {', '.join(there) or '-'}."
+            f"no training crop is of the family {unknown[0]!r}; there is "
+            f"{', '.join(there) or 'none'}."
         )
-    chosen = tuple(name for name in there if name and (not families or name in families))
+    chosen = tuple(name for name in there if not families or name in families)
     if len(chosen) < 2:
         raise InvalidManifest(
             f"{len(chosen)} families of forgeries in the training split; to leave one out takes "
@@ -58,7 +60,7 @@ def left_out_rows(manifest: Manifest, families: Sequence[str], *, on: str) -> Ro
     """
     table = manifest.table
     real, plain = table["label"] == 0, table["degradation"] == ""
-    asked = real | (plain & table["family"].isin(families))
+    asked = real | (plain & np.isin(kinds(table), list(families)))
     where = (table["split"] == on) | ((table["split"] == DEVELOPMENT) & real & plain)
     rows: Rows = (asked & where).to_numpy()
     return rows
@@ -81,11 +83,11 @@ def left_out_cells(
         Of the tuned detector; the probe has none.
     """
     table = manifest.table
-    learned = (table["split"] == TRAIN) & (table["degradation"] == "")
+    learned, kind = (table["split"] == TRAIN) & (table["degradation"] == ""), kinds(table)
     cells = []
     for left_out in families:
         others = [name for name in families if name != left_out]
-        train = (learned & ((table["label"] == 0) | table["family"].isin(others))).to_numpy()
+        train = (learned & ((table["label"] == 0) | np.isin(kind, others))).to_numpy()
         for seed in seeds:
             for detector in DETECTORS:
                 cells.append(
@@ -128,8 +130,11 @@ def left_out_result(
         - `control_rise` (compared, control, bound) and `mean_control_rise` (compared, bound): FPR
           of degraded reals less that of the same split's plain ones.
 
-        `bound` is value, low and high, of a 95 % percentile interval. Attributes: `improved`, in
-        how many families the mean over seeds rises; `worst`, the family of the lowest tuned AUROC.
+        `bound` is value, low and high, of a 95 % percentile interval, thresholds being taken as
+        they were fixed. Attributes: `improved`, in how many families the mean over seeds rises;
+        `worst`, the family of the lowest tuned AUROC; `threshold_reals`, on how many clips a
+        threshold rests, and `threshold_bound`, what the true rate above it is at most (one-sided
+        95 %, clips of a component counted as one).
     """
     clips = by_clip(ds)
     measured = _Measured(clips, on=on, max_fpr=max_fpr)
@@ -173,7 +178,8 @@ def left_out_result(
     tuned = out["family_auroc"].sel(compared=TUNED, bound="value").to_numpy()
     return out.assign_attrs(
         improved=int((gains > 0).sum()), worst=families[int(tuned.argmin())], on=on,
-        max_fpr=max_fpr, resamples=resamples,
+        max_fpr=max_fpr, resamples=resamples, threshold_reals=measured.reals,
+        threshold_bound=measured.bound,
     )  # fmt: skip
 
 
@@ -182,7 +188,8 @@ class _Measured:
 
     def __init__(self, clips: xr.Dataset, *, on: str, max_fpr: float) -> None:
         clips = clips.transpose("detector", "left_out", "seed", "clip")
-        about = {name: clips[name].to_numpy() for name in ("label", "family", "degradation")}
+        about = {name: clips[name].to_numpy() for name in ("label", "degradation")}
+        kind = kinds(clips[["label", "family", "method"]].reset_coords().to_dataframe())
         split, plain = clips["split"].to_numpy(), about["degradation"] == ""
         self.scores = clips["score"].to_numpy()
         self.families = [str(f) for f in clips["left_out"].to_numpy()]
@@ -190,14 +197,12 @@ class _Measured:
         self.code, self.components = codes, len(self.of)
         real, here = about["label"] == 0, split == on
         self.real = np.flatnonzero(real & plain & here)
-        self.fakes = [
-            np.flatnonzero(here & plain & ~real & (about["family"] == f)) for f in self.families
-        ]
+        self.fakes = [np.flatnonzero(here & plain & ~real & (kind == f)) for f in self.families]
         self.controls = tuple(sorted(set(about["degradation"][here & real & ~plain])))
         self.degraded = [
             np.flatnonzero(here & real & (about["degradation"] == c)) for c in self.controls
         ]
-        fixing = self.scores[..., real & plain & (split == DEVELOPMENT)]
+        fixing = self.scores[..., of_fixing := real & plain & (split == DEVELOPMENT)]
         if not fixing.shape[-1] or not len(self.real):
             raise InvalidManifest(
                 "there is no plain real crop of the development split to fix a threshold on, or "
@@ -205,6 +210,10 @@ class _Measured:
             )
         self.ranked = [self._ranked(f, fakes) for f, fakes in enumerate(self.fakes)]
         self.thresholds = np.apply_along_axis(threshold_at, -1, fixing, max_fpr)
+        self.reals = fixing.shape[-1]
+        self.bound = share_bound(
+            allowed_above(self.reals, max_fpr), self.reals, clips["component"].to_numpy()[of_fixing]
+        )
 
     def auroc(self) -> NDArray[np.float64]:
         """Return the AUROC (detector, left_out, seed) of all clips."""

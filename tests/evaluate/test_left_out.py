@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -13,7 +15,9 @@ from gendkit.evaluate.left_out import (
     left_out_result,
     left_out_rows,
 )
+from gendkit.evaluate.study.families import _threshold
 from gendkit.measure.metrics import auroc
+from gendkit.measure.thresholds import fpr_bound
 from gendkit.testing.small import FAMILIES, registered, small_backbone, small_families
 from gendkit.train.recipe import Recipe
 
@@ -119,6 +123,37 @@ def test_the_numbers_are_those_of_an_obvious_rewrite(many):
         means = [np.mean([v for d, v in values if d == of]) for of in range(2)]
         found = many[name].sel(bound="value").to_numpy()
         np.testing.assert_allclose(found, [*means, means[1] - means[0]], atol=1e-12)
+
+
+def test_fakes_without_a_family_count_by_their_method(manifest):
+    table = manifest.table.copy()
+    table.loc[table["family"] == "rows", "family"] = ""  # its method is of the same name
+    bare = replace(manifest, table=table)
+    assert left_out_families(bare) == tuple(FAMILIES)
+    for rows in (left_out_rows(m, ["rows"], on="final") for m in (manifest, bare)):
+        assert rows.sum() == 16
+    for one, other in zip(
+        *(left_out_cells(m, RECIPE, families=list(FAMILIES), seeds=(0,)) for m in (manifest, bare)),
+        strict=True,
+    ):
+        assert (one.train == other.train).all()
+    ds = margins(manifest, drawn)
+    names = ds["family"].to_numpy()
+    one, other = (
+        left_out_result(ds.assign_coords(family=("sample", kinds)), on="final", resamples=10)
+        for kinds in (names, np.where(names == "rows", "", names))
+    )
+    np.testing.assert_array_equal(one["family_auroc"], other["family_auroc"])
+
+
+def test_what_a_threshold_rests_on_is_told(many):
+    assert many.attrs["threshold_reals"] == 20
+    assert many.attrs["threshold_bound"] == pytest.approx(fpr_bound(1, 20))
+    assert "rests on 20 real clips" in (told := " ".join(_threshold(many)))
+    assert "by construction" not in told
+    few = " ".join(_threshold(many.assign_attrs(threshold_reals=8, on="development")))
+    assert "takes 20 real clips to fix it: with 8 none may be called fake" in few
+    assert "fixed on the very reals that it is applied to" in few
 
 
 def test_what_stands_out_is_told(many):
