@@ -47,8 +47,9 @@ def left_out_families(manifest: Manifest, families: Sequence[str] = ()) -> tuple
     chosen = tuple(name for name in there if not families or name in families)
     if len(chosen) < 2:
         raise InvalidManifest(
-            f"{len(chosen)} families of forgeries in the training split; to leave one out takes "
-            "two. Crops of photos have all with -o families=all -o crossed=true."
+            f"there is {', '.join(chosen) or 'no family'} to leave out and learn from; it takes "
+            "two families of the training split or more. Crops of photos have all with -o "
+            "families=all -o crossed=true."
         )
     return chosen
 

@@ -57,7 +57,7 @@ def test_asked_are_the_split_and_the_development_reals_that_fix_the_threshold(ma
 def test_families_that_are_not_there_or_too_few_are_told(manifest):
     with pytest.raises(InvalidManifest, match="of the family 'row'; there is rows, columns"):
         left_out_families(manifest, ["row"])
-    with pytest.raises(InvalidManifest, match=r"1 families.*-o crossed=true"):
+    with pytest.raises(InvalidManifest, match=r"rows to leave out.*takes two.*crossed=true"):
         left_out_families(manifest, ["rows"])
 
 

@@ -299,6 +299,11 @@ def test_a_setting_takes_plain_crops_of_known_families(manifest: Manifest) -> No
         ({"on": "train"}, InvalidArgument, "give development or final"),
         ({"families": ["lips"]}, InvalidManifest, "'lips' are missing; there is rows, columns"),
         ({"left_out": ["lips"]}, InvalidManifest, "'lips' are missing"),
+        (
+            {"left_out": ["rows", "columns", "corner"]},
+            InvalidArgument,
+            "none is left to learn from",
+        ),
         ({"families": ["rows"], "left_out": ["rows"]}, InvalidArgument, "both learned from and"),
     ],
 )

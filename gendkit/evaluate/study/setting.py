@@ -135,6 +135,10 @@ def setting_of(
     both = [name for name in families_in(faces, TRAIN) if name in scored]
     chosen = _known(families or [f for f in both if f not in left_out], both, f"{TRAIN} and {on}")
     apart = _known(left_out, scored, on)
+    if apart and not chosen:
+        raise InvalidArgument(
+            f"all families are left out ({', '.join(apart)}), and none is left to learn from."
+        )
     if twice := [name for name in apart if name in chosen]:
         raise InvalidArgument(f"family {twice[0]!r} is both learned from and left out.")
     setting = Setting(
