@@ -31,10 +31,13 @@ def nested(setting: Setting, *, seed: int) -> dict[float, Rows]:
     people = people_of(setting.manifest.table)
     first = table["sample"][rows].groupby(component[rows]).min()
     order = sorted(first.index, key=lambda number: _key(seed, first[number]))
-    sets: list[set[str]] = [set()]
+    whose = pd.Series(people[rows]).groupby(component[rows]).unique()
+    seen: set[str] = set()
+    so_many = [0]
     for number in order:
-        sets.append(sets[-1] | set(people[rows & (component == number)].tolist()))
-    counts = np.asarray([len(s) for s in sets])
+        seen.update(whose[number].tolist())
+        so_many.append(len(seen))
+    counts = np.asarray(so_many)
     chosen = {}
     for fraction in setting.options["fractions"]:
         take = max(1, int(np.abs(counts - fraction * counts[-1]).argmin()))
