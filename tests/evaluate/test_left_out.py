@@ -15,9 +15,13 @@ from gendkit.evaluate.left_out import (
     left_out_result,
     left_out_rows,
 )
+from gendkit.evaluate.study.families import FAMILIES as FAMILIES_STUDY
 from gendkit.evaluate.study.families import _threshold
+from gendkit.evaluate.study.run import run_study
+from gendkit.evaluate.study.study import about
 from gendkit.measure.metrics import auroc
 from gendkit.measure.thresholds import fpr_bound
+from gendkit.progress import silent
 from gendkit.testing.small import FAMILIES, registered, small_backbone, small_families
 from gendkit.train.recipe import Recipe
 
@@ -179,6 +183,18 @@ def test_without_development_reals_there_is_no_threshold(manifest):
     ds = margins(manifest, drawn)
     with pytest.raises(InvalidManifest, match="to fix a threshold on"):
         left_out_result(ds.isel(sample=(ds["split"] == "final").to_numpy()), on="final")
+
+
+def test_as_scored_the_crops_of_the_split_alone_are_counted(manifest, tmp_path, monkeypatch):
+    monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        Cells, "margins", lambda cells, cell, key: cells.manifest.labels()[cells.scored] * 1.0
+    )
+    with registered(small_backbone()):
+        ds = run_study(FAMILIES_STUDY, manifest, out=tmp_path / "out", recipe=RECIPE, seeds=(0, 1),
+                       on="final", device="cpu", progress=silent)  # fmt: skip
+    # Plain and bright reals and three fakes of four people, none of the development reals.
+    assert about(ds)["scored"]["crops"] == 20
 
 
 def test_the_whole_study_on_small_crops(manifest, tmp_path):

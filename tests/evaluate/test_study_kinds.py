@@ -330,6 +330,7 @@ def test_few_levels_of_what_is_resampled_are_told() -> None:
         ((-0.1, -0.2, -0.05), "A has a lower mean AUROC than B, by −0.100"),
         ((0.1, -0.05, 0.2), "A is not told apart from B"),
         ((np.nan, np.nan, np.nan), "A could not be compared with B."),
+        ((0.1, 0.1, 0.1), "by +0.100 (the same in every resample, which says nothing of others)"),
         ((0.1, np.nan, np.nan), r"not told apart from B: the mean AUROC differs by \+0.100 \(no"),
     ],
 )

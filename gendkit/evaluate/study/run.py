@@ -106,11 +106,12 @@ def run_study(
     _mark(out, facts)
     margins = place.run(asked, progress=progress)
     ds = study.analyse(margins, setting)
+    splits = setting.manifest.table["split"].to_numpy()
     facts |= {
         "finished": True,
         "cells": len({place.key(cell) for cell in asked}),
         "learned": describe(setting.manifest.where(setting.learned)),
-        "scored": describe(setting.manifest.where(scored)),
+        "scored": describe(setting.manifest.where(scored & (splits == on))),
         "coverage": setting.manifest.meta.get(COVERAGE),
         "crops": extraction(setting.manifest),
         "preprocessing": _preprocessing(used),

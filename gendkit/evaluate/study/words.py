@@ -23,6 +23,8 @@ def estimate(bound: Bound, *, sign: bool = False) -> str:
     value, low, high = (number(float(x), sign=sign) for x in bound)
     if not (math.isfinite(bound[1]) and math.isfinite(bound[2])):
         return f"{value} (no interval)"
+    if bound[1] == bound[2]:
+        return f"{value} (the same in every resample, which says nothing of others)"
     return f"{value} (95 % interval {low} to {high})"
 
 
