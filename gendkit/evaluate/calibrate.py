@@ -55,6 +55,9 @@ class Calibrated:
     calibration: Calibration
     clips: pd.DataFrame
 
+    def __repr__(self) -> str:
+        return f"Calibrated({self.calibration!r}, {len(self.clips):,} clips)"
+
     def _repr_html_(self) -> str:
         return self.calibration._repr_html_()
 

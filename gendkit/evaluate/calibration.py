@@ -21,7 +21,7 @@ from gendkit.data.quality import Quality
 from gendkit.errors import InvalidCalibration, MissingMedia, first_line
 from gendkit.evaluate.likeness import Likeness
 from gendkit.evaluate.population import Checked, Made, Population, Validated
-from gendkit.markup import card, number
+from gendkit.markup import card, number, visible
 from gendkit.measure.calibration import STRICT, Isotonic, Temperature
 from gendkit.measure.conformal import Conformal
 from gendkit.measure.likelihood import LikelihoodRatio, support
@@ -281,17 +281,24 @@ class Calibration:
         unknown = "how the calibration's crops were made is not recorded"
         return tuple(reasons), () if "extractor" in own else (unknown,)
 
+    def __repr__(self) -> str:
+        facts = "; ".join(f"{name} {value}" for name, value in self._facts.items() if value)
+        return visible(f"Calibration({facts})")
+
     def _repr_html_(self) -> str:
+        return card("Calibration", self._facts)
+
+    @property
+    def _facts(self) -> dict[str, str | None]:
         low, high = (number(v, digits=2) for v in (self.likelihood.low, self.likelihood.high))
         own = self.checks[0] if self.checks else None
-        facts = {
+        return {
             "population": str(self.population),
             "adapter": self.made.adapter[:12],
             "log10 LR": f"{low} to {high}",
             "Cllr": None if own is None else number(own.cllr),
             "decision": f"alpha {self.conformal.alpha:g}, beta {self.conformal.beta:g}",
         }
-        return card("Calibration", facts)
 
 
 _READER: TypeAdapter[Calibration] = TypeAdapter(Calibration)

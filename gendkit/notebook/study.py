@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gendkit.train.recipe import Recipe
 
 NOTEBOOK = "study.ipynb"
-COLUMNS, WIDTH = 2, 480
+COLUMNS, WIDTH, TITLE = 2, 480, 24
 
 
 def study(
@@ -87,15 +87,16 @@ def plot_study(ds: xr.Dataset) -> Figure:
     made = drawings(ds)
     columns = min(COLUMNS, len(made))
     lines = [made[i : i + columns] for i in range(0, len(made), columns)]
-    heights = [max(one.height for one in line) + 24 for line in lines]
+    heights = [max(one.height for one in line) + TITLE for line in lines]
     figure = Picture(
         figsize=(WIDTH * columns / 72, sum(heights) / 72), dpi=72, layout="constrained"
     )  # fmt: skip
     parts = figure.subfigures(len(lines), columns, squeeze=False, height_ratios=heights)
     for line, row in zip(lines, parts, strict=True):
         for one, part in zip(line, row, strict=False):
-            one.draw(part)
-            part.suptitle(one.title, fontsize="medium", x=0.01, ha="left")
+            above, below = part.subfigures(2, 1, height_ratios=(TITLE, one.height))
+            above.text(0.01, 0.5, one.title, fontsize="medium", va="center")
+            one.draw(below)
     return figure
 
 

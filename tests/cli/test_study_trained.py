@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gendkit.evaluate.cells import Cells
+from gendkit.evaluate.study.cells import Cells
 from gendkit.testing.small import registered, small_backbone, small_families
 
 Run = Callable[..., Any]
@@ -92,7 +92,7 @@ def test_json_has_the_tables_the_answer_and_how_it_was_made(
         (("difficulty",), 1, "1 groups by dataset"),
         (("data-size", "--fraction", 0), 2, "--fraction"),
         (("layers", "--recipe", "nothing"), 1, "no recipe is named 'nothing'"),
-        (("families", "--families", "rows"), 1, "there is rows to leave out and learn from"),
+        (("families", "--families", "rows"), 1, "there is one family of forgeries, rows"),
     ],
 )  # fmt: skip
 def test_nonsense_is_one_line_and_leaves_nothing(

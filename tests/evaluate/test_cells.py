@@ -6,8 +6,8 @@ from filelock import FileLock
 
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest
-from gendkit.evaluate import cells as module
-from gendkit.evaluate.cells import Cell, Cells, by_clip
+from gendkit.evaluate.study import cells as module
+from gendkit.evaluate.study.cells import Cell, Cells, by_clip
 from gendkit.measure.metrics import video_level
 from gendkit.testing.small import registered, small_backbone, small_families
 from gendkit.train.engine import fit

@@ -1,27 +1,17 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import xarray as xr
 
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest
-from gendkit.evaluate.cells import Cells
-from gendkit.evaluate.left_out import (
-    left_out_cells,
-    left_out_families,
-    left_out_result,
-    left_out_rows,
-)
-from gendkit.evaluate.study.families import FAMILIES as FAMILIES_STUDY
+from gendkit.evaluate.study.cells import Cells
 from gendkit.evaluate.study.families import _threshold
-from gendkit.evaluate.study.run import run_study
-from gendkit.evaluate.study.study import about
+from gendkit.evaluate.study.left_out import left_out_cells, left_out_result, left_out_rows
+from gendkit.evaluate.study.setting import Setting, setting_of
 from gendkit.measure.metrics import auroc
 from gendkit.measure.thresholds import fpr_bound
-from gendkit.progress import silent
 from gendkit.testing.small import FAMILIES, registered, small_backbone, small_families
 from gendkit.train.recipe import Recipe
 
@@ -36,13 +26,15 @@ def manifest(tmp_path_factory) -> Manifest:
     return small_families(tmp_path_factory.mktemp("crops"))
 
 
+def asked(manifest: Manifest, *families: str, seeds=(0, 1), on="final") -> Setting:
+    return setting_of(manifest, RECIPE, seeds=seeds, families=families, on=on)
+
+
 def test_no_cell_learns_from_the_family_that_it_is_asked_about(manifest):
-    families = left_out_families(manifest)
-    assert families == tuple(FAMILIES)
-    cells = left_out_cells(manifest, RECIPE, families=families, seeds=(3, 4))
+    cells = left_out_cells(asked(manifest, seeds=(3, 4)))
     assert len(cells) == 2 * 3 * 2
     for cell in cells:
-        learned = manifest.table[cell.train]
+        learned = manifest.faces().table[cell.train]
         assert set(learned["split"]) == {"train"}
         assert set(learned["degradation"]) == {""}
         assert set(learned["family"]) == {"", *FAMILIES} - {cell.at.get("left_out")}
@@ -50,7 +42,7 @@ def test_no_cell_learns_from_the_family_that_it_is_asked_about(manifest):
 
 
 def test_asked_are_the_split_and_the_development_reals_that_fix_the_threshold(manifest):
-    table = manifest.table[left_out_rows(manifest, ["rows"], on="final")]
+    table = manifest.table[left_out_rows(asked(manifest, "rows"))]
     count = table.groupby(["split", "family", "degradation"]).size().to_dict()
     assert count == {
         ("development", "", ""): 4, ("final", "", ""): 4, ("final", "", "bright"): 4,
@@ -58,24 +50,22 @@ def test_asked_are_the_split_and_the_development_reals_that_fix_the_threshold(ma
     }  # fmt: skip
 
 
-def test_families_that_are_not_there_or_too_few_are_told(manifest):
-    with pytest.raises(InvalidManifest, match="of the family 'row'; there is rows, columns"):
-        left_out_families(manifest, ["row"])
-    with pytest.raises(InvalidManifest, match=r"rows to leave out.*takes two.*crossed=true"):
-        left_out_families(manifest, ["rows"])
+def test_one_family_cannot_be_left_out(manifest):
+    with pytest.raises(InvalidManifest, match=r"one family of forgeries, rows;.*crossed=true"):
+        left_out_cells(asked(manifest, "rows"))
 
 
-def margins(manifest: Manifest, margin, *, seeds=2, on="final") -> xr.Dataset:
+def margins(manifest: Manifest, margin) -> xr.Dataset:
     """The Dataset of a study, with margins (detector, family, seed, sample) of one's own."""
     table = manifest.table.assign(component=manifest.components())
-    table = table[left_out_rows(manifest, list(FAMILIES), on=on)]
+    table = table[left_out_rows(asked(manifest))]
     names = ["dataset", "video", "track", "label", "method", "family", "degradation", "split",
              "pair", "target_identity", "donor_identity", "year", "component"]  # fmt: skip
     return xr.Dataset(
         {"margin": (("detector", "left_out", "seed", "sample"), margin(table))},
         coords={
             "detector": ["probe", "tuned"], "left_out": list(FAMILIES),
-            "seed": list(range(seeds)), "sample": table["sample"].to_numpy(dtype=object),
+            "seed": [0, 1], "sample": table["sample"].to_numpy(dtype=object),
             **{n: ("sample", table[n].to_numpy()) for n in names},
         },
     )  # fmt: skip
@@ -129,27 +119,6 @@ def test_the_numbers_are_those_of_an_obvious_rewrite(many):
         np.testing.assert_allclose(found, [*means, means[1] - means[0]], atol=1e-12)
 
 
-def test_fakes_without_a_family_count_by_their_method(manifest):
-    table = manifest.table.copy()
-    table.loc[table["family"] == "rows", "family"] = ""  # its method is of the same name
-    bare = replace(manifest, table=table)
-    assert left_out_families(bare) == tuple(FAMILIES)
-    for rows in (left_out_rows(m, ["rows"], on="final") for m in (manifest, bare)):
-        assert rows.sum() == 16
-    for one, other in zip(
-        *(left_out_cells(m, RECIPE, families=list(FAMILIES), seeds=(0,)) for m in (manifest, bare)),
-        strict=True,
-    ):
-        assert (one.train == other.train).all()
-    ds = margins(manifest, drawn)
-    names = ds["family"].to_numpy()
-    one, other = (
-        left_out_result(ds.assign_coords(family=("sample", kinds)), on="final", resamples=10)
-        for kinds in (names, np.where(names == "rows", "", names))
-    )
-    np.testing.assert_array_equal(one["family_auroc"], other["family_auroc"])
-
-
 def test_what_a_threshold_rests_on_is_told(many):
     assert many.attrs["threshold_reals"] == 20
     assert many.attrs["threshold_bound"] == pytest.approx(fpr_bound(1, 20))
@@ -185,27 +154,14 @@ def test_without_development_reals_there_is_no_threshold(manifest):
         left_out_result(ds.isel(sample=(ds["split"] == "final").to_numpy()), on="final")
 
 
-def test_as_scored_the_crops_of_the_split_alone_are_counted(manifest, tmp_path, monkeypatch):
-    monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        Cells, "margins", lambda cells, cell, key: cells.manifest.labels()[cells.scored] * 1.0
-    )
-    with registered(small_backbone()):
-        ds = run_study(FAMILIES_STUDY, manifest, out=tmp_path / "out", recipe=RECIPE, seeds=(0, 1),
-                       on="final", device="cpu", progress=silent)  # fmt: skip
-    # Plain and bright reals and three fakes of four people, none of the development reals.
-    assert about(ds)["scored"]["crops"] == 20
-
-
 def test_the_whole_study_on_small_crops(manifest, tmp_path):
     with registered(small_backbone()):
-        families = left_out_families(manifest, ["rows", "columns"])
-        validation = (manifest.table["split"] == "development").to_numpy()
+        setting = asked(manifest, "rows", "columns", seeds=[0], on="development")
         cells = Cells(
-            manifest, scored=left_out_rows(manifest, families, on="development"),
-            validation=validation, out=tmp_path,
+            setting.manifest, scored=left_out_rows(setting), validation=setting.validation,
+            out=tmp_path,
         )  # fmt: skip
-        ds = cells.run(left_out_cells(manifest, RECIPE, families=families, seeds=[0]))
+        ds = cells.run(left_out_cells(setting))
     found = left_out_result(ds, on="development", resamples=20)
     assert found["margin"].notnull().all()
     assert found.sizes["control"] == 1

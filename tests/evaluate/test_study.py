@@ -21,10 +21,10 @@ from gendkit.errors import (
     OutputExists,
     UnknownPart,
 )
-from gendkit.evaluate.cells import Cells
 from gendkit.evaluate.final import read_log
 from gendkit.evaluate.study import measured
 from gendkit.evaluate.study.catalogue import STUDIES, study_of, study_tables
+from gendkit.evaluate.study.cells import Cells
 from gendkit.evaluate.study.run import MARKER, RESULT, open_study, run_study
 from gendkit.evaluate.study.setting import setting_of
 from gendkit.evaluate.study.study import about, said

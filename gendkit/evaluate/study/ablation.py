@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from gendkit.errors import InvalidArgument
-from gendkit.evaluate.cells import Cell, by_clip
+from gendkit.evaluate.study.cells import Cell, by_clip
 from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple

@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.evaluate.cells import Cell, by_clip
+from gendkit.evaluate.study.cells import Cell, by_clip
 from gendkit.evaluate.study.groups import Group, groups_of
 from gendkit.evaluate.study.measured import (
     BOUND,

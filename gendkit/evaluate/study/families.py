@@ -1,4 +1,4 @@
-"""Leave one family out, as a study: cells and numbers of `gendkit.evaluate.left_out`, in words."""
+"""Leave one family out, as a study: what `left_out` measures, in words and tables."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from gendkit.evaluate.cells import Cell, Rows
-from gendkit.evaluate.left_out import (
+from gendkit.evaluate.study.left_out import (
     DETECTORS,
     GAIN,
     MAX_FPR,
     left_out_cells,
-    left_out_families,
     left_out_result,
     left_out_rows,
 )
@@ -25,17 +23,6 @@ from gendkit.evaluate.study.words import compared, counted, estimate, limits, li
 
 GOOD = 0.02
 """The rise in false alarms on a negative control that is still good."""
-
-
-def cells(setting: Setting) -> list[Cell]:
-    """Return for each family that is left out, detector and seed a cell."""
-    chosen = left_out_families(setting.manifest, setting.families)
-    return left_out_cells(setting.manifest, setting.recipe, families=chosen, seeds=setting.seeds)
-
-
-def scored(setting: Setting) -> Rows:
-    """Return the rows that are asked about, degraded reals among them."""
-    return left_out_rows(setting.manifest, setting.families, on=setting.on)
 
 
 def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
@@ -145,10 +132,10 @@ FAMILIES = Study(
     title="A family of forgeries that was left out",
     question="What does tuning gain on a family of forgeries that training has not seen?",
     learns="Each cell leaves out the fakes of one family and learns from all the rest.",
-    cells=cells,
+    cells=left_out_cells,
     analyse=analyse,
     says=says,
     tables=tables,
     options={"max_fpr": MAX_FPR},
-    scored=scored,
+    scored=left_out_rows,
 )

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidArgument, InvalidManifest
-from gendkit.evaluate.cells import Rows
+from gendkit.evaluate.study.cells import Rows
 from gendkit.evaluate.study.setting import Setting, people_of
 
 BY = ("dataset", "family", "method", "year")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from gendkit.evaluate.cells import Cell, by_clip
+from gendkit.evaluate.study.cells import Cell, by_clip
 from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple

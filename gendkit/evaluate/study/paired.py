@@ -14,7 +14,7 @@ import xarray as xr
 from gendkit.data.manifest import Manifest
 from gendkit.data.subsets import distinct, k_frames, paired, unpaired
 from gendkit.errors import InvalidArgument
-from gendkit.evaluate.cells import Cell, Rows, by_clip
+from gendkit.evaluate.study.cells import Cell, Rows, by_clip
 from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple

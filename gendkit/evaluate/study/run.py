@@ -19,8 +19,8 @@ from zarr.errors import ZarrUserWarning
 
 from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import InvalidReport, MissingMedia, OutputExists, UnwritableOutput
-from gendkit.evaluate.cells import CELLS, FEATURES, Cells
 from gendkit.evaluate.final import final_of, log_final
+from gendkit.evaluate.study.cells import CELLS, FEATURES, Cells
 from gendkit.evaluate.study.setting import DEVELOPMENT, FINAL, Setting, setting_of
 from gendkit.evaluate.study.study import Study
 from gendkit.output import new_folder, write_whole

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gendkit.data.columns import SPLITS
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidManifest
-from gendkit.evaluate.cells import Rows
+from gendkit.evaluate.study.cells import Rows
 from gendkit.train.recipe import Recipe
 
 TRAIN, DEVELOPMENT, FINAL = SPLITS

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.errors import InvalidArgument, InvalidRecipe
-from gendkit.evaluate.cells import Cell, Rows
+from gendkit.evaluate.study.cells import Cell, Rows
 from gendkit.evaluate.study.setting import Setting
 from gendkit.train.recipe import Recipe
 
