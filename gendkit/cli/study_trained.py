@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,9 +208,13 @@ def _names(text: str | None) -> list[str]:
 
 
 def _rate(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    try:
+        rate = math.nan if isinstance(value, bool) else float(value)  # to YAML, 1e-5 is a text
+    except (TypeError, ValueError):
+        rate = math.nan
+    if not 0 < rate < math.inf:
         raise click.UsageError(f"the rate of {name} is {value!r}; give a number above 0.")
-    return float(value)
+    return rate
 
 
 def _cell(row: dict[str, Any], column: str) -> str | None:

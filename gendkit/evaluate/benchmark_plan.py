@@ -27,8 +27,8 @@ from gendkit.data.manifest import COVERAGE
 from gendkit.evaluate.benchmark_numbers import CLASSES, Scored
 from gendkit.evaluate.contenders import NO_SEED, Contender
 from gendkit.evaluate.data_sets import DataSet, Part, Source, crop_words, same_crops
-from gendkit.evaluate.final import times_logged
-from gendkit.evaluate.scores import ABOUT, Job, final_of, score_table
+from gendkit.evaluate.final import final_of, times_logged
+from gendkit.evaluate.scores import ABOUT, Job, score_table
 from gendkit.measure.intervals import joint_components
 from gendkit.train.record import versions
 

@@ -20,6 +20,8 @@ from gendkit.evaluate.benchmark import RECORD, RESULT, open_benchmark
 from gendkit.evaluate.benchmark_intervals import ALL
 from gendkit.evaluate.benchmark_plan import NO, YES
 from gendkit.evaluate.calibration import Calibration
+from gendkit.evaluate.study.run import RESULT as STUDIED
+from gendkit.evaluate.study.run import open_study
 from gendkit.markup import number
 from gendkit.model.hub import Measured
 
@@ -76,7 +78,7 @@ def read_result(path: str | Path, *, adapter: str) -> Found:
         try:
             record = json.loads((path / ROBUSTNESS).read_text(encoding="utf-8"))
             _same(record["adapter"], adapter, path)
-            return degraded(record)
+            return degraded(record, _intervals(path))
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise UnreadableMedia(
                 f"{path} holds a damaged result ({first_line(error)}); study it again."
@@ -146,15 +148,31 @@ def compared(ds: xr.Dataset, *, seeds: int = 1) -> Found:
     return Found(measured=tuple(measured), limits=(*limits, *_false_alarms(ds, at)))
 
 
-def degraded(record: Mapping[str, Any]) -> Found:
-    """Return what a study of robustness says of a detector."""
-    clean = record["levels"][0]
+def degraded(
+    record: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]] | None = None
+) -> Found:
+    """Return what a study of robustness says of a detector.
+
+    Parameters
+    ----------
+    intervals
+        By `auroc`, `fpr` and `tpr` the ends of what they are on clips as they are, if known.
+    """
+    clean, ends = record["levels"][0], intervals or {}
+    name = Path(str(record.get("manifest", ""))).name  # no folder of this machine
+    clips = f"{record['clips']} clips{f' of {name}' if name else ''}"
     measured = [
-        Measured(data=f"{record['clips']} clips as they are", metric=name, value=clean[name])
+        Measured(
+            data=f"{clips} as they are",
+            metric=name,
+            value=clean[name],
+            low=ends.get(name, (None, None))[0],
+            high=ends.get(name, (None, None))[1],
+        )
         for name in ("auroc", "fpr", "tpr")
         if _known(clean[name])
     ]
-    limits = []
+    limits = [f"Whether {clips} took part in training or selection is not recorded with them."]
     for name, words, sign in (("fpr", "of reals are called fake", 1), ("auroc", "AUROC", -1)):
         rows = [row for row in record["levels"][1:] if row["chain"] and _known(row[name])]
         if not rows:
@@ -173,6 +191,19 @@ def degraded(record: Mapping[str, Any]) -> Found:
                 f"{record['clips']} clips."
             )
     return Found(measured=tuple(measured), limits=tuple(limits))
+
+
+def _intervals(folder: Path) -> dict[str, tuple[float, float]]:
+    """Return the intervals of a study of robustness on clips as they are, if it has some."""
+    if not (folder / STUDIED).is_dir():
+        return {}
+    ds = open_study(folder).isel(detector=0)
+    clean = ds.isel(setting=int(np.argmin(ds["level"].to_numpy())))
+    found = {
+        name: (float(clean[name].sel(bound="low")), float(clean[name].sel(bound="high")))
+        for name in ("auroc", "fpr", "tpr")
+    }
+    return {name: ends for name, ends in found.items() if all(map(math.isfinite, ends))}
 
 
 def _false_alarms(ds: xr.Dataset, at: str) -> list[str]:

@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from gendkit.data.assets import cache_folder
+from gendkit.data.columns import SPLITS
 from gendkit.data.manifest import Manifest
 from gendkit.train.engine import describe
 
 LOG = "final-evaluations.jsonl"
+
+
+def final_of(manifest: Manifest) -> Manifest | None:
+    """Return the final crops of a manifest, if it has any."""
+    final = (manifest.table["split"] == SPLITS[-1]).to_numpy()
+    return manifest.where(final) if final.any() else None
 
 
 def log_final(manifest: Manifest, **facts: Any) -> int:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -33,6 +34,13 @@ from gendkit.train.record import describe, digest
 COLUMNS = ("what", "recorded", "repeated", "digits")
 COMPARED = ("adapter", "backbone", "chosen_epoch", "chosen_by", "tuned", "batches", "history")
 """What the record holds of a result; all else is what it rests on, or how long it took."""
+NEEDED: MappingProxyType[str, type] = MappingProxyType(
+    {
+        "recipe": dict, "adapter": str, "data": dict, "history": list, "chosen_by": dict,
+        "chosen_epoch": int,
+    }
+)  # fmt: skip
+"""What each record of a run has, and of which type."""
 TIMES = ("seconds",)
 AROUND = ("device", "threads", "ranks", "compiled")
 SURE = 17
@@ -176,15 +184,15 @@ def read_record(run: str | Path) -> dict[str, Any]:
         raise MissingMedia(f"no record at {path}; `gendkit train` writes {RUN} beside an adapter.")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in ("recipe", "adapter", "data", "history") if key not in record]
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise InvalidReport(f"{path} is no record of a run: {error}.") from None
-    if not isinstance(record, dict) or missing:
+    there: dict[str, Any] = record if isinstance(record, dict) else {}
+    if missing := [key for key, kind in NEEDED.items() if not isinstance(there.get(key), kind)]:
         raise InvalidReport(
             f"{path} is no record of a run: it has no {', '.join(missing)}; give the folder that "
             "`gendkit train` wrote."
         )
-    return record
+    return there
 
 
 def compare(

@@ -21,6 +21,7 @@ from gendkit.data.degrade import INTERPOLATIONS, Chain
 from gendkit.data.degrade_image import degrade_image
 from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import InvalidArgument, InvalidLabels, InvalidManifest
+from gendkit.evaluate.final import final_of, log_final
 from gendkit.measure.levels import means, numbered
 from gendkit.measure.metrics import auroc
 from gendkit.measure.thresholds import allowed_above, share_bound, threshold_at
@@ -74,7 +75,8 @@ def robustness(
     Parameters
     ----------
     manifest
-        Or its folder; labelled crops, on which the detector was not trained.
+        Or its folder; labelled crops, on which the detector was not trained. A look
+        at crops of the final split is logged.
     detector
         Or its adapter's file or folder.
     grids
@@ -124,6 +126,8 @@ def robustness(
     if not 0 <= max_fpr < 1:
         raise InvalidArgument(f"max_fpr is {max_fpr:g}; give 0 or more and less than 1.")
     settings = _settings(grids)
+    if not isinstance(manifest, Manifest):
+        manifest = Manifest.read(manifest)
     crops = _labelled(manifest)
     others = None if reference is None else _labelled(reference)
     if not (crops if others is None else others).table["label"].eq(0).any():
@@ -132,6 +136,8 @@ def robustness(
         )
     if not isinstance(detector, Detector):
         detector = load(detector)
+    if (final := final_of(manifest.faces())) is not None:
+        log_final(final, adapter=detector.adapter.hash, by="gendkit study robustness")
     progress, chains = progress or Bars(), list(dict.fromkeys(chain for *_, chain in settings))
     found = _clips(crops, detector, chains, seed, batch_size, progress)
     clean = found

@@ -24,7 +24,7 @@ import pandas as pd
 
 from gendkit.data.manifest import Manifest
 from gendkit.device import Dtype
-from gendkit.evaluate.final import log_final
+from gendkit.evaluate.final import final_of, log_final
 from gendkit.model.adapter import Adapter
 from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector, load
@@ -184,12 +184,6 @@ def score_table(job: Job, folder: Path, component: np.ndarray) -> pd.DataFrame:
     return about.assign(
         component=component, p_fake=scores["p_fake"].to_numpy("float64"), margin=fake - real
     )
-
-
-def final_of(manifest: Manifest) -> Manifest | None:
-    """Return the final crops of a manifest, if it has any."""
-    final = (manifest.table["split"] == "final").to_numpy()
-    return manifest.where(final) if final.any() else None
 
 
 def begun(job: Job, folder: Path) -> bool:

@@ -27,6 +27,12 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def own_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks at final crops are noted in a cache of the test's own."""
+    monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path / "cache"))
+
+
 def test_robustness_is_a_page_too_with_another_detector_beside_it(
     gendkit: Run, crops: Path, adapter: Path, tmp_path: Path
 ) -> None:

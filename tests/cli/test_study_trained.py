@@ -92,7 +92,7 @@ def test_json_has_the_tables_the_answer_and_how_it_was_made(
         (("difficulty",), 1, "1 groups by dataset"),
         (("data-size", "--fraction", 0), 2, "--fraction"),
         (("layers", "--recipe", "nothing"), 1, "no recipe is named 'nothing'"),
-        (("families", "--families", "rows"), 1, "to leave one out takes two"),
+        (("families", "--families", "rows"), 1, "there is one family of forgeries, rows"),
     ],
 )  # fmt: skip
 def test_nonsense_is_one_line_and_leaves_nothing(
@@ -107,3 +107,13 @@ def test_nonsense_is_one_line_and_leaves_nothing(
     assert words in said.complaints[0]
     assert drawn == []
     assert not (out / "study.json").exists()
+
+
+def test_a_rate_may_be_written_as_people_write_rates(
+    gendkit: Run, crops: Path, tmp_path: Path, drawn: list[Any]
+) -> None:
+    said = gendkit("study", "ablation", crops, "--out", tmp_path / "out", *BACKBONE, "--seeds", 1,
+                   "--variant", "full", "--rate", "full=1e-6", "--json")  # fmt: skip
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["options"]["rates"] == {"full": 1e-6}
+    assert [cell.recipe.learning_rate for cell in drawn if not cell.probe] == [1e-6]

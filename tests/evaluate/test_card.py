@@ -14,11 +14,14 @@ import yaml
 import gendkit as gk
 from gendkit.errors import InvalidArgument, InvalidReport, MissingMedia, UnreadableMedia
 from gendkit.evaluate.card_results import compared, read_result
+from gendkit.evaluate.study.curves import robustness_study
+from gendkit.evaluate.study.run import open_study, write_result
 from gendkit.model.adapter import Adapter
 from gendkit.model.hub import Measured
 from gendkit.pages.card import card_page
+from gendkit.progress import silent
 from gendkit.testing.benchmark_result import drawn_benchmark
-from gendkit.testing.small import registered, small_backbone, small_detector
+from gendkit.testing.small import registered, small_backbone, small_crops, small_detector
 
 DATA = {
     "crops": 100, "real": 20, "fake": 80, "videos": 12, "identities": 7,
@@ -236,6 +239,28 @@ def test_the_results_of_a_study_of_robustness_name_the_worst(
     assert saying(card.limits, "After blur:19:3 40.0 % of reals are called fake, 5.0 % before")
     assert saying(card.limits, "After jpeg:20 the AUROC is 0.850, 0.900 before")
     assert saying(card.limits, "Without an interval are results on 40 clips as they are")
+    record["manifest"] = "/home/me/crops:final"
+    (tmp_path / "robustness.json").write_text(json.dumps(record))
+    card = gk.model_card(adapter, results=[tmp_path])
+    assert card.results[0].data == "40 clips of crops:final as they are"
+    assert saying(card.limits, "Whether 40 clips of crops:final took part in training or selection")
+
+
+def test_the_intervals_of_a_study_of_robustness_are_on_the_card(tmp_path: Path) -> None:
+    detector = small_detector(small_backbone())
+    crops = small_crops(tmp_path, frames=1)
+    found = gk.robustness(crops, detector, grids={"own": ["jpeg:30"]}, progress=silent)
+    folder = tmp_path / "robust"
+    folder.mkdir()
+    write_result(robustness_study({"mine": found}), folder / "result.zarr")
+    level = {"chain": "", **{name: float(found[name][0]) for name in ("auroc", "fpr", "tpr")}}
+    record = {"adapter": detector.adapter.hash, "clips": 8, "threshold": 0.7, "levels": [level]}
+    (folder / "robustness.json").write_text(json.dumps(record))
+    card = gk.model_card(detector.adapter, results=[folder])
+    ends = {result.metric: (result.low, result.high) for result in card.results}
+    low, high = open_study(folder)["auroc"].to_numpy()[0, 0, 1:]
+    assert ends["auroc"] == (low, high)
+    assert low < high
 
 
 def test_a_result_of_another_adapter_or_none_is_refused(adapter: Adapter, tmp_path: Path) -> None:

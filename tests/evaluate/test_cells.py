@@ -185,3 +185,10 @@ def test_clips_have_the_mean_score_of_their_crops(whole):
     np.testing.assert_allclose(clips["score"].sel(kind="tuned", seed=0), means, atol=1e-12)
     np.testing.assert_array_equal(clips["label"], labels)
     assert set(clips["crops"].to_numpy().tolist()) == {2}
+
+
+def test_a_degraded_copy_of_a_clip_is_another_clip(whole):
+    ds, _ = whole
+    plain = [video.removesuffix("bright") for video in ds["video"].to_numpy()]
+    same = ds.assign_coords(video=("sample", plain))
+    np.testing.assert_array_equal(by_clip(same)["score"], by_clip(ds)["score"])

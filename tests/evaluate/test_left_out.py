@@ -7,9 +7,11 @@ import xarray as xr
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidManifest
 from gendkit.evaluate.study.cells import Cells
+from gendkit.evaluate.study.families import _threshold
 from gendkit.evaluate.study.left_out import left_out_cells, left_out_result, left_out_rows
 from gendkit.evaluate.study.setting import Setting, setting_of
 from gendkit.measure.metrics import auroc
+from gendkit.measure.thresholds import fpr_bound
 from gendkit.testing.small import FAMILIES, registered, small_backbone, small_families
 from gendkit.train.recipe import Recipe
 
@@ -115,6 +117,16 @@ def test_the_numbers_are_those_of_an_obvious_rewrite(many):
         means = [np.mean([v for d, v in values if d == of]) for of in range(2)]
         found = many[name].sel(bound="value").to_numpy()
         np.testing.assert_allclose(found, [*means, means[1] - means[0]], atol=1e-12)
+
+
+def test_what_a_threshold_rests_on_is_told(many):
+    assert many.attrs["threshold_reals"] == 20
+    assert many.attrs["threshold_bound"] == pytest.approx(fpr_bound(1, 20))
+    assert "rests on 20 real clips" in (told := " ".join(_threshold(many)))
+    assert "by construction" not in told
+    few = " ".join(_threshold(many.assign_attrs(threshold_reals=8, on="development")))
+    assert "takes 20 real clips to fix it: with 8 none may be called fake" in few
+    assert "fixed on the very reals that it is applied to" in few
 
 
 def test_what_stands_out_is_told(many):

@@ -139,7 +139,12 @@ def test_a_run_is_not_written_over_by_its_repetition(run: tuple[Path, Manifest, 
 def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingMedia, match=r"no record at .*run\.json"):
         read_record(tmp_path)
-    for text in ("{", "[]", '{"recipe": {}}'):
+    whole = {"recipe": {}, "adapter": "", "data": {}, "history": [], "chosen_by": {},
+             "chosen_epoch": 0}  # fmt: skip
+    (tmp_path / "run.json").write_text(json.dumps(whole))
+    assert read_record(tmp_path) == whole
+    damaged = [json.dumps({**whole, name: None}) for name in whole]
+    for text in ("{", "[]", "3", '{"recipe": {}}', *damaged):
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(InvalidReport, match="is no record of a run"):
             read_record(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from gendkit.data.degrade import Chain
 from gendkit.data.degrade_image import degrade_image
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidLabels, InvalidManifest
+from gendkit.evaluate.final import read_log, times_logged
 from gendkit.evaluate.robustness import GRIDS, robustness, robustness_table
 from gendkit.measure.metrics import auroc
 from gendkit.measure.thresholds import share_bound, threshold_at
@@ -72,6 +74,17 @@ def test_each_level_is_the_score_of_the_degraded_crops(manifest: Manifest) -> No
         np.testing.assert_allclose(ds["score"][setting], expected, atol=1e-6)
     np.testing.assert_array_equal(ds["score"][1], ds["score"][4])
     np.testing.assert_array_equal(ds["score"][0], ds["score"][3])
+
+
+@pytest.mark.usefixtures("own_log")
+def test_a_look_at_final_crops_is_logged(manifest: Manifest) -> None:
+    detector = small_detector(small_backbone())
+    robustness(manifest, detector, grids={"jpeg": ["jpeg:30"]}, progress=silent)
+    assert read_log() == []
+    final = replace(manifest, table=manifest.table.assign(split="final"))
+    robustness(final, detector, grids={"jpeg": ["jpeg:30"]}, progress=silent)
+    assert [entry["by"] for entry in read_log()] == ["gendkit study robustness"]
+    assert times_logged(final.faces()) == 1
 
 
 def test_the_measures_are_those_of_the_scores_at_a_threshold_of_the_crops_as_they_are(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,26 @@ def test_a_look_at_the_final_split_is_logged_once_a_computation(
     assert run(manifest, tmp_path / "b").attrs["about"].count('"final_evaluations": 0') == 1
 
 
+def test_a_look_at_a_part_of_the_final_split_is_a_look_at_it(
+    manifest: Manifest, tmp_path: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path / "cache"))
+    for times, families in enumerate((["rows"], ["columns"], []), start=1):
+        ds = run(manifest, tmp_path / str(times), on="final", families=families)
+        assert about(ds)["final_evaluations"] == times
+
+
+@pytest.mark.parametrize("split", ["development", "final"])
+def test_people_of_the_training_are_not_scored(
+    manifest: Manifest, tmp_path: Path, drawn: list[Any], split: str
+) -> None:
+    table = manifest.table.copy()
+    table.loc[table["split"] == split, "target_identity"] = "p1"
+    with pytest.raises(InvalidManifest, match=rf"'p1-real' \(train\).*\({split}\) are linked"):
+        run(replace(manifest, table=table), tmp_path, on=split)
+    assert drawn == []
+
+
 def test_xarray_opens_a_result_without_a_warning(studied: dict[str, Path]) -> None:
     for name, folder in studied.items():
         ds = xr.open_zarr(folder / RESULT)
@@ -278,6 +299,11 @@ def test_a_setting_takes_plain_crops_of_known_families(manifest: Manifest) -> No
         ({"on": "train"}, InvalidArgument, "give development or final"),
         ({"families": ["lips"]}, InvalidManifest, "'lips' are missing; there is rows, columns"),
         ({"left_out": ["lips"]}, InvalidManifest, "'lips' are missing"),
+        (
+            {"left_out": ["rows", "columns", "corner"]},
+            InvalidArgument,
+            "none is left to learn from",
+        ),
         ({"families": ["rows"], "left_out": ["rows"]}, InvalidArgument, "both learned from and"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ import xarray as xr
 from gendkit.data.manifest import Manifest
 from gendkit.data.subsets import distinct
 from gendkit.errors import InvalidArgument, InvalidManifest, MissingDependency
-from gendkit.evaluate.study import ablation, data_size, difficulty, layers, paired, words
+from gendkit.evaluate.study import (
+    ablation,
+    data_size,
+    difficulty,
+    layers,
+    measured,
+    paired,
+    words,
+)
 from gendkit.evaluate.study.catalogue import STUDIES
 from gendkit.evaluate.study.groups import groups_of
 from gendkit.evaluate.study.measured import Clips, estimates
@@ -176,6 +185,18 @@ def test_reals_of_other_people_are_in_no_group(manifest: Manifest) -> None:
     assert not shown & {"p1", "p2", "p9"}
 
 
+def test_a_data_set_keeps_all_its_reals_whoever_they_show(manifest: Manifest) -> None:
+    table = manifest.table.copy()
+    odd = table["target_identity"].str[1:].astype(int) % 2 == 1
+    table["dataset"] = np.where(odd, "odd", "even")
+    table["target_identity"], table["pair"] = "", ""  # nobody knows who is who
+    asked = setting(replace(manifest, table=table), "difficulty", by="dataset")
+    for group in groups_of(asked, by="dataset"):
+        rows = asked.manifest.table[group.learned]
+        assert set(rows["dataset"]) == {group.name}
+        assert rows["label"].value_counts().to_dict() == {0: 4, 1: 12}
+
+
 def test_years_are_those_of_generators_and_of_data_sets(manifest: Manifest) -> None:
     years = {"rows": 2018, "columns": 2020, "corner": 2020}
     table = manifest.table
@@ -203,6 +224,17 @@ def test_a_tie_to_the_year_is_asked_of_groups_and_not_of_clips() -> None:
     many = np.arange(9.0)
     assert difficulty.permuted(many, many) < 0.001
     assert difficulty.permuted(many, many) == difficulty.permuted(many, many)
+
+
+def test_so_few_groups_that_no_tie_could_be_seen_are_told() -> None:
+    assert difficulty.smallest_p(np.arange(4.0)) == pytest.approx(2 / 24)
+    assert difficulty.smallest_p(np.arange(5.0)) == pytest.approx(2 / 120)
+    assert difficulty.smallest_p(np.array([1.0, 1, 2, 3])) == pytest.approx(4 / 24)
+    ds = xr.Dataset(
+        {"tau": ("bound", [1.0, 0.5, 1.0]), "tau_p": ((), 2 / 24)},
+        coords={"year": ("tested", [2017.0, 2018, 2020, 2023])}, attrs={"dated": 4},
+    )  # fmt: skip
+    assert "whatever their order, p is at least 0.083" in difficulty._years(ds)
 
 
 def test_a_matrix_and_its_thresholds_are_those_of_the_clips(manifest: Manifest) -> None:
@@ -257,11 +289,38 @@ def test_an_interval_is_wider_over_fewer_people() -> None:
     widths = []
     for people in (120, 6):
         one = clips(people)
-        found = estimates(lambda c, one=one: {"auroc": one.by_family(c)}, one.sizes, resamples=200)
+        found = estimates(
+            lambda c, one=one: {"auroc": one.by_family(c)}, one.sizes(), resamples=200
+        )
         value, low, high = found["auroc"][0, 0]
         assert low < value < high
         widths.append(high - low)
     assert widths[1] > widths[0]
+
+
+def test_families_of_another_mean_say_nothing_about_how_families_differ() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([[0.6, 0.9], rng.uniform(size=6)])  # AUROCs; two families are meant
+    meant = np.arange(8) < 2
+
+    def interval(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        sizes = {"family": int(chosen.sum())}
+        return estimates(lambda c: {"m": measured.over_families(values, c, chosen)}, sizes)["m"]
+
+    np.testing.assert_array_equal(interval(values, meant), interval(values[:2], meant[:2]))
+    np.testing.assert_allclose(interval(values, meant), [0.75, 0.6, 0.9])
+
+
+def test_few_levels_of_what_is_resampled_are_told() -> None:
+    ds = xr.Dataset(attrs={"components": 40})
+    made = {"seeds": [0, 1, 2, 3, 4], "on": "development"}
+    assert "family" not in " ".join(words.limits(ds, made))
+    one, two = (" ".join(words.limits(ds, made, families=n)) for n in (1, 2))
+    assert "There is one family: how much another would differ is not in the interval" in one
+    assert "Over 2 families an interval is too narrow even so" in two
+    few = " ".join(words.limits(ds, {**made, "seeds": [0, 1, 2]}, families=9))
+    assert "that of a mean also over 9 families" in few
+    assert "Over 3 seeds an interval is too narrow even so" in few
 
 
 @pytest.mark.parametrize(
@@ -271,6 +330,7 @@ def test_an_interval_is_wider_over_fewer_people() -> None:
         ((-0.1, -0.2, -0.05), "A has a lower mean AUROC than B, by −0.100"),
         ((0.1, -0.05, 0.2), "A is not told apart from B"),
         ((np.nan, np.nan, np.nan), "A could not be compared with B."),
+        ((0.1, 0.1, 0.1), "by +0.100 (the same in every resample, which says nothing of others)"),
         ((0.1, np.nan, np.nan), r"not told apart from B: the mean AUROC differs by \+0.100 \(no"),
     ],
 )

@@ -32,7 +32,11 @@ BASES: MappingProxyType[str, str] = MappingProxyType(
         "bitfit": "LN+L2",
     }
 )
-"""The variants, each with the one from which it differs in one thing."""
+"""The variants, each with the one that it is built on.
+
+Among those that are trained they differ in one thing, rates apart where other weights are tuned;
+LN differs from the probe in all that training is: steps, augmentation and features as they are.
+"""
 WORDS: MappingProxyType[str, str] = MappingProxyType(
     {
         PROBE: "the frozen backbone with a logistic regression on its unit features",
@@ -125,7 +129,8 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
     """Return AUROCs by variant, their gain over the probe, and what each part adds."""
     families = (*setting.families, *setting.left_out)
     groups = [SEEN, LEFT_OUT] if setting.left_out else [SEEN]
-    chosen = np.asarray([np.isin(families, list(f)) for f in (setting.families, setting.left_out)])
+    meant = (setting.families, setting.left_out)[: len(groups)]
+    chosen = [np.isin(families, list(of)) for of in meant]
     clips = Clips(by_clip(margins), families)
     names = [str(v) for v in margins["variant"].to_numpy()]
     bases = [names.index(BASES[n]) if BASES[n] in names else -1 for n in names]
@@ -133,14 +138,15 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
     def statistic(counts: Counts) -> dict[str, Floats]:
         auroc = clips.by_family(counts)
         mean = np.stack(
-            [over_families(auroc, counts, chosen[g]) for g in range(len(groups))], axis=1
+            [over_families(auroc, counts, of, group=g) for g, of in enumerate(chosen)], axis=1
         )
         step = np.asarray([mean[i] - mean[b] if b >= 0 else mean[i] * np.nan
                            for i, b in enumerate(bases)])  # fmt: skip
         return {"auroc": auroc, "mean_auroc": mean, "gain": mean - mean[:1], "step": step}
 
-    found = estimates(statistic, clips.sizes)
-    ones = {name: np.ones(n, np.int64) for name, n in clips.sizes.items()}
+    sizes = clips.sizes(*chosen)
+    found = estimates(statistic, sizes)
+    ones = {name: np.ones(n, np.int64) for name, n in sizes.items()}
     return xr.Dataset(
         {
             "auroc": (("variant", "family", "bound"), found["auroc"]),
@@ -157,6 +163,7 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
             "bound": list(BOUND),
             "base": ("variant", [BASES[name] for name in names]),
             "what": ("variant", [WORDS[name] for name in names]),
+            "meant": ("family", chosen[-1]),
         },
         attrs={"components": clips.components, "clips": len(clips.label)},
     )
@@ -186,7 +193,7 @@ def says(ds: xr.Dataset) -> Said:
         if base in names:
             shows.append(compared(name, base, of["step"].to_numpy()[i]))
     tied = [n for n in names if n != PROBE and verdict(gains[n]) == "unclear"]
-    not_shown = limits(ds, about(ds))
+    not_shown = limits(ds, about(ds), families=int(ds["meant"].sum()))
     if tied:
         not_shown.append(f"Whether {listed(tied)} differ from the probe is not decided here.")
     others = json.loads(ds.attrs["rates"])
@@ -194,8 +201,12 @@ def says(ds: xr.Dataset) -> Said:
         rates = ", ".join(f"{n} {r:g}" for n, r in others.items())
         not_shown.append(
             f"The rates of other kinds of tuning ({rates}) were not searched, while that of layer "
-            "norms is the recipe's: a better rate may lift them. The highest of several variants "
-            "is also high by chance."
+            "norms is the recipe's: a better rate may lift them."
+        )
+    if len(names) > 2:
+        not_shown.append(
+            f"The highest of {len(names)} variants is also high by chance, which its interval does "
+            "not know."
         )
     return Said(answer=answer, shows=tuple(shows), not_shown=tuple(not_shown))
 

@@ -50,8 +50,8 @@ ON_SAMPLE = (
 
 LATER = (("sphere", True),)
 """Fields of a recipe, with their defaults, that are younger than the first studies."""
-UNIT = ["dataset", "video", "track"]
-"""Columns that tell people of clips apart."""
+UNIT = ["dataset", "video", "track", "degradation"]
+"""Columns that tell people of clips apart; a degraded copy may have its clip's name."""
 POLL = 2.0
 """Seconds between looks at a cell that another process is at."""
 

@@ -7,12 +7,11 @@ import hashlib
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.study.cells import Cell, Rows, by_clip
 from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
-from gendkit.evaluate.study.setting import Setting
+from gendkit.evaluate.study.setting import Setting, people_of
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, counted, estimate, limits, verdict
 from gendkit.train.recipe import Recipe
@@ -29,13 +28,16 @@ def nested(setting: Setting, *, seed: int) -> dict[float, Rows]:
     """
     table, rows = setting.manifest.table, setting.learned
     component = setting.manifest.components()
-    people = _people(setting)
+    people = people_of(setting.manifest.table)
     first = table["sample"][rows].groupby(component[rows]).min()
     order = sorted(first.index, key=lambda number: _key(seed, first[number]))
-    sets: list[set[str]] = [set()]
+    whose = pd.Series(people[rows]).groupby(component[rows]).unique()
+    seen: set[str] = set()
+    so_many = [0]
     for number in order:
-        sets.append(sets[-1] | set(people[rows & (component == number)].tolist()))
-    counts = np.asarray([len(s) for s in sets])
+        seen.update(whose[number].tolist())
+        so_many.append(len(seen))
+    counts = np.asarray(so_many)
     chosen = {}
     for fraction in setting.options["fractions"]:
         take = max(1, int(np.abs(counts - fraction * counts[-1]).argmin()))
@@ -78,9 +80,9 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
             "growth": mean - mean[:, :1],
         }  # fmt: skip
 
-    found = estimates(statistic, clips.sizes)
+    found = estimates(statistic, clips.sizes(chosen))
     fractions = margins["fraction"].to_numpy()
-    people = _people(setting)
+    people = people_of(setting.manifest.table)
     parts = [nested(setting, seed=seed) for seed in setting.seeds]
     sizes = np.asarray([[len(set(people[p[f]].tolist())) for p in parts] for f in fractions])
     crops = np.asarray([[int(p[f].sum()) for p in parts] for f in fractions])
@@ -139,7 +141,7 @@ def says(ds: xr.Dataset) -> Said:
             f"moves by {estimate(growth, sign=True)}" + _unclear(growth)
         )
     not_shown = [
-        *limits(ds, about(ds)),
+        *limits(ds, about(ds), families=int(ds["meant"].sum())),
         "What still more people would give is not shown: no line is drawn beyond the last point.",
         "A smaller part has the same number of epochs, so fewer steps; some of what it lacks may "
         "be training and not data.",
@@ -154,14 +156,6 @@ def says(ds: xr.Dataset) -> Said:
 
 def _unclear(bound: Floats) -> str:
     return ", which is not told apart from 0." if verdict(bound) == "unclear" else "."
-
-
-def _people(setting: Setting) -> NDArray[np.object_]:
-    """Return who is seen in each row (N,); where this is not known, the clip's target."""
-    table = setting.manifest.table
-    pair = table["pair"].where(table["pair"] != "", table["video"])
-    person = table["target_identity"].where(table["target_identity"] != "", "clip " + pair)
-    return (table["dataset"] + "/" + person).to_numpy(dtype=object)
 
 
 def _key(seed: int, name: str) -> str:

@@ -149,6 +149,12 @@ def permuted(difficulty: Floats, years: Floats, *, seed: int = 0) -> float:
     return float((1 + (np.abs(taus) >= abs(observed) - 1e-12).sum()) / (DRAWS + 1))
 
 
+def smallest_p(years: Floats) -> float:
+    """Return the least that `permuted` can give for groups of such years (G,)."""
+    alike = math.prod(math.factorial(int(n)) for n in np.unique(years, return_counts=True)[1])
+    return min(1.0, 2 * alike / math.factorial(len(years)))
+
+
 def _tau(difficulty: Floats, years: Floats) -> float:
     x = np.sign(np.subtract.outer(difficulty, difficulty))
     y = np.sign(np.subtract.outer(years, years))
@@ -252,7 +258,7 @@ def says(ds: xr.Dataset) -> Said:
             f"The intervals of the hardest and the easiest group overlap: that {names[worst]} is "
             f"harder than {names[best]} is not decided here."
         )
-    if np.allclose(ds["shared_reals"].to_numpy(), 1):
+    if _same_reals(ds):
         not_shown.append(
             "All groups have the same reals. The rate of reals called fake at a threshold is then "
             "the same on every group and no test of transfer: only the share of fakes found is. "
@@ -271,9 +277,16 @@ def _years(ds: xr.Dataset) -> str:
         )
         return f"Whether difficulty grows with the year is not estimable: {why}."
     kind = "no tie is seen" if p > 0.05 else "a tie is seen"
+    years = ds["year"].to_numpy()
+    least = smallest_p(years[np.isfinite(years)])
+    blind = (
+        f" So few groups could not show one: whatever their order, p is at least {least:.3f}."
+        if least > 0.05
+        else ""
+    )
     return (
-        f"Between difficulty and year {kind}: Kendall’s τ {estimate(tau, sign=True)}, "
-        f"p = {p:.3f} by permuting the years of {dated} groups. Nothing is said of years to come."
+        f"Between difficulty and year {kind}: Kendall’s τ {estimate(tau, sign=True)}, p = {p:.3f} "
+        f"by permuting the years of {dated} groups.{blind} Nothing is said of years to come."
     )
 
 
@@ -289,11 +302,17 @@ def _transfer(ds: xr.Dataset, level: float, names: list[str]) -> str:
         )
     a, b = np.unravel_index(np.nanargmax(np.where(off, fpr, np.nan)), fpr.shape)
     c, d = np.unravel_index(np.nanargmin(np.where(off, tpr, np.nan)), tpr.shape)
+    calls = f"calls {fpr[a, b]:.1%} of other reals fake ({names[a]} on {names[b]}), and "
+    if _same_reals(ds):
+        calls = ""
     return (
-        f"At the threshold for {level:.0%} of the reals that it was fixed on, the worst pair calls "
-        f"{fpr[a, b]:.1%} of other reals fake ({names[a]} on {names[b]}), and finds "
-        f"{tpr[c, d]:.1%} of other fakes ({names[c]} on {names[d]})."
+        f"At the threshold for {level:.0%} of the reals that it was fixed on, the worst pair "
+        f"{calls}finds {tpr[c, d]:.1%} of other fakes ({names[c]} on {names[d]})."
     )
+
+
+def _same_reals(ds: xr.Dataset) -> bool:
+    return bool(np.allclose(ds["shared_reals"].to_numpy(), 1))
 
 
 DIFFICULTY = Study(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from gendkit.evaluate.study.left_out import (
     left_out_result,
     left_out_rows,
 )
-from gendkit.evaluate.study.setting import Setting
+from gendkit.evaluate.study.setting import DEVELOPMENT, Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, counted, estimate, limits, listed, verdict
 
@@ -95,11 +96,35 @@ def says(ds: xr.Dataset) -> Said:
             f"is above {GOOD:.0%} on {listed(over) or 'none'}."
         )
     not_shown = [
-        *limits(ds, about(ds)),
+        *limits(ds, about(ds), families=len(names)),
+        *_threshold(ds),
         "A family that is left out comes from the same data as the others: it may be nearer to "
         "them than forgeries that were made elsewhere.",
     ]
     return Said(answer=answer, shows=tuple(shows), not_shown=tuple(not_shown))
+
+
+def _threshold(ds: xr.Dataset) -> list[str]:
+    """Say what the thresholds rest on."""
+    reals, share = int(ds.attrs["threshold_reals"]), float(ds.attrs["max_fpr"])
+    said = [
+        f"The threshold for {share:.0%} rests on {counted(reals, 'real clip')} of the development "
+        f"split: the true rate of reals called fake is at most {ds.attrs['threshold_bound']:.0%} "
+        "(one-sided 95 %). It is taken as it was fixed, and is not resampled."
+    ]
+    if reals * share < 1:
+        said.append(
+            f"It takes {math.ceil(1 / share)} real clips to fix it: with {reals} none may be "
+            "called fake, and how many fakes are found at the rate that was meant is not estimable."
+            if share
+            else "None of them may be called fake."
+        )
+    if ds.attrs["on"] == DEVELOPMENT:
+        said.append(
+            "It was fixed on the very reals that it is applied to: that no more of them are called "
+            "fake is so by construction, and rises are counted from there."
+        )
+    return said
 
 
 FAMILIES = Study(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gendkit.errors import InvalidArgument, InvalidManifest
 from gendkit.evaluate.study.cells import Rows
-from gendkit.evaluate.study.setting import Setting
+from gendkit.evaluate.study.setting import Setting, people_of
 
 BY = ("dataset", "family", "method", "year")
 
@@ -22,11 +22,12 @@ class Group:
     Attributes
     ----------
     name
-        Such as a family's.
+        Such as a family's. A fake without a family counts by its method.
     year
         In which its forgeries were first published, the median where they differ; NaN if unknown.
     learned, scored
-        (N,) rows of the manifest: its fakes, and the reals of the same people.
+        (N,) rows of the manifest: its fakes, and the reals of the same people; of a data set, all
+        its reals.
     """
 
     name: str
@@ -56,7 +57,7 @@ def groups_of(setting: Setting, *, by: str) -> list[Group]:
     table = setting.manifest.table
     fake = (table["label"] == 1).to_numpy()
     column = _names(setting, by)
-    people = _people(table)
+    people = table["dataset"].to_numpy(dtype=object) if by == "dataset" else people_of(table)
     found = []
     for name in sorted(set(column[fake & (setting.learned | setting.scored)]) - {""}):
         of = fake & (column == name)
@@ -80,13 +81,6 @@ def _names(setting: Setting, by: str) -> NDArray[np.object_]:
         years = table["generator_year"].to_numpy()
         return np.where(years > 0, years.astype(str), "").astype(object)
     return table[by].to_numpy(dtype=object)
-
-
-def _people(table: pd.DataFrame) -> NDArray[np.object_]:
-    """Return whom a row shows (N,), or where that is unknown of which clip it is."""
-    pair = table["pair"].where(table["pair"] != "", table["video"])
-    person = table["target_identity"].where(table["target_identity"] != "", "clip " + pair)
-    return (table["dataset"] + "/" + person).to_numpy(dtype=object)
 
 
 def _with_reals(rows: Rows, of: Rows, fake: Rows, people: NDArray[np.object_]) -> Rows:

@@ -55,7 +55,7 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
         mean = over_families(auroc, counts, chosen)
         return {"auroc": auroc, "mean_auroc": mean, "gain": mean - mean[0], "less": mean - mean[-1]}
 
-    found = estimates(statistic, clips.sizes)
+    found = estimates(statistic, clips.sizes(chosen))
     norms = margins["norms"].to_numpy()
     return xr.Dataset(
         {
@@ -119,7 +119,7 @@ def says(ds: xr.Dataset) -> Said:
         answer=answer,
         shows=tuple(shows),
         not_shown=(
-            *limits(ds, about(ds)),
+            *limits(ds, about(ds), families=int(ds["meant"].sum())),
             "That two are not told apart does not say that they are equal. The learning rate is "
             "that of the recipe, chosen with all layer norms tuned; with few of them another may "
             "be better.",

@@ -27,7 +27,7 @@ from gendkit.evaluate.study.measured import (
 )
 from gendkit.evaluate.study.setting import DEVELOPMENT, Setting, kinds
 from gendkit.measure.metrics import Ranked
-from gendkit.measure.thresholds import threshold_at
+from gendkit.measure.thresholds import allowed_above, share_bound, threshold_at
 from gendkit.train.recipe import Recipe
 
 PROBE, TUNED, GAIN = "probe", "tuned", "difference"
@@ -107,8 +107,11 @@ def left_out_result(
         - `control_rise` (compared, control, bound) and `mean_control_rise` (compared, bound): FPR
           of degraded reals less that of the same split's plain ones.
 
-        `bound` is value, low and high, of a 95 % interval. Attributes: `improved`, in how many
-        families the mean over seeds rises; `worst`, the family of the lowest tuned AUROC.
+        `bound` is value, low and high, of a 95 % interval, thresholds taken as they were fixed.
+        Attributes: `improved`, in how many families the mean over seeds rises; `worst`, the family
+        of the lowest tuned AUROC; `threshold_reals`, on how many clips a threshold rests, and
+        `threshold_bound`, what the true rate above it is at most (one-sided 95 %, clips of a
+        component counted as one).
 
     Raises
     ------
@@ -141,7 +144,8 @@ def left_out_result(
     gains, tuned = (fixed["auroc"][i, :, 0] for i in (2, 1))
     return out.assign_attrs(
         improved=int((gains > 0).sum()), worst=clips.families[int(tuned.argmin())], on=on,
-        max_fpr=max_fpr, resamples=resamples,
+        max_fpr=max_fpr, resamples=resamples, threshold_reals=clips.reals,
+        threshold_bound=clips.bound,
     )  # fmt: skip
 
 
@@ -163,7 +167,10 @@ class _Clips:
                 "there is no plain real crop of the development split to fix a threshold on, or "
                 f"none of the split {on!r} to compare with."
             )
-        components, self.code = np.unique(ds[COMPONENT].to_numpy(), return_inverse=True)
+        # Of the split that is asked about alone: who only fixes thresholds is in no resample.
+        components = np.unique(ds[COMPONENT].to_numpy()[here])
+        code = np.searchsorted(components, ds[COMPONENT].to_numpy())
+        self.code = np.minimum(code, len(components) - 1)
         self.sizes = {
             COMPONENT: len(components), SEED: self.scores.shape[2], FAMILY: len(self.families),
         }  # fmt: skip
@@ -171,6 +178,10 @@ class _Clips:
         self.controls = tuple(str(c) for c in sorted(set(degradation[here & real & ~plain])))
         self.degraded = [np.flatnonzero(here & real & (degradation == c)) for c in self.controls]
         self.thresholds = np.apply_along_axis(threshold_at, -1, self.scores[..., fixing], max_fpr)
+        self.reals = int(fixing.sum())
+        self.bound = share_bound(
+            allowed_above(self.reals, max_fpr), self.reals, ds[COMPONENT].to_numpy()[fixing]
+        )
         self._ranked = [self._of_family(f, fakes) for f, fakes in enumerate(self.fakes)]
 
     def measured(self, counts: Counts) -> Mapping[str, Floats]:

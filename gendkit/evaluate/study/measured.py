@@ -46,11 +46,10 @@ class Clips:
         found, self.code = np.unique(ds[COMPONENT].to_numpy(), return_inverse=True)
         self.components, self.seeds = len(found), ds.sizes[SEED]
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """How many there are of what is resampled."""
-        sizes = {COMPONENT: self.components, SEED: self.seeds, FAMILY: len(self.families)}
-        return {name: n for name, n in sizes.items() if n}
+    def sizes(self, *chosen: NDArray[np.bool_]) -> dict[str, int]:
+        """Return how many there are of what is resampled, each mean's own families apart."""
+        sizes = {COMPONENT: self.components, SEED: self.seeds}
+        return sizes | {factor(g): int(families.sum()) for g, families in enumerate(chosen)}
 
     @cached_property
     def ranked(self) -> tuple[tuple[NDArray[np.int64], Ranked], ...]:
@@ -74,14 +73,21 @@ def over_seeds(values: Floats, counts: Counts) -> Floats:
     return np.asarray(np.moveaxis(values, -2, -1) @ counts[SEED] / counts[SEED].sum())
 
 
-def over_families(values: Floats, counts: Counts, chosen: NDArray[np.bool_]) -> Floats:
-    """Return the mean of values (..., F) over those of the chosen families that were drawn (...).
+def over_families(
+    values: Floats, counts: Counts, chosen: NDArray[np.bool_], *, group: int = 0
+) -> Floats:
+    """Return the mean of values (..., F) over the chosen families, as they were drawn (...).
 
-    NaN where none of them was.
+    They are drawn among themselves: families that are in no mean say nothing about how much those
+    that are in it differ.
     """
-    weight = np.where(chosen, counts[FAMILY], 0)
-    total = weight.sum()
-    return np.asarray(values @ weight / total) if total else np.full(values.shape[:-1], np.nan)
+    weight = counts[factor(group)]
+    return np.asarray(values[..., chosen] @ weight / weight.sum())
+
+
+def factor(group: int) -> str:
+    """Return the name by which the families of a mean are resampled."""
+    return f"{FAMILY} {group}" if group else FAMILY
 
 
 def estimates(

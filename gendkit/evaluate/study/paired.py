@@ -92,8 +92,8 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
         auroc = np.concatenate([auroc, auroc[:1] - auroc[1:]])
         return {"auroc": auroc, "mean_auroc": over_families(auroc, counts, chosen)}
 
-    found = estimates(statistic, clips.sizes)
-    ones = {name: np.ones(n, np.int64) for name, n in clips.sizes.items()}
+    found = estimates(statistic, clips.sizes(chosen))
+    ones = {name: np.ones(n, np.int64) for name, n in clips.sizes(chosen).items()}
     whole = _with_clips(setting)
     counts = [
         {kind: _counts(one) for kind, one in drawn(whole, seed=seed).items()}
@@ -154,7 +154,7 @@ def says(ds: xr.Dataset) -> Said:
         ),
     ]
     made = about(ds)
-    not_shown = limits(ds, made)
+    not_shown = limits(ds, made, families=int(ds["meant"].sum()))
     if one[ALL] != other[ALL]:
         not_shown.append(
             f"The paired set shows {one[ALL]:,} people in all and the unpaired one "

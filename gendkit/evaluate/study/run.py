@@ -19,7 +19,7 @@ from zarr.errors import ZarrUserWarning
 
 from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import InvalidReport, MissingMedia, OutputExists, UnwritableOutput
-from gendkit.evaluate.final import log_final
+from gendkit.evaluate.final import final_of, log_final
 from gendkit.evaluate.study.cells import CELLS, FEATURES, Cells
 from gendkit.evaluate.study.setting import DEVELOPMENT, FINAL, Setting, setting_of
 from gendkit.evaluate.study.study import Study
@@ -98,17 +98,20 @@ def run_study(
     asked = study.cells(setting)
     out.mkdir(parents=True, exist_ok=True)
     finals = int(earlier.get("final_evaluations", 0))
-    if on == FINAL and (place.missing(asked) or not finals):
-        finals = log_final(setting.manifest.where(scored), study=study.name, out=str(out))
+    # Whatever a study scores of the split, it is the same split that was looked at.
+    final = final_of(setting.manifest)
+    if on == FINAL and final is not None and (place.missing(asked) or not finals):
+        finals = log_final(final, study=study.name, out=str(out))
     facts = {**command, "final_evaluations": finals, "finished": False}
     _mark(out, facts)
     margins = place.run(asked, progress=progress)
     ds = study.analyse(margins, setting)
+    splits = setting.manifest.table["split"].to_numpy()
     facts |= {
         "finished": True,
         "cells": len({place.key(cell) for cell in asked}),
         "learned": describe(setting.manifest.where(setting.learned)),
-        "scored": describe(setting.manifest.where(scored)),
+        "scored": describe(setting.manifest.where(scored & (splits == on))),
         "coverage": setting.manifest.meta.get(COVERAGE),
         "crops": extraction(setting.manifest),
         "preprocessing": _preprocessing(used),

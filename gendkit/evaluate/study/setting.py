@@ -87,6 +87,13 @@ def kinds(table: pd.DataFrame) -> NDArray[np.object_]:
     return np.where(table["label"].to_numpy() == 1, named, "").astype(object)
 
 
+def people_of(table: pd.DataFrame) -> NDArray[np.object_]:
+    """Return who is seen in each row (N,); where this is not known, which clip it is made of."""
+    pair = table["pair"].where(table["pair"] != "", table["video"])
+    person = table["target_identity"].where(table["target_identity"] != "", "clip " + pair)
+    return (table["dataset"] + "/" + person).to_numpy(dtype=object)
+
+
 def setting_of(
     manifest: Manifest,
     recipe: Recipe,
@@ -110,7 +117,7 @@ def setting_of(
     InvalidArgument
         For another split, or without seeds.
     InvalidManifest
-        If a split or a family has no crops, or one class has none.
+        If a split or a family has no crops, or one class has none; or if splits share people.
     InvalidLabels
         If a crop has no label.
     """
@@ -128,6 +135,10 @@ def setting_of(
     both = [name for name in families_in(faces, TRAIN) if name in scored]
     chosen = _known(families or [f for f in both if f not in left_out], both, f"{TRAIN} and {on}")
     apart = _known(left_out, scored, on)
+    if apart and not chosen:
+        raise InvalidArgument(
+            f"all families are left out ({', '.join(apart)}), and none is left to learn from."
+        )
     if twice := [name for name in apart if name in chosen]:
         raise InvalidArgument(f"family {twice[0]!r} is both learned from and left out.")
     setting = Setting(
@@ -143,6 +154,8 @@ def setting_of(
                 "study needs the splits train, development and the one that is scored, which the "
                 "data set gives (photos and synthetic do) or the column `split` says."
             )
+    used = setting.learned | setting.scored | setting.validation
+    faces.where(used).check_no_leak()
     return setting
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from gendkit.markup import number
 
 FEW = 30
+TOO_FEW = 3
+"""Levels with which even the widened ends of `crossed` are too near."""
 Bound = Sequence[float] | NDArray[np.float64]
 
 
@@ -21,6 +23,8 @@ def estimate(bound: Bound, *, sign: bool = False) -> str:
     value, low, high = (number(float(x), sign=sign) for x in bound)
     if not (math.isfinite(bound[1]) and math.isfinite(bound[2])):
         return f"{value} (no interval)"
+    if bound[1] == bound[2]:
+        return f"{value} (the same in every resample, which says nothing of others)"
     return f"{value} (95 % interval {low} to {high})"
 
 
@@ -58,13 +62,20 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def limits(ds: xr.Dataset, made: Mapping[str, Any]) -> list[str]:
-    """Return what no study of such a size shows, from its counts."""
+def limits(ds: xr.Dataset, made: Mapping[str, Any], *, families: int = 0) -> list[str]:
+    """Return what no study of such a size shows, from its counts.
+
+    Parameters
+    ----------
+    families
+        Over how many a mean is meant; 0 if over none.
+    """
     components, seeds = int(ds.attrs["components"]), len(made["seeds"])
+    of_mean = f"; that of a mean also over {counted(families, 'family', 'families')}"
     said = [
         f"The interval is over {counted(components, 'group')} of people who are linked by a clip "
-        f"or a face they lend, and {counted(seeds, 'seed')}. It does not say what another encoder "
-        "or other data would give."
+        f"or a face they lend, and {counted(seeds, 'seed')}{of_mean if families else ''}. It does "
+        "not say what another encoder or other data would give."
     ]
     if components < FEW:
         said.append(
@@ -75,10 +86,15 @@ def limits(ds: xr.Dataset, made: Mapping[str, Any]) -> list[str]:
         said.append(
             "There is one seed: how much another training would differ is not in the interval."
         )
+    if families == 1:
+        said.append("There is one family: how much another would differ is not in the interval.")
+    counts = {"seeds": seeds, "families": families, "groups of people": components}
+    if few := [f"{n} {name}" for name, n in counts.items() if 1 < n <= TOO_FEW]:
+        said.append(f"Over {listed(few)} an interval is too narrow even so.")
     if made["on"] == "development":
         said.append(
             "It is scored on the development split, on which a recipe may have been chosen: that "
-            "flatters what the recipe was chosen for. The final split was not looked at."
+            "flatters what the recipe was chosen for. This study did not look at the final one."
         )
     else:
         said.append(
