@@ -8,8 +8,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gendkit.errors import OutputExists, UnwritableOutput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def new_folder(
@@ -125,6 +129,16 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def write_array(path: Path, values: NDArray[Any]) -> None:
+    """Write an array as a NumPy file, whole or not at all."""
+    import numpy as np
+
+    part = part_of(path)
+    with part.open("wb") as file:
+        np.save(file, values)
+    part.replace(path)
 
 
 def part_of(path: Path) -> Path:

@@ -12,8 +12,8 @@ from gendkit.cli.study_trained import COMMANDS
 def study() -> None:
     """Study a detector, or its training, under conditions that are varied one by one.
 
-    All but robustness train what they need, keep each cell in OUT, and go on where they were
-    stopped when the same command is given again, in several processes if wanted.
+    The same command goes on where one was stopped. All but robustness train what they need and
+    keep each cell in OUT, which several processes may share.
 
     \b
     Example: gendkit study ablation crops --out ablation --seeds 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def robustness(
 
     By default at the paper's levels of JPEG, blur, resize and noise. Writes robustness.csv, .json
     and .png to OUT, and with bands over people report.html, study.ipynb and result.zarr. Called
-    fake is what scores above a threshold that is fixed on crops as they are.
+    fake is what scores above a threshold that is fixed on crops as they are. The same command goes
+    on where one was stopped: until OUT is written, scores are kept in .OUT-scores beside it.
 
     \b
     Example: gendkit study robustness crops:final --adapter run --out robust
@@ -79,10 +81,11 @@ def robustness(
     from gendkit.evaluate.study.run import RESULT, open_study, write_result
     from gendkit.notebook.study import write_pages
 
+    kept = out.resolve().with_name(f".{out.resolve().name}-scores")
     found = {
         name: gendkit.robustness(
             crops, gendkit.load(path, device=device, dtype=dtype), grids=chosen, reference=clean,
-            max_fpr=max_fpr, seed=seed, batch_size=batch_size,
+            max_fpr=max_fpr, seed=seed, batch_size=batch_size, keep=kept,
         )
         for name, path in _named(adapter, against).items()
     }  # fmt: skip
@@ -103,6 +106,7 @@ def robustness(
         gendkit.plot_robustness(ds).savefig(folder / "robustness.png", dpi=200)
         write_result(page, folder / RESULT)
         write_pages(open_study(folder), folder)
+    shutil.rmtree(kept, ignore_errors=True)
     if as_json:
         return show_json(result)
     columns = ("grid", "level", "AUROC", "fakes found", "false alarms", "real moves", "fake moves")

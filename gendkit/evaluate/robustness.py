@@ -6,9 +6,11 @@ setting, and with what these scores say at a threshold that was fixed on crops a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from gendkit.data.degrade import INTERPOLATIONS, Chain
 from gendkit.data.degrade_image import degrade_image
@@ -27,7 +30,9 @@ from gendkit.measure.metrics import auroc
 from gendkit.measure.thresholds import allowed_above, share_bound, threshold_at
 from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector, load
+from gendkit.output import write_array
 from gendkit.progress import Bars, Progress
+from gendkit.train.record import digest, versions
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import Image
@@ -64,6 +69,7 @@ def robustness(
     max_fpr: float = 0.05,
     seed: int = 0,
     batch_size: int = 32,
+    keep: str | Path | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Score crops at each level of some grids of degradations.
@@ -92,6 +98,9 @@ def robustness(
         Of the noise, which is drawn for each crop by its `sample`.
     batch_size
         Crops that are run at once.
+    keep
+        A folder for the scores of every `batch_size` crops as they come, by a digest of all that
+        they rest on: the same call goes on where one was stopped. None keeps nothing.
     progress
         Told after each crop; by default a progress bar.
 
@@ -139,10 +148,9 @@ def robustness(
     if (final := final_of(manifest.faces())) is not None:
         log_final(final, adapter=detector.adapter.hash, by="gendkit study robustness")
     progress, chains = progress or Bars(), list(dict.fromkeys(chain for *_, chain in settings))
-    found = _clips(crops, detector, chains, seed, batch_size, progress)
-    clean = found
-    if others is not None:
-        clean = _clips(others, detector, [Chain()], seed, batch_size, progress)
+    scored = _Scored(detector, seed, batch_size, None if keep is None else Path(keep), progress)
+    found = scored.clips(crops, chains)
+    clean = found if others is None else scored.clips(others, [Chain()])
     real = clean["label"].to_numpy() == 0
     reals = clean["score"].to_numpy()[0, real]
     threshold = threshold_at(reals, max_fpr)
@@ -203,32 +211,62 @@ def _labelled(manifest: Manifest | str | Path) -> Manifest:
     return crops
 
 
-def _clips(
-    manifest: Manifest, detector: Detector, chains: Sequence[Chain], seed: int, batch_size: int,
-    progress: Progress,
-) -> xr.Dataset:  # fmt: skip
-    """Return the mean `score` (chain, clip) of each person of each clip."""
-    pictures = _degraded(manifest, chains, seed, progress)
-    scores = detector.predict(pictures, batch_size=batch_size).reshape(-1, len(chains))
-    table = manifest.table[[*UNIT, "label", "method"]].assign(component=manifest.components())
-    number, first = numbered(table, UNIT)
-    about = table.iloc[first].assign(crops=np.bincount(number))
-    return xr.Dataset(
-        {"score": (("chain", "clip"), means(scores.T, number))},
-        coords={str(name): ("clip", about[name].to_numpy()) for name in about.columns},
-    )
+@dataclass(frozen=True)
+class _Scored:
+    """Scores crops at some settings, a part at a time, and keeps what is done."""
 
+    detector: Detector
+    seed: int
+    batch_size: int
+    keep: Path | None
+    progress: Progress
 
-def _degraded(
-    manifest: Manifest, chains: Sequence[Chain], seed: int, progress: Progress
-) -> Iterator[Image]:
-    """Yield each crop at each setting, crop by crop."""
-    samples = manifest.table["sample"].tolist()
-    for row, sample in enumerate(samples):
-        crop, own = manifest.crop(row), zlib.crc32(f"{seed}/{sample}".encode())
-        for chain in chains:
-            yield degrade_image(crop, chain.at(own))
-        progress(row + 1, len(samples), "robustness")
+    def clips(self, manifest: Manifest, chains: Sequence[Chain]) -> xr.Dataset:
+        """Return the mean `score` (chain, clip) of each person of each clip."""
+        # As many crops as go into a batch, so that no batch holds pictures of two parts.
+        starts = range(0, len(manifest), self.batch_size)
+        scores = np.concatenate([self._part(manifest, first, chains) for first in starts])
+        table = manifest.table[[*UNIT, "label", "method"]].assign(component=manifest.components())
+        number, first = numbered(table, UNIT)
+        about = table.iloc[first].assign(crops=np.bincount(number))
+        return xr.Dataset(
+            {"score": (("chain", "clip"), means(scores.T, number))},
+            coords={str(name): ("clip", about[name].to_numpy()) for name in about.columns},
+        )
+
+    def _part(self, manifest: Manifest, first: int, chains: Sequence[Chain]) -> NDArray[np.float32]:
+        """Return the scores (crop, chain) of the crops from the first on that a batch holds."""
+        place = np.arange(len(manifest))
+        part = manifest.where((place >= first) & (place < first + self.batch_size))
+        path = None if self.keep is None else self.keep / f"{self._key(part, chains)}.npy"
+        done, total = first + len(part), len(manifest)
+        if path is not None and path.is_file():
+            self.progress(done, total, "robustness")
+            return np.asarray(np.load(path), np.float32)
+        pictures = self._degraded(part, chains, first, total)
+        scores = self.detector.predict(pictures, batch_size=self.batch_size)
+        scores = scores.reshape(-1, len(chains))
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_array(path, scores)
+        return scores
+
+    def _degraded(
+        self, part: Manifest, chains: Sequence[Chain], first: int, total: int
+    ) -> Iterator[Image]:
+        """Yield each crop at each setting, crop by crop."""
+        for row, sample in enumerate(part.table["sample"].tolist()):
+            crop, own = part.crop(row), zlib.crc32(f"{self.seed}/{sample}".encode())
+            for chain in chains:
+                yield degrade_image(crop, chain.at(own))
+            self.progress(first + row + 1, total, "robustness")
+
+    def _key(self, part: Manifest, chains: Sequence[Chain]) -> str:
+        rests_on = [
+            self.detector.adapter.hash, self.detector.dtype, self.detector.device, digest(part),
+            [str(chain) for chain in chains], self.seed, self.batch_size, versions(),
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _measured(ds: xr.Dataset, threshold: float) -> dict[str, list[float]]:

@@ -222,3 +222,30 @@ def test_all_grids_are_scored_by_default(manifest: Manifest) -> None:
     ds = gk.robustness(one, small_detector(small_backbone()), progress=silent)
     assert ds.sizes["setting"] == sum(len(grid) + 1 for grid in GRIDS.values())
     assert np.isfinite(ds["score"]).all()
+
+
+def test_what_was_stopped_goes_on_to_the_same_numbers(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = small_detector(small_backbone())
+    ask: dict[str, Any] = {"grids": {"own": ["jpeg:40", "noise:0.1"]}, "progress": silent}
+    ask |= {"batch_size": 4, "keep": tmp_path / "kept"}
+    whole = robustness(manifest, detector, **{**ask, "keep": None})
+    predict, ran = Detector.predict, []
+
+    def stopped(self: Detector, crops: Any, *, batch_size: int = 32) -> Any:
+        ran.append(batch_size)
+        if len(ran) == 3:
+            raise KeyboardInterrupt
+        return predict(self, crops, batch_size=batch_size)
+
+    monkeypatch.setattr(Detector, "predict", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        robustness(manifest, detector, **ask)
+    found = robustness(manifest, detector, **ask)
+    assert len(ran) == 3 + 4  # of the six parts of 24 crops two were kept
+    assert found.identical(whole)
+    assert robustness(manifest, detector, **ask).identical(whole)
+    assert len(ran) == 7
+    robustness(manifest, detector, **{**ask, "seed": 1})
+    assert len(ran) == 13

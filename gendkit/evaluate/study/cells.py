@@ -31,7 +31,7 @@ from gendkit.errors import InvalidManifest
 from gendkit.measure.levels import means, numbered
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Outputs, load
-from gendkit.output import part_of
+from gendkit.output import write_array
 from gendkit.progress import Bars, Progress, silent
 from gendkit.train.build import build_trainer
 from gendkit.train.checkpoint import checkpoint_path
@@ -190,7 +190,7 @@ class Cells:
                     update={"tuning": "layer-norms", "tuned_norms": 0, "lora": None}
                 )
                 trainer, _ = build_trainer(plain, device=self.device)
-                _write(path, trainer.outputs(self.manifest).embedding)
+                write_array(path, trainer.outputs(self.manifest).embedding)
         return np.asarray(np.load(path), dtype=np.float32)
 
     def _trained(self, cell: Cell, key: str) -> Outputs:
@@ -220,7 +220,7 @@ class Cells:
         return self._file(key, ".npy").is_file()
 
     def _keep(self, key: str, margins: NDArray[np.float32]) -> None:
-        _write(self._file(key, ".npy"), margins)
+        write_array(self._file(key, ".npy"), margins)
 
     def _assembled(self, cells: Sequence[Cell], keys: Sequence[str]) -> xr.Dataset:
         where = [dict(cell.at) for cell in cells]
@@ -279,10 +279,3 @@ def _margin(outputs: Outputs) -> NDArray[np.float32]:
 
 def _packed(rows: Rows) -> str:
     return hashlib.sha256(np.packbits(rows).tobytes()).hexdigest()
-
-
-def _write(path: Path, values: NDArray[np.float32]) -> None:
-    part = part_of(path)
-    with part.open("wb") as file:
-        np.save(file, values)
-    part.replace(path)
