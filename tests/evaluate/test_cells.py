@@ -13,6 +13,7 @@ from gendkit.testing.small import registered, small_backbone, small_families
 from gendkit.train.engine import fit
 from gendkit.train.outputs import run_over
 from gendkit.train.recipe import Recipe
+from gendkit.train.record import versions
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,18 @@ def test_what_is_there_is_not_computed_again_and_a_seed_more_is(manifest, whole,
     more = again.run(asked(manifest, seeds=(0, 1, 2)))
     assert trained == [2]
     assert more.sel(seed=[0, 1]).identical(ds)
+
+
+def test_what_cells_were_made_with_is_kept_beside_them(manifest, whole, tmp_path, monkeypatch):
+    _, out = whole
+    asked_for = asked(manifest, seeds=(0,))
+    (made,) = placed(manifest, out).made_with(asked_for)
+    assert made == {**versions(), "device": "cpu", "backbone": "registered here"}
+    cells = placed(manifest, tmp_path)
+    cells.run(asked_for[:1])
+    monkeypatch.setattr(module, "versions", lambda: {**versions(), "torch": "0.1"})
+    cells.run(asked_for)
+    assert {m["torch"] for m in cells.made_with(asked_for)} == {versions()["torch"], "0.1"}
 
 
 def test_a_study_that_was_stopped_goes_on_to_the_same_bits(manifest, whole, tmp_path, monkeypatch):

@@ -323,3 +323,19 @@ def test_a_manifest_without_splits_is_refused(tmp_path: Path) -> None:
 def test_an_option_of_another_study_is_refused(manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="study layers has no option 'by'; there is none"):
         run(manifest, tmp_path, "layers", options={"by": "year"})
+
+
+def test_a_page_says_when_cells_were_made_with_different_packages(
+    manifest: Manifest, tmp_path: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gendkit.evaluate.study import cells
+    from gendkit.train.record import versions
+
+    ask = partial(
+        run_study, study_of("ablation"), manifest, out=tmp_path, recipe=RECIPE, device="cpu",
+        options=SOME, progress=silent,
+    )  # fmt: skip
+    assert "different" not in " ".join(said(ask(seeds=(0,))).not_shown)
+    monkeypatch.setattr(cells, "versions", lambda: {**versions(), "torch": "0.1"})
+    words = said(ask(seeds=(0, 1))).not_shown
+    assert any("computed with different torch," in line for line in words)

@@ -31,7 +31,8 @@ from gendkit.errors import InvalidManifest
 from gendkit.measure.levels import means, numbered
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Outputs, load
-from gendkit.output import write_array
+from gendkit.output import write_array, write_whole
+from gendkit.plugin.manager import plugins
 from gendkit.progress import Bars, Progress, silent
 from gendkit.train.build import build_trainer
 from gendkit.train.checkpoint import checkpoint_path
@@ -39,7 +40,7 @@ from gendkit.train.engine import ADAPTER, RUN, fit
 from gendkit.train.outputs import run_over
 from gendkit.train.probe import fit_probe
 from gendkit.train.recipe import Recipe
-from gendkit.train.record import digest
+from gendkit.train.record import digest, versions
 
 CELLS, FEATURES = "cells", "features"
 ON_SAMPLE = (
@@ -136,7 +137,7 @@ class Cells:
                 (self.out / CELLS).mkdir(parents=True, exist_ok=True)
                 with suppress(Timeout), FileLock(self._file(key, ".lock"), timeout=wait):
                     if not self._kept(key):
-                        self._keep(key, self.margins(left[key], key))
+                        self._keep(key, left[key], self.margins(left[key], key))
                     left.pop(key)
                     done += 1
                     progress(done, total, "cells")
@@ -146,6 +147,15 @@ class Cells:
     def missing(self, cells: Sequence[Cell]) -> int:
         """Return how many different cells are not there yet."""
         return sum(not self._kept(key) for key in {self.key(cell) for cell in cells})
+
+    def made_with(self, cells: Sequence[Cell]) -> list[dict[str, str]]:
+        """Return the different versions and devices that cells were computed with.
+
+        A cell is not computed anew when a package changes: what it was made with is kept beside it.
+        """
+        files = {self._file(self.key(cell), ".json") for cell in cells}
+        texts = sorted({path.read_text(encoding="utf-8") for path in files if path.is_file()})
+        return [json.loads(text) for text in texts]
 
     def adapter(self, cell: Cell) -> Path:
         """Return where the adapter of a cell lies that was trained."""
@@ -219,7 +229,11 @@ class Cells:
     def _kept(self, key: str) -> bool:
         return self._file(key, ".npy").is_file()
 
-    def _keep(self, key: str, margins: NDArray[np.float32]) -> None:
+    def _keep(self, key: str, cell: Cell, margins: NDArray[np.float32]) -> None:
+        part = plugins().part("backbone", cell.recipe.backbone)
+        source = f"{part.source.distribution} {part.source.version}".strip()
+        made = {**versions(), "device": self.device, "backbone": source}
+        write_whole(self._file(key, ".json"), json.dumps(made, sort_keys=True).encode())
         write_array(self._file(key, ".npy"), margins)
 
     def _assembled(self, cells: Sequence[Cell], keys: Sequence[str]) -> xr.Dataset:

@@ -116,6 +116,7 @@ def run_study(
         "crops": extraction(setting.manifest),
         "preprocessing": _preprocessing(used),
         "versions": versions(),
+        "cells_with": place.made_with(asked),
     }
     ds = ds.assign_attrs(
         study=study.name,

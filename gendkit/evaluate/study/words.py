@@ -62,6 +62,12 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def _differing(made_with: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the names whose values are not the same in all."""
+    names = dict.fromkeys(name for made in made_with for name in made)
+    return [name for name in names if len({made.get(name) for made in made_with}) > 1]
+
+
 def limits(ds: xr.Dataset, made: Mapping[str, Any], *, families: int = 0) -> list[str]:
     """Return what no study of such a size shows, from its counts.
 
@@ -91,6 +97,11 @@ def limits(ds: xr.Dataset, made: Mapping[str, Any], *, families: int = 0) -> lis
     counts = {"seeds": seeds, "families": families, "groups of people": components}
     if few := [f"{n} {name}" for name, n in counts.items() if 1 < n <= TOO_FEW]:
         said.append(f"Over {listed(few)} an interval is too narrow even so.")
+    if differ := _differing(made.get("cells_with", ())):
+        said.append(
+            f"Cells were computed with different {listed(differ)}, as packages or machines changed "
+            "between them: a part of what differs may be theirs."
+        )
     if made["on"] == "development":
         said.append(
             "It is scored on the development split, on which a recipe may have been chosen: that "
