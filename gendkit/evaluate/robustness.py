@@ -118,6 +118,7 @@ def robustness(
         NaN where a class is missing. Attributes: `threshold`, `threshold_from` with the number of
         real clips that it rests on (`threshold_reals`) and what the true rate above it is at most
         (`threshold_bound`, one-sided 95 %, clips of a component counted as one), `max_fpr`,
+        `splits` of the crops, how often their final split was evaluated (`final_evaluations`),
         `adapter` and `seed`.
 
     Raises
@@ -145,8 +146,9 @@ def robustness(
         )
     if not isinstance(detector, Detector):
         detector = load(detector)
+    finals = 0
     if (final := final_of(manifest.faces())) is not None:
-        log_final(final, adapter=detector.adapter.hash, by="gendkit study robustness")
+        finals = log_final(final, adapter=detector.adapter.hash, by="gendkit study robustness")
     progress, chains = progress or Bars(), list(dict.fromkeys(chain for *_, chain in settings))
     scored = _Scored(detector, seed, batch_size, None if keep is None else Path(keep), progress)
     found = scored.clips(crops, chains)
@@ -170,6 +172,8 @@ def robustness(
         ),
         max_fpr=max_fpr,
         coverage=json.dumps(crops.meta[COVERAGE]),
+        splits=", ".join(sorted(set(crops.table["split"]) - {""})),
+        final_evaluations=finals,
         adapter=detector.adapter.hash,
         seed=seed,
     )

@@ -42,7 +42,7 @@ def found(*, seed: int = 0, gap: float = 1.0, threshold: float = 0.7) -> xr.Data
             "component": ("clip", np.arange(CLIPS) // 2),
         },
         attrs={"threshold": threshold, "max_fpr": 0.05, "threshold_reals": 30, "adapter": "a" * 64,
-               "coverage": json.dumps(None)},
+               "coverage": json.dumps(None), "splits": "final", "final_evaluations": 3},
     )  # fmt: skip
 
 
@@ -78,6 +78,11 @@ def test_two_detectors_are_compared_on_the_same_people() -> None:
 def test_words_say_what_the_threshold_was_fixed_on(both: xr.Dataset) -> None:
     assert "the mean AUROC of run is" in said(both).answer
     assert any("by construction" in line for line in said(both).not_shown)
+    assert any("evaluated 3 times so far" in line for line in said(both).not_shown)
+    chosen = found().assign_attrs(splits="development", final_evaluations=0)
+    lines = said(robustness_study({"run": chosen})).not_shown
+    assert any("may have been chosen" in line for line in lines)
+    assert not any("final split" in line for line in lines)
     other = robustness_study({"run": found()}, data="a", reference="b")
     assert not any("by construction" in line for line in said(other).not_shown)
     assert "difference" not in other

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gendkit.data.coverage import coverage_words
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.study.measured import BOUND, COMPONENT, Counts, Floats, estimates
+from gendkit.evaluate.study.setting import DEVELOPMENT, FINAL
 from gendkit.evaluate.study.study import Said, triple
 from gendkit.evaluate.study.words import counted, estimate, verdict
 from gendkit.measure.metrics import Ranked
@@ -177,6 +178,16 @@ def says(ds: xr.Dataset) -> Said:
             "The threshold was fixed on these same reals as they are, so that the false alarms at "
             "level 0 are at most what was asked, by construction."
         )
+    splits = facts["splits"].split(", ")
+    if DEVELOPMENT in splits:
+        not_shown.append(
+            "There are crops of the development split, on which a detector may have been chosen."
+        )
+    if FINAL in splits:
+        not_shown.append(
+            "There are crops of the final split, which was evaluated "
+            f"{counted(int(facts['final_evaluations']), 'time')} so far on this machine."
+        )
     return Said(answer=answer, shows=tuple(shows), not_shown=tuple(not_shown))
 
 
@@ -253,7 +264,11 @@ def _facts(found: Mapping[str, xr.Dataset], *, data: str, reference: str) -> dic
              f"{ds.attrs['threshold_reals']} real clips of {reference or data or 'these crops'}"]
         )  # fmt: skip
     rows.append(["versions", ", ".join(f"{k} {v}" for k, v in versions().items())])
-    return {"facts": rows, "data": data, "reference": reference or data}
+    finals = max(int(ds.attrs["final_evaluations"]) for ds in found.values())
+    return {
+        "facts": rows, "data": data, "reference": reference or data,
+        "splits": first.attrs["splits"], "final_evaluations": finals,
+    }  # fmt: skip
 
 
 def _setting(grid: str, chain: str) -> str:

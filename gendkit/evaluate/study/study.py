@@ -62,7 +62,8 @@ class Study:
     options
         Of its own, with their defaults.
     changes
-        Fields of a recipe that it sets, unless the user does.
+        Fields of a recipe that it sets, also those of a user's file, unless they are changed by
+        name (`--set`).
     owns
         Fields of a recipe that vary from cell to cell, and that the user therefore cannot set.
     scored
