@@ -18,7 +18,7 @@ from gendkit.evaluate.study.cells import Cell, Rows, by_clip
 from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
-from gendkit.evaluate.study.words import compared, counted, estimate, limits
+from gendkit.evaluate.study.words import compared, counted, estimate, limits, listed
 from gendkit.train.recipe import Recipe
 
 KINDS = ("paired", "unpaired")
@@ -124,7 +124,9 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
 
 def tables(ds: xr.Dataset) -> dict[str, pd.DataFrame]:
     """Return AUROCs by family and their mean, of both kinds, and what they were drawn from."""
-    names = [*(str(f) for f in ds["family"].to_numpy()), "mean"]
+    families, meant = ds["family"].to_numpy().astype(str), ds["meant"].to_numpy()
+    mean = "mean" if meant.all() else f"mean of {listed(families[meant].tolist())}"
+    names = [*families.tolist(), mean]
     columns: dict[str, Any] = {}
     for i, kind in enumerate(ds["compared"].to_numpy()):
         columns |= triple(str(kind), np.concatenate([ds["auroc"][i], ds["mean_auroc"][[i]]]))
@@ -140,7 +142,11 @@ def tables(ds: xr.Dataset) -> dict[str, pd.DataFrame]:
 def says(ds: xr.Dataset) -> Said:
     """Say whether pairs helped, and what was equal in both sets."""
     difference = ds["mean_auroc"].sel(compared="difference").to_numpy()
-    answer = compared("Training on pairs", "training on unpaired clips", difference)
+    where = "" if ds["meant"].all() else "On families that were left out, "
+    answer = where + compared(
+        "training on pairs" if where else "Training on pairs", "training on unpaired clips",
+        difference,
+    )  # fmt: skip
     sets = json.loads(ds.attrs["drawn"])
     one, other = sets["paired"], sets["unpaired"]
     same = ", ".join(f"{one[k]:,} {k}" for k in one if one[k] == other[k])
