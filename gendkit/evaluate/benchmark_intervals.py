@@ -17,6 +17,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from gendkit.evaluate.transfer import texts
 from gendkit.measure.intervals import Interval, crossed
 from gendkit.measure.metrics import Ranked
 
@@ -221,8 +222,8 @@ def answered(
         "overall": ("detector", "summary"), "difference": ("detector", "other", "dataset"),
         "overall_difference": ("detector", "other", "summary"),
     }, {
-        "detector": _names(detectors), "other": _names(detectors), "dataset": _names(datasets),
-        "method": _names(methods), "summary": _names(SUMMARIES), "fpr_grid": GRID,
+        "detector": texts(detectors), "other": texts(detectors), "dataset": texts(datasets),
+        "method": texts(methods), "summary": texts(SUMMARIES), "fpr_grid": GRID,
     })  # fmt: skip
     return _counted(ds, clips)
 
@@ -334,7 +335,3 @@ def _laid_out(
 
 def _seeds(detector: int) -> str:
     return f"seed of {detector}"
-
-
-def _names(names: Sequence[str]) -> np.ndarray:
-    return np.asarray(names, dtype=object)

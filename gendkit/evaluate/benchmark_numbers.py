@@ -18,7 +18,7 @@ from sklearn.metrics import precision_recall_curve
 
 from gendkit.errors import UndefinedMetric
 from gendkit.evaluate.benchmark_intervals import ALL, Clips
-from gendkit.evaluate.transfer import FPRS, threshold_transfer, worst
+from gendkit.evaluate.transfer import FPRS, texts, threshold_transfer, worst
 from gendkit.measure.levels import LEVELS, Level, at_level
 from gendkit.measure.metrics import summary
 
@@ -126,12 +126,12 @@ def measured(
             filled[place] = [numbers[name] for name in metrics]
         data[name] = (dims, filled)
     ds = xr.Dataset(data, coords={
-        "detector": _names(detectors), "dataset": _names(datasets), "method": _names(names),
-        "seed": seeds, "metric": _names(metrics),
+        "detector": texts(detectors), "dataset": texts(datasets), "method": texts(names),
+        "seed": seeds, "metric": texts(metrics),
     })  # fmt: skip
     ds = ds.assign(_pictured(clips, sizes[:2], threshold))
     ds = ds.assign_coords({
-        "recall": RECALLS, "class": _names(CLASSES), "verdict": _names(CLASSES),
+        "recall": RECALLS, "class": texts(CLASSES), "verdict": texts(CLASSES),
         "bin": (np.arange(BINS) + 0.5) / BINS,
     })  # fmt: skip
     return ds.merge(_transferred(clips, scored, detectors, datasets, seeds)), clips, list(said)
@@ -205,7 +205,3 @@ def _transferred(
 
 def _at(fpr: xr.DataArray, target: str) -> float:
     return float(fpr.sel(target=target)) if target else float("nan")
-
-
-def _names(names: Sequence[str]) -> np.ndarray:
-    return np.asarray(names, dtype=object)

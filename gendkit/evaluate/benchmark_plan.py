@@ -29,6 +29,7 @@ from gendkit.evaluate.contenders import NO_SEED, Contender
 from gendkit.evaluate.data_sets import DataSet, Part, Source, crop_words, same_crops
 from gendkit.evaluate.final import final_of, times_logged
 from gendkit.evaluate.scores import ABOUT, Job, score_table
+from gendkit.evaluate.transfer import texts
 from gendkit.measure.intervals import joint_components
 from gendkit.train.record import versions
 
@@ -201,13 +202,13 @@ class Plan:
                 "examined": (by_class, examined),
                 "crops": (by_class, crops),
                 **{name: (dims, values) for name, values in words.items()},
-                "preprocessing": ("detector", _names(inputs)),
+                "preprocessing": ("detector", texts(inputs)),
                 "final_crops": ("dataset", [crops for crops, _ in final]),
                 "final_evaluations": ("dataset", [times for _, times in final]),
             },
             coords={
-                "detector": _names(self.detectors), "dataset": _names(self.datasets),
-                "class": _names(CLASSES),
+                "detector": texts(self.detectors), "dataset": texts(self.datasets),
+                "class": texts(CLASSES),
             },
         )  # fmt: skip
 
@@ -392,7 +393,3 @@ def _rows_digest(source: Source) -> str:
     whole = hashlib.sha256(rows.to_numpy().tobytes())
     whole.update(f"{source.degraded} {COVERAGE in source.frames.meta}".encode())
     return whole.hexdigest()
-
-
-def _names(names: Sequence[str]) -> np.ndarray:
-    return np.asarray(names, dtype=object)

@@ -76,7 +76,7 @@ def threshold_transfer(sets: Mapping[str, Set], *, fprs: Sequence[float] = FPRS)
             "reals": ("target", [len(reals) for reals in classes["fpr"]]),
             "fakes": ("target", [len(fakes) for fakes in classes["tpr"]]),
         },
-        coords={"rate": list(fprs), "source": _names(names), "target": _names(names)},
+        coords={"rate": list(fprs), "source": texts(names), "target": texts(names)},
     )
 
 
@@ -85,7 +85,7 @@ def worst(fpr: np.ndarray, names: Sequence[str]) -> np.ndarray:
     others = np.where(np.eye(len(names), dtype=bool), np.nan, fpr)
     known = np.isfinite(others)
     place = np.where(known, others, -1.0).argmax(axis=-1)
-    return np.where(known.any(axis=-1), _names(names)[place], NONE).astype(object)
+    return np.where(known.any(axis=-1), texts(names)[place], NONE).astype(object)
 
 
 def _classes(
@@ -113,5 +113,6 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _names(names: Sequence[str]) -> np.ndarray:
+def texts(names: Sequence[str]) -> np.ndarray:
+    """Return names (N,) as texts of any length."""
     return np.asarray(names, dtype=object)

@@ -28,6 +28,7 @@ from scipy.special import expit
 from gendkit.data.manifest import Manifest
 from gendkit.device import usable
 from gendkit.errors import InvalidManifest
+from gendkit.evaluate.clips import UNIT
 from gendkit.measure.levels import means, numbered
 from gendkit.model.adapter import Adapter
 from gendkit.model.detector import Outputs, load
@@ -51,8 +52,6 @@ ON_SAMPLE = (
 
 LATER = (("sphere", True),)
 """Fields of a recipe, with their defaults, that are younger than the first studies."""
-UNIT = ["dataset", "video", "track", "degradation"]
-"""Columns that tell people of clips apart; a degraded copy may have its clip's name."""
 POLL = 2.0
 """Seconds between looks at a cell that another process is at."""
 
