@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, OVERWRITE, manifest_of
+from gendkit.cli.options import ADAPTER, BATCH_SIZE, DEVICE, DTYPE, OVERWRITE, manifest_of
 from gendkit.cli.show import show_json, show_table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
               help="The most of further fakes that may be called real.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0),
               help="Of draws and cuts.")  # fmt: skip
-@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Crops.")
+@BATCH_SIZE
 @DEVICE
 @DTYPE
 @OVERWRITE

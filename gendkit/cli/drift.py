@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, FOLDER, OVERWRITE, manifest_of
+from gendkit.cli.options import ADAPTER, BATCH_SIZE, DEVICE, DTYPE, FOLDER, OVERWRITE, manifest_of
 from gendkit.cli.show import show_csv, show_json, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH = click.option(
-    "--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Crops."
-)
 RESAMPLES = click.option("--resamples", default=1000, show_default=True, type=click.IntRange(1),
                          help="Of the intervals over people.")  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="The table as one JSON document.")
@@ -31,7 +28,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="The table as one JS
               help="Quality, sigma in px, or px that are left; may be repeated.")  # fmt: skip
 @click.option("--by", default="label", show_default=True, metavar="COLUMN",
               help="Of the table: label, family, method, dataset ...")  # fmt: skip
-@BATCH
+@BATCH_SIZE
 @RESAMPLES
 @DEVICE
 @DTYPE
@@ -95,7 +92,7 @@ def drift(
 @click.command()
 @click.argument("manifest", metavar="MANIFEST[:SPLIT]")
 @ADAPTER
-@BATCH
+@BATCH_SIZE
 @RESAMPLES
 @DEVICE
 @DTYPE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gendkit.cli.options import DEVICE, DTYPE, FOLDER, manifest_of
+from gendkit.cli.options import BATCH_SIZE, DEVICE, DTYPE, FOLDER, manifest_of
 from gendkit.cli.show import show_json, show_table
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class _Greedy(click.Command):
               help="Of the intervals.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0),
               help="Of the resamples.")  # fmt: skip
-@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Crops.")
+@BATCH_SIZE
 @DEVICE
 @DTYPE
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")

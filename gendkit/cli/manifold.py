@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, FOLDER, OVERWRITE, manifest_of
+from gendkit.cli.options import ADAPTER, BATCH_SIZE, DEVICE, DTYPE, FOLDER, OVERWRITE, manifest_of
 from gendkit.cli.show import show_json
 from gendkit.cli.stores import ABOUT_STORE, REFERENCE, check_store, tell_store
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 @click.argument("manifest", metavar="MANIFEST[:SPLIT]")
 @click.argument("out", type=FOLDER)
 @ADAPTER
-@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Crops.")
+@BATCH_SIZE
 @click.option("--resume", is_flag=True,
               help="Go on with a run to OUT that was interrupted; without one, begin.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), metavar="N",

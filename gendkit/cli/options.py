@@ -54,6 +54,9 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> fl
     return value or None
 
 
+BATCH_SIZE = click.option(
+    "--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Crops."
+)
 TIME_LIMIT = click.option(
     "--time-limit", default=600.0, show_default=True, callback=_seconds, type=click.FloatRange(0),
     metavar="SECONDS",

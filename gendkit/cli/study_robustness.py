@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gendkit.cli.options import ADAPTER, DEVICE, DTYPE, FOLDER, OVERWRITE, manifest_of
+from gendkit.cli.options import ADAPTER, BATCH_SIZE, DEVICE, DTYPE, FOLDER, OVERWRITE, manifest_of
 from gendkit.cli.show import frame_rows, show_json, show_table
 
 MARKER = "robustness.json"
@@ -33,7 +33,7 @@ MARKER = "robustness.json"
               type=click.FloatRange(0, 1, max_open=True),
               help="Part of the reals, as they are, that may be called fake.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of noise.")
-@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Crops.")
+@BATCH_SIZE
 @DEVICE
 @DTYPE
 @OVERWRITE

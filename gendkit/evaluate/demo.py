@@ -243,9 +243,7 @@ def _compare(
     manifest: Manifest, probe: Outputs, tuned: Outputs, *, resamples: int, seed: int
 ) -> Comparison:
     table = manifest.table
-    margin = {
-        name: o.logit[:, 1] - o.logit[:, 0] for name, o in (("probe", probe), ("tuned", tuned))
-    }
+    margin = {name: o.margin for name, o in (("probe", probe), ("tuned", tuned))}
     crops = pd.DataFrame(
         {
             "label": table["label"],

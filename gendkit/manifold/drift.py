@@ -184,7 +184,7 @@ def drift(
     made = {
         "embedding": (("sample", "level", "feature"), outputs.embedding[source]),
         "score": (("sample", "level"), outputs.score[source]),
-        "logit": (("sample", "level"), (outputs.logit[:, 1] - outputs.logit[:, 0])[source]),
+        "logit": (("sample", "level"), outputs.margin[source]),
         **{name: (("sample", "level"), v) for name, v in _path(outputs.embedding[source]).items()},
     }
     ds = ds.assign({f"drift_{name}": values for name, values in made.items()})

@@ -153,7 +153,7 @@ def _undone_by_layer(
             parts[1 + number].append(outputs)
             done = int(batch.rows[0]) * len(layers) + (number + 1) * len(batch.rows)
             progress(done, total, "layers")
-    logits = [np.concatenate([o.logit[:, 1] - o.logit[:, 0] for o in part]) for part in parts]
+    logits = [np.concatenate([o.margin for o in part]) for part in parts]
     scores = [np.concatenate([o.score for o in part]) for part in parts]
     points = [np.concatenate([o.embedding for o in part]) for part in parts]
     return (

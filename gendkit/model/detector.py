@@ -61,6 +61,11 @@ class Outputs:
     score: NDArray[np.float32]
     length: NDArray[np.float32] | None = None
 
+    @property
+    def margin(self) -> NDArray[np.float32]:
+        """(N,) logit of fake less that of real."""
+        return self.logit[:, 1] - self.logit[:, 0]
+
     def __repr__(self) -> str:
         crops, features = self.embedding.shape
         return f"Outputs({crops:,} crops, {features:,} features)"

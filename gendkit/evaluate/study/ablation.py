@@ -127,7 +127,7 @@ def variants(setting: Setting) -> tuple[str, ...]:
 
 def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
     """Return AUROCs by variant, their gain over the probe, and what each part adds."""
-    families = (*setting.families, *setting.left_out)
+    families = setting.asked
     groups = [SEEN, LEFT_OUT] if setting.left_out else [SEEN]
     meant = (setting.families, setting.left_out)[: len(groups)]
     chosen = [np.isin(families, list(of)) for of in meant]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,8 +53,6 @@ LATER = (("sphere", True),)
 """Fields of a recipe, with their defaults, that are younger than the first studies."""
 POLL = 2.0
 """Seconds between looks at a cell that another process is at."""
-
-log = logging.getLogger(__name__)
 
 Rows = NDArray[np.bool_]
 Coordinate = str | int | float
@@ -167,7 +164,7 @@ class Cells:
         recipe = {k: v for k, v in recipe.items() if (k, v) not in LATER}
         if cell.probe:
             recipe = {k: recipe[k] for k in ("backbone", "image_size", "dtype", "probe_c")}
-        parts = [self._digest, cell.probe, recipe, _packed(cell.train), _packed(self.scored)]
+        parts = [self._digest, cell.probe, recipe, _packed(cell.train), self._scored_digest]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
     def margins(self, cell: Cell, key: str) -> NDArray[np.float32]:
@@ -176,15 +173,12 @@ class Cells:
             where = ", ".join(f"{name} {value}" for name, value in cell.at.items())
             raise InvalidManifest(f"at {where} there are not both real and fake crops to train on.")
         if cell.probe:
-            head = fit_probe(
-                self.features(cell.recipe)[cell.train], self._labels[cell.train],
-                c=cell.recipe.probe_c,
-            )  # fmt: skip
+            features = self.features(cell.recipe)
+            head = fit_probe(features[cell.train], self._labels[cell.train], c=cell.recipe.probe_c)
             difference = (head["weight"][1] - head["weight"][0]).numpy()
             bias = float(head["bias"][1] - head["bias"][0])
-            scored = self.features(cell.recipe)[self.scored]
-            return np.asarray(scored @ difference + np.float32(bias))
-        return _margin(self._trained(cell, key))
+            return np.asarray(features[self.scored] @ difference + np.float32(bias))
+        return self._trained(cell, key).margin
 
     def features(self, recipe: Recipe) -> NDArray[np.float32]:
         """Return the unit features (N, D) of all crops on the recipe's frozen backbone."""
@@ -221,6 +215,10 @@ class Cells:
     @cached_property
     def _digest(self) -> str:
         return digest(self.manifest)
+
+    @cached_property
+    def _scored_digest(self) -> str:
+        return _packed(self.scored)
 
     def _file(self, key: str, suffix: str) -> Path:
         return self.out / CELLS / f"{key}{suffix}"
@@ -284,10 +282,6 @@ def by_clip(ds: xr.Dataset) -> xr.Dataset:
             "crops": ("clip", np.bincount(number)),
         },
     )
-
-
-def _margin(outputs: Outputs) -> NDArray[np.float32]:
-    return outputs.logit[:, 1] - outputs.logit[:, 0]
 
 
 def _packed(rows: Rows) -> str:

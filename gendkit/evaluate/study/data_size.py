@@ -10,13 +10,13 @@ import xarray as xr
 
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.study.cells import Cell, Rows, by_clip
+from gendkit.evaluate.study.left_out import DETECTORS, PROBE
 from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
 from gendkit.evaluate.study.setting import Setting, people_of
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, counted, estimate, limits, verdict
 from gendkit.train.recipe import Recipe
 
-DETECTORS = ("probe", "tuned")
 FRACTIONS = (0.125, 0.25, 0.5, 1.0)
 
 
@@ -58,7 +58,7 @@ def cells(setting: Setting) -> list[Cell]:
             at={"detector": detector, "fraction": float(fraction), "seed": seed},
             recipe=Recipe.of(setting.recipe, seed=seed),
             train=parts[seed][float(fraction)],
-            probe=detector == "probe",
+            probe=detector == PROBE,
         )
         for detector in DETECTORS
         for fraction in sorted(fractions)
@@ -68,8 +68,7 @@ def cells(setting: Setting) -> list[Cell]:
 
 def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
     """Return AUROCs by detector and fraction, the gain of tuning, and that of all data."""
-    families = (*setting.families, *setting.left_out)
-    chosen = np.isin(families, list(setting.left_out or setting.families))
+    families, chosen = setting.asked, setting.meant
     clips = Clips(by_clip(margins), families)
 
     def statistic(counts: Counts) -> dict[str, Floats]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -46,8 +45,7 @@ def cells(setting: Setting) -> list[Cell]:
 
 def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
     """Return AUROCs by number of tuned layer norms, and their gain over none."""
-    families = (*setting.families, *setting.left_out)
-    chosen = np.isin(families, list(setting.left_out or setting.families))
+    families, chosen = setting.asked, setting.meant
     clips = Clips(by_clip(margins), families)
 
     def statistic(counts: Counts) -> dict[str, Floats]:

@@ -178,6 +178,7 @@ class _Clips:
         self.controls = tuple(str(c) for c in sorted(set(degradation[here & real & ~plain])))
         self.degraded = [np.flatnonzero(here & real & (degradation == c)) for c in self.controls]
         self.thresholds = np.apply_along_axis(threshold_at, -1, self.scores[..., fixing], max_fpr)
+        self.called = self.scores > self.thresholds[..., None]
         self.reals = int(fixing.sum())
         self.bound = share_bound(
             allowed_above(self.reals, max_fpr), self.reals, ds[COMPONENT].to_numpy()[fixing]
@@ -212,6 +213,5 @@ class _Clips:
 
     def _rate(self, rows: NDArray[np.int64], weight: NDArray[np.int64]) -> Floats:
         """Return the weighted share (detector, left_out, seed) of clips called fake."""
-        called = self.scores[..., rows] > self.thresholds[..., None]
-        total = weight[rows].sum()
+        called, total = self.called[..., rows], weight[rows].sum()
         return called @ weight[rows] / total if total else np.full(called.shape[:-1], np.nan)

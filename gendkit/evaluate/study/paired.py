@@ -83,8 +83,7 @@ def cells(setting: Setting) -> list[Cell]:
 
 def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
     """Return AUROCs of both kinds and the difference, paired by seed, person and family."""
-    families = (*setting.families, *setting.left_out)
-    chosen = np.isin(families, list(setting.left_out or setting.families))
+    families, chosen = setting.asked, setting.meant
     clips = Clips(by_clip(margins), families)
 
     def statistic(counts: Counts) -> dict[str, Floats]:

@@ -57,6 +57,16 @@ class Setting:
         """(N,) the family of each row, of fakes without one the method; empty for reals."""
         return kinds(self.manifest.table)
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """All families that are scored, learned from or not."""
+        return (*self.families, *self.left_out)
+
+    @property
+    def meant(self) -> Rows:
+        """Over which of these a mean is: those left out, or all where none is."""
+        return np.isin(self.asked, list(self.left_out or self.families))
+
     @cached_property
     def learned(self) -> Rows:
         """(N,) reals and fakes of `families` to learn from, none of them degraded."""
@@ -65,7 +75,7 @@ class Setting:
     @cached_property
     def scored(self) -> Rows:
         """(N,) reals and fakes of `families` and `left_out` to score, none of them degraded."""
-        return self._rows(self.on, (*self.families, *self.left_out))
+        return self._rows(self.on, self.asked)
 
     @cached_property
     def validation(self) -> Rows:
