@@ -53,10 +53,11 @@ def train(
 ) -> None:
     """Tune the layer norms of a backbone, and a head.
 
-    RECIPE is a YAML file or a preset: gend-clip, gend-pe, gend-dinov3 or small-data; for
-    comparison, probe, no-augmentation and last-norms, and of other kinds bitfit, lora (needs
-    gendkit[lora]) and full. The two sets of crops must have no person and no target clip in common.
-    A run that is interrupted is gone on with by the same command and --resume.
+    RECIPE is a YAML file or a preset: gend-clip, gend-pe, gend-dinov3, small-data or, larger and
+    longer, small-data-224; for comparison, probe, no-augmentation and last-norms, and of other
+    kinds bitfit, lora (needs gendkit[lora]) and full. The two sets of crops must have no person and
+    no target clip in common. A run that is interrupted is gone on with by the same command and
+    --resume.
 
     An augmentation is gend, light or none, a chain of degradations, or one and then the other:
     jpeg:QUALITY, blur:KERNEL:SIGMA, resize:SIDE:INTERPOLATION, noise:SIGMA (white being 1),

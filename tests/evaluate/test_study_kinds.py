@@ -27,7 +27,8 @@ from gendkit.evaluate.study.measured import Clips, estimates
 from gendkit.evaluate.study.setting import Setting, setting_of
 from gendkit.measure.metrics import auroc
 from gendkit.testing.small import registered, small_backbone, small_families
-from gendkit.train.recipe import PRESETS, Recipe
+from gendkit.train.presets import PRESETS
+from gendkit.train.recipe import Recipe
 
 
 @pytest.fixture(scope="module")

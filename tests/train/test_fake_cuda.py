@@ -30,7 +30,8 @@ from gendkit.testing.elsewhere import onto_cuda
 from gendkit.testing.small import DIM, SIDE, registered, small_backbone
 from gendkit.train.build import tune
 from gendkit.train.losses import build_losses
-from gendkit.train.recipe import PRESETS, Recipe
+from gendkit.train.presets import PRESETS
+from gendkit.train.recipe import Recipe
 
 BATCH, DEPTH = 4, 2
 

@@ -6,7 +6,8 @@ import pytest
 
 from gendkit.errors import UnknownPart
 from gendkit.plugin.manager import Plugins
-from gendkit.train.recipe import PRESETS, Recipe
+from gendkit.train.presets import PRESETS
+from gendkit.train.recipe import Recipe
 
 
 def missing(recipe: Recipe, found: Plugins) -> list[str]:

@@ -14,7 +14,8 @@ from gendkit.errors import InvalidRecipe, MissingMedia
 from gendkit.model.backbone import build_backbone
 from gendkit.plugin.manager import plugins
 from gendkit.train.build import tune
-from gendkit.train.recipe import PRESETS, Lora, LossTerm, Recipe, Selection
+from gendkit.train.presets import PRESETS
+from gendkit.train.recipe import Lora, LossTerm, Recipe, Selection
 
 from .conftest import Sets
 
@@ -88,6 +89,13 @@ def test_an_ablation_is_the_clip_preset_but_for_what_it_leaves_out(
     name: str, changes: dict[str, Any]
 ) -> None:
     assert Recipe.of(name) == Recipe.of("gend-clip", name=name, **changes)
+
+
+def test_small_data_at_224_px_is_small_data_larger_longer_and_through_codecs() -> None:
+    changes = {"image_size": 224, "epochs": 14, "cycle_epochs": 13}
+    codecs = "light, jpeg:40..100@0.2, h264:20..36@0.2"
+    changed = Recipe.of("small-data", name="small-data-224", augmentation=codecs, **changes)
+    assert Recipe.of("small-data-224") == changed
 
 
 def test_the_command_line_names_every_preset() -> None:
