@@ -250,6 +250,7 @@ def _compare(
             "family": table["family"],
             "degradation": table["degradation"],
             "identity": table["target_identity"],
+            "component": manifest.components(),
             **margin,
         }
     )

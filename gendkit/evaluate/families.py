@@ -1,7 +1,8 @@
 """AUROC by forgery family of two detectors on the same crops, with paired intervals over people.
 
-In goes a table with one row a crop: `label`, `family`, `degradation`, `identity`, and the scores
-`probe` and `tuned`. Out come tables by family, by group of families, and ROC curves.
+In goes a table with one row a crop: `label`, `family`, `degradation`, `identity`, the connected
+`component` of its clip, and the scores `probe` and `tuned`. Out come tables by family, by group of
+families, and ROC curves.
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
+from gendkit.evaluate.study.measured import (
+    BOUND,
+    COMPONENT,
+    RESAMPLES,
+    Counts,
+    Floats,
+    estimates,
+)
 from gendkit.markup import card, grid
-from gendkit.measure.intervals import Interval, bootstrap
-from gendkit.measure.metrics import auroc
+from gendkit.measure.metrics import Ranked
 
 Group = Literal["seen", "unseen", "control"]
 DETECTORS = ("probe", "tuned")
+COMPARED = (*DETECTORS, "difference")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,7 @@ class Comparison:
 
 
 def compare(
-    table: pd.DataFrame, *, seen: Sequence[str], resamples: int = 1000, seed: int = 0
+    table: pd.DataFrame, *, seen: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
 ) -> Comparison:
     """Compare two detectors on held-back crops.
 
@@ -76,54 +85,44 @@ def compare(
     seen
         Families that took part in training; all others are unseen.
     resamples, seed
-        Of the bootstrap over identities.
+        Of the bootstrap over components: people, with those whose faces they lend.
     """
     questions = list(_questions(table, seen=seen))
     groups = list(dict.fromkeys(q.group for q in questions))
-    scores = {d: table[d].to_numpy(np.float64) for d in DETECTORS}
+    members = [np.flatnonzero([q.group == group for q in questions]) for group in groups]
+    scores = table[list(DETECTORS)].to_numpy(np.float64).T
+    ranked = [Ranked(q.positive.astype(np.int64), scores[:, q.rows]) for q in questions]
+    found, code = np.unique(table[COMPONENT].to_numpy(), return_inverse=True)
 
-    def statistic(rows: NDArray[np.int64]) -> Mapping[str, float]:
-        counts = np.bincount(rows, minlength=len(table))
-        values: dict[str, float] = {}
-        for q in questions:
-            drawn = np.repeat(np.arange(len(q.rows)), counts[q.rows])
-            for d in DETECTORS:
-                values[f"{q.family}/{d}"] = auroc(
-                    q.positive[drawn].astype(np.int64), scores[d][q.rows[drawn]]
-                )
-        for group in groups:
-            names = [q.family for q in questions if q.group == group]
-            for d in DETECTORS:
-                values[f"{group}//{d}"] = float(np.mean([values[f"{n}/{d}"] for n in names]))
-        for key in [k.removesuffix("/probe") for k in values if k.endswith("/probe")]:
-            values[f"{key}/difference"] = values[f"{key}/tuned"] - values[f"{key}/probe"]
-        return values
+    def statistic(counts: Counts) -> dict[str, Floats]:
+        weight = counts[COMPONENT][code]
+        pairs = zip(questions, ranked, strict=True)
+        each = np.stack([one.auroc(weight[q.rows]) for q, one in pairs], axis=-1)
+        each = np.vstack([each, each[1] - each[0]])
+        means = np.stack([each[:, of].mean(axis=1) for of in members], axis=-1)
+        return {"families": each, "groups": means}
 
-    found = bootstrap(statistic, table["identity"].tolist(), resamples=resamples, seed=seed)
+    bounds = estimates(statistic, {COMPONENT: len(found)}, resamples=resamples, seed=seed)
     identity = table["identity"].to_numpy()
-    family_rows, group_rows = [], []
-    for q in questions:
-        counts = _counts(q.rows, q.positive, identity)
-        family_rows.append(
-            {"group": q.group, "family": q.family, **counts, **_values(found, f"{q.family}/")}
-        )
-    for group in groups:
-        members = [q for q in questions if q.group == group]
-        rows = np.concatenate([q.rows for q in members])
-        rows, first = np.unique(rows, return_index=True)
-        positive = np.concatenate([q.positive for q in members])[first]
-        group_rows.append(
-            {
-                "group": group,
-                "family": "mean",
-                **_counts(rows, positive, identity),
-                **_values(found, f"{group}//"),
-            }
-        )
+    families = [
+        {
+            "group": q.group, "family": q.family,
+            **_counts(q.rows, q.positive, identity), **_values(bounds["families"][:, number]),
+        }
+        for number, q in enumerate(questions)
+    ]  # fmt: skip
+    means = [
+        {
+            "group": group, "family": "mean",
+            **_counts(*_pooled([questions[i] for i in of]), identity),
+            **_values(bounds["groups"][:, number]),
+        }
+        for number, (group, of) in enumerate(zip(groups, members, strict=True))
+    ]  # fmt: skip
     return Comparison(
-        families=pd.DataFrame(family_rows),
-        groups=pd.DataFrame(group_rows),
-        roc=_roc(questions, scores),
+        families=pd.DataFrame(families),
+        groups=pd.DataFrame(means),
+        roc=_roc(questions, dict(zip(DETECTORS, scores, strict=True))),
     )
 
 
@@ -161,12 +160,16 @@ def _counts(
     }
 
 
-def _values(found: Mapping[str, Interval], key: str) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for name in (*DETECTORS, "difference"):
-        interval = found[key + name]
-        values |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return values
+def _values(bounds: Floats) -> dict[str, float]:
+    """Name bounds (compared, bound): `X`, `X_low` and `X_high`."""
+    names = [f"{name}_{end}".removesuffix("_value") for name in COMPARED for end in BOUND]
+    return dict(zip(names, bounds.ravel().tolist(), strict=True))
+
+
+def _pooled(questions: Sequence[_Question]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the rows of several questions, each once, and which of them should score high."""
+    rows, first = np.unique(np.concatenate([q.rows for q in questions]), return_index=True)
+    return rows, np.concatenate([q.positive for q in questions])[first]
 
 
 def _roc(questions: Sequence[_Question], scores: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
@@ -175,8 +178,7 @@ def _roc(questions: Sequence[_Question], scores: Mapping[str, NDArray[np.float64
         members = [q for q in questions if q.group == group]
         if group == "control":
             continue
-        rows, first = np.unique(np.concatenate([q.rows for q in members]), return_index=True)
-        positive = np.concatenate([q.positive for q in members])[first]
+        rows, positive = _pooled(members)
         if len(set(positive.tolist())) < 2:
             continue
         for detector in DETECTORS:

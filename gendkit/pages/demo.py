@@ -184,8 +184,8 @@ def _families(result: DemoResult) -> Html:
         figure(
             drawing,
             caption="A dot is the AUROC of face crops, a line its 95 % bootstrap interval over "
-            "identities. Negative controls compare plain real faces with changed real faces: there "
-            "0.5 is best.",
+            "people, each with those who lend a face. Negative controls compare plain real faces "
+            "with changed real faces: there 0.5 is best.",
         ),
         prose(findings.controls(result.families)),
         table(

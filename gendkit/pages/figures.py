@@ -126,7 +126,7 @@ def auroc(families: pd.DataFrame, groups: pd.DataFrame, *, width: float = 720) -
         for label, (name, row) in zip(ax.get_yticklabels(), lines, strict=True):
             label.set_color(INK if row is None or name == "mean" else MUTED)
             label.set_fontweight("bold" if row is None else "normal")
-        ax.set_xlabel("AUROC, with its 95 % interval over identities")
+        ax.set_xlabel("AUROC, with its 95 % interval over people")
         _legend(figure, [(DETECTORS[d], _DETECTOR_STYLE[d]) for d in DETECTORS])
 
     return svg(width, 74 + 23 * len(lines), draw)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gendkit.errors import UndefinedMetric
 from gendkit.evaluate.families import DETECTORS, Comparison, compare
 from gendkit.measure.metrics import auroc
 
@@ -26,7 +27,13 @@ def table() -> pd.DataFrame:
         *((label, "blend" if label else "", control) for control in CONTROLS for label in (0, 1)),
     ]
     rows = [
-        {"label": label, "family": family, "degradation": control, "identity": f"person {i}"}
+        {
+            "label": label,
+            "family": family,
+            "degradation": control,
+            "identity": f"person {i}",
+            "component": i,
+        }
         for i in range(PEOPLE)
         for label, family, control in kinds
         for _ in range(2)
@@ -137,16 +144,28 @@ def test_one_seed_gives_one_table_and_another_another(table: pd.DataFrame) -> No
 
 
 def test_people_are_drawn_and_not_crops(table: pd.DataFrame) -> None:
-    """Copies of a person's crops do not make the interval narrower; one person has none at all."""
+    """Copies of a person's crops do not make the interval narrower."""
     copied = pd.concat([table] * 3, ignore_index=True)
     options = {"seen": SEEN, "resamples": 60}
     pd.testing.assert_frame_equal(
         compare(copied, **options).families[VALUES], compare(table, **options).families[VALUES]
     )
-    alone = compare(table.assign(identity="one"), **options).families
+
+
+def test_people_who_are_linked_are_drawn_together(table: pd.DataFrame) -> None:
+    pairs = compare(table.assign(component=table["component"] // 2), seen=SEEN).groups
+    apart = compare(table, seen=SEEN).groups
+    assert (pairs["identities"] == PEOPLE).all()
+    pd.testing.assert_frame_equal(pairs[list(DETECTORS)], apart[list(DETECTORS)])
+    assert not pairs[VALUES].equals(apart[VALUES])
+
+
+def test_people_who_are_all_linked_give_no_interval(table: pd.DataFrame) -> None:
+    with pytest.warns(UndefinedMetric, match="no interval can be estimated"):
+        alone = compare(table.assign(component=0), seen=SEEN).families
     for name in (*DETECTORS, "difference"):
-        assert alone[f"{name}_low"].equals(alone[name].rename(f"{name}_low"))
-        assert alone[f"{name}_high"].equals(alone[name].rename(f"{name}_high"))
+        assert np.isfinite(alone[name]).all()
+        assert alone[[f"{name}_low", f"{name}_high"]].isna().all(axis=None)
 
 
 def test_two_equal_detectors_differ_by_nothing_at_all(table: pd.DataFrame) -> None:
