@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from gendkit.evaluate.benchmark_intervals import ALL, SUMMARIES
 from gendkit.evaluate.benchmark_numbers import CLASSES
@@ -49,8 +50,8 @@ class Table:
         What its numbers are.
     head, rows
         Text; the first `stubs` columns name the rows.
-    marked
-        Whether data sets have marks, which are explained where the table stands alone.
+    alone
+        What is said below it only where it stands without the other tables and the page.
     """
 
     name: str
@@ -58,14 +59,14 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     stubs: int = 1
-    marked: bool = False
+    alone: str = ""
 
     def markdown(self) -> str:
         """Return it as a Markdown table, with its caption below."""
         lines = [self.head, ["---"] * self.stubs + ["---:"] * (len(self.head) - self.stubs)]
         cells = [[_one_line(c).replace("|", r"\|") for c in line] for line in [*lines, *self.rows]]
         body = "\n".join(f"| {' | '.join(line)} |" for line in cells)
-        return f"{body}\n\n{self._alone}\n"
+        return f"{body}\n\n{self._below}\n"
 
     def latex(self) -> str:
         """Return it as a LaTeX table, for the package booktabs."""
@@ -75,13 +76,13 @@ class Table:
         return "\n".join([
             r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head,
             r"\midrule", *rows, r"\bottomrule", r"\end{tabular}",
-            rf"\caption{{{_latex(self._alone)}}}", rf"\label{{tab:{self.name}}}", r"\end{table}",
+            rf"\caption{{{_latex(self._below)}}}", rf"\label{{tab:{self.name}}}", r"\end{table}",
             "",
         ])  # fmt: skip
 
     @property
-    def _alone(self) -> str:
-        return f"{self.caption} {MARKS}" if self.marked else self.caption
+    def _below(self) -> str:
+        return f"{self.caption} {self.alone}".strip()
 
     def frame(self) -> pd.DataFrame:
         """Return it as a DataFrame of text."""
@@ -91,17 +92,18 @@ class Table:
 def tables(benchmark: Benchmark) -> list[Table]:
     """Return all tables: AUROC by data set, metrics, methods, differences, transfer, coverage."""
     ds = benchmark.ds
+    rests = f"{_rests_on(ds)} {_inputs(ds)}"
     return [
         Table(
             name="auroc", head=("detector", *_counted_sets(ds), *SUMMARIES, "of a crop it takes"),
-            marked=True,
+            alone=MARKS,
             rows=tuple(_auroc_rows(ds)),
             caption="AUROC of clips with its 95 % interval over connected components"
             f"{_and_seeds(ds)}. Pooled is that of all clips together, the mean that of the data "
             "sets’.",
         ),
         Table(
-            name="metrics", stubs=2, marked=True, rows=tuple(_metric_rows(ds)),
+            name="metrics", stubs=2, alone=MARKS, rows=tuple(_metric_rows(ds)),
             head=("detector", "data set", "AUROC", "mean of methods’ AUROC", "average precision",
                   "EER", "TPR at FPR 1 %", "TPR at FPR 5 %", "balanced accuracy", "F1", "W1", "ECE",
                   "Brier", "real", "fake", "clips with a face", "crops"),
@@ -110,17 +112,17 @@ def tables(benchmark: Benchmark) -> list[Table]:
         ),
         Table(
             name="methods", stubs=2, head=("data set", "method", "fake", *_detectors(ds)),
-            rows=tuple(_method_rows(ds)),
+            rows=tuple(_method_rows(ds)), alone=rests,
             caption="AUROC of the fakes of each method against all reals of the data set, with its "
             "95 % interval.",
         ),
         *([Table(
             name="differences", head=("detector", *map(str, ds["dataset"].to_numpy()), *SUMMARIES),
-            rows=tuple(_difference_rows(ds)),
+            rows=tuple(_difference_rows(ds)), alone=rests,
             caption="Difference in AUROC, paired: both on the same resamples.",
         )] if ds.sizes["detector"] > 1 else []),
         Table(
-            name="transfer", stubs=3, rows=tuple(_transfer_rows(ds)),
+            name="transfer", stubs=3, rows=tuple(_transfer_rows(ds)), alone=rests,
             head=("detector", "FPR", "threshold of", "threshold", "its true FPR at most",
                   *map(str, ds["dataset"].to_numpy()), "worst"),
             caption="Threshold transfer: share of reals called fake / of fakes found, at the "
@@ -279,6 +281,25 @@ def _coverage_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
                        f"{100 * float(of['largest']):.0f} %")  # fmt: skip
 
 
+def _rests_on(ds: xr.Dataset) -> str:
+    """Say of how many clips of each data set there are scores, and how its crops were made."""
+    parts = []
+    for k in map(str, ds["dataset"].to_numpy()):
+        counts = ds[["clips", "examined"]].sel(dataset=k).sum("class", skipna=False)
+        scored = _span(counts["examined"].to_numpy())
+        whole = counts["clips"].to_numpy()
+        of = _span(whole) if np.isfinite(whole).all() else "?"
+        made = "; ".join(dict.fromkeys(map(str, ds["crops_made"].sel(dataset=k).to_numpy())))
+        parts.append(f"{k} {scored} of {of} ({made})")
+    return f"Clips with a face, and how these were cropped: {', '.join(parts)}."
+
+
+def _inputs(ds: xr.Dataset) -> str:
+    """Say what each detector takes of a crop."""
+    taken = zip(_detectors(ds), map(str, ds["preprocessing"].to_numpy()), strict=True)
+    return f"Of a crop {'; '.join(f'{name} takes {what}' for name, what in taken)}."
+
+
 def _made(of: xr.Dataset) -> str:
     word = {YES: "", NO: "; not as in training", NOT_RECORDED: ""}[str(of["same_crops"].item())]
     return f"{of['crops_made'].item()}{word}"
@@ -301,10 +322,13 @@ def _counted_sets(ds: xr.Dataset) -> list[str]:
     """Return the data sets, and of how many clips the numbers are."""
     heads = []
     for k in map(str, ds["dataset"].to_numpy()):
-        counts = sorted(set(ds["examined"].sel(dataset=k).sum("class").to_numpy().tolist()))
-        clips = " to ".join(f"{n:,.0f}" for n in dict.fromkeys((counts[0], counts[-1])))
-        heads.append(f"{k} ({clips} clips)")
+        heads.append(f"{k} ({_span(ds['examined'].sel(dataset=k).sum('class').to_numpy())} clips)")
     return heads
+
+
+def _span(counts: NDArray[np.float64]) -> str:
+    """Return a number, or the least and the most of several."""
+    return " to ".join(f"{n:,.0f}" for n in dict.fromkeys((counts.min(), counts.max())))
 
 
 def _with_seeds(ds: xr.Dataset, detector: str) -> str:

@@ -109,6 +109,10 @@ def test_coverage_and_preprocessing_stand_beside_the_numbers(drawn: Benchmark) -
     assert row[-1] == "centerface from 0.5, scale 1.3; not as in training"
     assert found["auroc"].head[3] == "kodf (41 to 48 clips)"
     assert found["auroc"].rows[0][-1] == "224 px, squash, bicubic, bfloat16"
+    for name in ("methods", "differences", "transfer"):
+        text = found[name].markdown()
+        assert "kodf 41 to 48 of 48 (centerface from 0.5, scale 1.3)" in text
+        assert "probe takes 224 px, squash, bicubic, bfloat16" in text
 
 
 def test_the_tidy_table_has_each_number_once(drawn: Benchmark) -> None:
