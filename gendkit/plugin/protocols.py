@@ -76,8 +76,8 @@ class LossInputs:
     labels
         (B,) integers, 0 real and 1 fake.
     pair, target_identity, donor_identity
-        B strings each, empty where unknown: the id that a real clip and its fakes share, and the
-        people who are seen and who lent their face.
+        B strings each, ``DATASET/NAME``, empty where unknown: the id that a real clip and its fakes
+        share, and the people who are seen and who lent their face.
     """
 
     logits: torch.Tensor

@@ -363,9 +363,14 @@ class Trainer:
 
 
 def columns_of(manifest: Manifest) -> dict[str, NDArray[Any]]:
-    """Return what a loss may know of each crop: `label`, `pair` and identities, (N,) each."""
-    names = ("pair", "target_identity", "donor_identity")
-    return {
-        "label": manifest.labels(),
-        **{n: manifest.table[n].to_numpy(dtype=object) for n in names},
-    }
+    """Return what a loss may know of each crop: `label`, `pair` and identities, (N,) each.
+
+    A name has its data set in front: it is a name within that one.
+    """
+    table = manifest.table
+    known = {"label": manifest.labels()}
+    for column in ("pair", "target_identity", "donor_identity"):
+        names = table[column]
+        whole = (table["dataset"] + "/" + names).where(names != "", "")
+        known[column] = whole.to_numpy(dtype=object)
+    return known

@@ -25,6 +25,7 @@ from gendkit.progress import silent
 from gendkit.testing.small import DIM
 from gendkit.train.engine import Run, run_over
 from gendkit.train.recipe import Recipe
+from gendkit.train.trainer import columns_of
 
 from .conftest import Fit, Sets
 
@@ -171,7 +172,12 @@ def test_a_loss_sees_unit_embeddings_and_what_is_known_of_the_crops(
         inputs.donor_identity,
         strict=True,
     )
-    assert sorted(found) == sorted(sets.train.table[list(names)].itertuples(index=False, name=None))
+    table = sets.train.table
+    for name in names[1:]:
+        known = table[name] != ""
+        table = table.assign(**{name: (table["dataset"] + "/" + table[name]).where(known, "")})
+    assert sorted(found) == sorted(table[list(names)].itertuples(index=False, name=None))
+    assert "" in inputs.donor_identity
     assert inputs.embeddings.dtype == inputs.logits.dtype == torch.float32
     torch.testing.assert_close(inputs.embeddings.norm(dim=1), torch.ones(32), rtol=0, atol=1e-6)
 
@@ -181,6 +187,13 @@ def test_the_seed_draws_the_order_of_the_crops(fit: Fit, seen: list[LossInputs])
         fit(losses={"cross-entropy": 1, "spy": 1}, seed=seed)
     orders = [[inputs.pair for inputs in seen[i : i + 8]] for i in (0, 8, 16)]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_names_of_two_data_sets_are_no_pair(sets: Sets) -> None:
+    one = columns_of(sets.train)["pair"]
+    other = columns_of(replace(sets.train, table=sets.train.table.assign(dataset="other")))["pair"]
+    assert len(one) == len(other)
+    assert set(one).isdisjoint(other)
 
 
 @pytest.mark.parametrize("size", [1, 2])
