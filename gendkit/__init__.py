@@ -22,7 +22,7 @@ _PUBLIC: dict[str, str] = {
     "at_level": "gendkit.measure.levels",
     "audit": "gendkit.data.audit",
     "auroc": "gendkit.measure.metrics",
-    "benchmark": "gendkit.evaluate.benchmark",
+    "benchmark": "gendkit.evaluate.benchmark.run",
     "benchmark_page": "gendkit.pages.benchmark",
     "build_backbone": "gendkit.model.backbone",
     "build_index": "gendkit.manifold.index",
@@ -53,7 +53,7 @@ _PUBLIC: dict[str, str] = {
     "model_card": "gendkit.evaluate.card",
     "neighbours": "gendkit.manifold.neighbours",
     "novelty": "gendkit.manifold.novelty",
-    "open_benchmark": "gendkit.evaluate.benchmark",
+    "open_benchmark": "gendkit.evaluate.benchmark.run",
     "open_embeddings": "gendkit.manifold.store",
     "open_index": "gendkit.manifold.index",
     "open_study": "gendkit.evaluate.study.run",
@@ -87,7 +87,7 @@ _PUBLIC: dict[str, str] = {
     "study_tables": "gendkit.evaluate.study.catalogue",
     "summary": "gendkit.measure.metrics",
     "summary_table": "gendkit.measure.tables",
-    "threshold_transfer": "gendkit.evaluate.transfer",
+    "threshold_transfer": "gendkit.evaluate.benchmark.transfer",
     "timeline": "gendkit.notebook.timeline",
     "training": "gendkit.notebook.training",
     "tune_layer_norms": "gendkit.model.tuning",
@@ -124,8 +124,9 @@ if TYPE_CHECKING:
     from gendkit.data.subsets import k_frames as k_frames
     from gendkit.data.subsets import paired as paired
     from gendkit.data.subsets import unpaired as unpaired
-    from gendkit.evaluate.benchmark import benchmark as benchmark
-    from gendkit.evaluate.benchmark import open_benchmark as open_benchmark
+    from gendkit.evaluate.benchmark.run import benchmark as benchmark
+    from gendkit.evaluate.benchmark.run import open_benchmark as open_benchmark
+    from gendkit.evaluate.benchmark.transfer import threshold_transfer as threshold_transfer
     from gendkit.evaluate.calibrate import calibrate as calibrate
     from gendkit.evaluate.calibration import Calibration as Calibration
     from gendkit.evaluate.card import model_card as model_card
@@ -136,7 +137,6 @@ if TYPE_CHECKING:
     from gendkit.evaluate.sensitivity import sensitivity as sensitivity
     from gendkit.evaluate.study.catalogue import study_tables as study_tables
     from gendkit.evaluate.study.run import open_study as open_study
-    from gendkit.evaluate.transfer import threshold_transfer as threshold_transfer
     from gendkit.manifold.combine import combine as combine
     from gendkit.manifold.displacement import pair_displacement as pair_displacement
     from gendkit.manifold.drift import drift as drift

@@ -16,7 +16,7 @@ import gendkit as gk
 from gendkit.data.assets import find_asset
 from gendkit.data.examine import Crop, Examined
 from gendkit.data.validation import Finding
-from gendkit.evaluate.families import Comparison
+from gendkit.evaluate.demo.families import Comparison
 from gendkit.evaluate.reproduce import COLUMNS, Reproduction
 from gendkit.manifold.index import SphereIndex
 from gendkit.measure.delong import delong

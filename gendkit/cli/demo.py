@@ -48,7 +48,7 @@ def demo(
 
     target = new_folder(out, overwrite=overwrite, marker=NUMBERS)  # before torch is loaded
 
-    from gendkit.evaluate.demo import run_demo
+    from gendkit.evaluate.demo.run import run_demo
 
     with target as folder:
         result = run_demo(folder, faces=faces, quick=quick, seed=seed, device=device)

@@ -12,7 +12,7 @@ from gendkit.cli.options import BATCH_SIZE, DEVICE, DTYPE, FOLDER, manifest_of
 from gendkit.cli.show import show_json, show_table
 
 if TYPE_CHECKING:
-    from gendkit.evaluate.benchmark import Benchmark
+    from gendkit.evaluate.benchmark.run import Benchmark
 
 ON = "--on"
 
@@ -87,14 +87,14 @@ def evaluate(
              gendkit evaluate probe=a/run tuned=b/run tuned=c/run
                  --on celeb-df kodf mine=crops:final --out benchmark
     """
-    from gendkit.evaluate.benchmark import RESULT, check_folder
+    from gendkit.evaluate.benchmark.run import RESULT, check_folder
 
     check_folder(out)
     from gendkit.pages.benchmark import PAGE, benchmark_page
 
     who = _named(adapters)
     what = {name: [manifest_of(text) for text in texts] for name, texts in _named(on).items()}
-    from gendkit.evaluate.benchmark import benchmark
+    from gendkit.evaluate.benchmark.run import benchmark
 
     found = benchmark(
         who, what, out, threshold=threshold, alike=[_names(text) for text in alike],
@@ -105,7 +105,7 @@ def evaluate(
         benchmark_page(found)
     if as_json:
         return show_json(_record(found, page))
-    from gendkit.evaluate.benchmark_tables import tables
+    from gendkit.evaluate.benchmark.tables import tables
 
     main = tables(found)[0]
     show_table(main.rows, main.head, right=main.head[1:-1])
@@ -139,7 +139,7 @@ def _names(text: str) -> list[str]:
 def _record(found: Benchmark, page: Path) -> dict[str, Any]:
     """Return what the command says as JSON values."""
     from gendkit.cli.show import frame_rows
-    from gendkit.evaluate.benchmark_intervals import ALL
+    from gendkit.evaluate.benchmark.intervals import ALL
 
     ds = found.ds
     by_set = ds[[f"{n}{e}" for n in ("auroc", "method_mean", "fpr", "tpr", "balanced_accuracy")

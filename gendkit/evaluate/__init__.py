@@ -1,1 +1,1 @@
-"""Evaluation on held-back data, and the demo that runs the whole path."""
+"""Evaluation on held-back data: benchmarks, studies, calibration, cards, and the demo."""

@@ -16,9 +16,9 @@ import numpy as np
 import xarray as xr
 
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia, first_line
-from gendkit.evaluate.benchmark import RECORD, RESULT, open_benchmark
-from gendkit.evaluate.benchmark_intervals import ALL
-from gendkit.evaluate.benchmark_plan import NO, YES
+from gendkit.evaluate.benchmark.intervals import ALL
+from gendkit.evaluate.benchmark.plan import NO, YES
+from gendkit.evaluate.benchmark.run import RECORD, RESULT, open_benchmark
 from gendkit.evaluate.calibration import Calibration
 from gendkit.evaluate.study.run import RESULT as STUDIED
 from gendkit.evaluate.study.run import open_study

@@ -12,7 +12,7 @@ from gendkit.pages.benchmark_figures import TITLE, drawings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from gendkit.evaluate.benchmark import Benchmark
+    from gendkit.evaluate.benchmark.run import Benchmark
 
 
 def plot_benchmark(benchmark: Benchmark, picture: str = "heat-map") -> Figure:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.errors import InvalidArgument
-from gendkit.evaluate.benchmark import RECORD, RESULT, locked
-from gendkit.evaluate.benchmark_intervals import SUMMARIES
-from gendkit.evaluate.benchmark_tables import MARKS, Table, seeds_of, tables, tidy
+from gendkit.evaluate.benchmark.intervals import SUMMARIES
+from gendkit.evaluate.benchmark.run import RECORD, RESULT, locked
+from gendkit.evaluate.benchmark.tables import MARKS, Table, seeds_of, tables, tidy
 from gendkit.markup import Html, Node, join, number, tag
 from gendkit.output import write_whole
 from gendkit.pages.benchmark_figures import Drawing, drawings
@@ -35,7 +35,7 @@ from gendkit.pages.page import (
 )
 
 if TYPE_CHECKING:
-    from gendkit.evaluate.benchmark import Benchmark
+    from gendkit.evaluate.benchmark.run import Benchmark
 
 PAGE, TABLES, PICTURES, NUMBERS = "benchmark.html", "tables", "pictures", "numbers.csv"
 _TITLES = {

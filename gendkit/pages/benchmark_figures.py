@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from gendkit.evaluate.benchmark_intervals import ALL, SUMMARIES
-from gendkit.evaluate.benchmark_numbers import CLASSES
-from gendkit.evaluate.benchmark_tables import mark
+from gendkit.evaluate.benchmark.intervals import ALL, SUMMARIES
+from gendkit.evaluate.benchmark.numbers import CLASSES
+from gendkit.evaluate.benchmark.tables import mark
 from gendkit.markup import number
 from gendkit.pages import figures
 from gendkit.pages.figures import INK, LINE, MUTED, TEXT

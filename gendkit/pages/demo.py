@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from gendkit.evaluate.result import DemoResult, Neighbour, Neighbourhood, ScoredClip
+    from gendkit.evaluate.demo.result import DemoResult, Neighbour, Neighbourhood, ScoredClip
 
 PAGE, NUMBERS = "report.html", "report.json"
 

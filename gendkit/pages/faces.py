@@ -13,7 +13,7 @@ from gendkit.markup import Html, join, number, tag
 from gendkit.pages.page import picture, prose
 
 if TYPE_CHECKING:
-    from gendkit.evaluate.result import Neighbour, Neighbourhood, ScoredClip
+    from gendkit.evaluate.demo.result import Neighbour, Neighbourhood, ScoredClip
 
 SHOWN = 8
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from gendkit.evaluate.result import ScoredClip
+    from gendkit.evaluate.demo.result import ScoredClip
 
 _INK = {
     "#1a1b1c": "var(--ink)",

@@ -18,7 +18,7 @@ from gendkit.pages.page import interval
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gendkit.evaluate.result import Neighbourhood, ScoredClip
+    from gendkit.evaluate.demo.result import Neighbourhood, ScoredClip
 
 Direction = Literal["gain", "loss", "unclear", "unknown"]
 

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from gendkit.evaluate.benchmark import Benchmark
-from gendkit.evaluate.benchmark_intervals import answered
-from gendkit.evaluate.benchmark_numbers import CLASSES, Scored, measured
-from gendkit.evaluate.benchmark_plan import NO, NOT_RECORDED, YES
+from gendkit.evaluate.benchmark.intervals import answered
+from gendkit.evaluate.benchmark.numbers import CLASSES, Scored, measured
+from gendkit.evaluate.benchmark.plan import NO, NOT_RECORDED, YES
+from gendkit.evaluate.benchmark.run import Benchmark
 
 DETECTORS = {"probe": (0,), "gend-clip": (0, 1, 2), "other (a/b)": (-1,)}
 METHODS = {

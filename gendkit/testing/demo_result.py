@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gendkit.evaluate.result import DemoResult, Neighbour, Neighbourhood, ScoredClip
+from gendkit.evaluate.demo.result import DemoResult, Neighbour, Neighbourhood, ScoredClip
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -82,7 +82,7 @@ def test_the_table_gives_each_family_and_then_the_mean_of_its_group(
     from gendkit.testing.demo_result import fake_demo_result
 
     made = fake_demo_result(samples=50)
-    monkeypatch.setattr("gendkit.evaluate.demo.run_demo", lambda folder, **options: made)
+    monkeypatch.setattr("gendkit.evaluate.demo.run.run_demo", lambda folder, **options: made)
     said = gendkit("demo", "--out", tmp_path / "demo")
     assert said.code == 0, said.err
     table, rest = said.out.split("\n\n")

@@ -15,8 +15,8 @@ import pytest
 import gendkit as gk
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, MissingMedia, OutputExists, UnreadableMedia
-from gendkit.evaluate import scores
-from gendkit.evaluate.benchmark import Benchmark, benchmark, open_benchmark
+from gendkit.evaluate.benchmark import scores
+from gendkit.evaluate.benchmark.run import Benchmark, benchmark, open_benchmark
 from gendkit.measure.levels import at_level
 from gendkit.measure.metrics import summary
 from gendkit.progress import silent

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from gendkit.evaluate.benchmark_intervals import ALL, GRID, Clips, RocCurve, answered
+from gendkit.evaluate.benchmark.intervals import ALL, GRID, Clips, RocCurve, answered
 from gendkit.measure.intervals import crossed
 
 METHODS = (ALL, "swap", "lips")

@@ -10,7 +10,7 @@ import pytest
 
 import gendkit as gk
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia
-from gendkit.evaluate.contenders import NO_SEED, contenders
+from gendkit.evaluate.benchmark.contenders import NO_SEED, contenders
 from gendkit.train.recipe import Recipe
 
 Make = Callable[..., Path]

@@ -11,7 +11,7 @@ import pytest
 
 from gendkit.data.manifest import Manifest
 from gendkit.errors import InvalidArgument, InvalidLabels, InvalidManifest
-from gendkit.evaluate.data_sets import crop_words, data_sets
+from gendkit.evaluate.benchmark.data_sets import crop_words, data_sets
 from gendkit.testing.small import small_crops
 
 CENTERFACE = {"extractor": "centerface", "threshold": 0.5, "scale": 1.3}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gendkit.errors import UndefinedMetric
-from gendkit.evaluate.families import DETECTORS, Comparison, compare
+from gendkit.evaluate.demo.families import DETECTORS, Comparison, compare
 from gendkit.measure.metrics import auroc
 
 PEOPLE = 12

@@ -14,9 +14,9 @@ import pytest
 
 import gendkit as gk
 from gendkit.data.manifest import Manifest
-from gendkit.evaluate import scores
+from gendkit.evaluate.benchmark import scores
+from gendkit.evaluate.benchmark.scores import Job, make_scores, read_scores, score_table
 from gendkit.evaluate.final import times_logged
-from gendkit.evaluate.scores import Job, make_scores, read_scores, score_table
 from gendkit.model.adapter import Adapter
 from gendkit.testing.small import small_crops
 from gendkit.train.record import digest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gendkit.errors import InvalidArgument, InvalidLabels
-from gendkit.evaluate.transfer import threshold_transfer
+from gendkit.evaluate.benchmark.transfer import threshold_transfer
 from gendkit.measure.thresholds import fpr_bound
 
 LABELS = np.repeat([0, 1], [20, 10])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gendkit.data.drawn import draw_face
 from gendkit.data.media import read_frames
 from gendkit.errors import NotExamined
-from gendkit.evaluate.twin import score_clip, write_twins, write_video
+from gendkit.evaluate.demo.twin import score_clip, write_twins, write_video
 from gendkit.model.detector import Detector
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Face

@@ -6,7 +6,7 @@ import pytest
 
 import gendkit as gk
 from gendkit.errors import InvalidArgument
-from gendkit.evaluate.benchmark import Benchmark
+from gendkit.evaluate.benchmark.run import Benchmark
 from gendkit.testing.benchmark_result import drawn_benchmark
 
 

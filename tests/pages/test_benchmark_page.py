@@ -15,8 +15,8 @@ import xarray as xr
 from PIL import Image
 
 from gendkit.errors import InvalidArgument
-from gendkit.evaluate.benchmark import Benchmark
-from gendkit.evaluate.benchmark_tables import auroc_table, mark, tables, tidy
+from gendkit.evaluate.benchmark.run import Benchmark
+from gendkit.evaluate.benchmark.tables import auroc_table, mark, tables, tidy
 from gendkit.pages.benchmark import benchmark_page, compared, render_benchmark
 from gendkit.pages.benchmark_figures import drawings
 from gendkit.testing.benchmark_result import METHODS, drawn_benchmark

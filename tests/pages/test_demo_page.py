@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from gendkit.evaluate.result import ScoredClip
+from gendkit.evaluate.demo.result import ScoredClip
 from gendkit.markup import DASH
 from gendkit.pages.demo import demo_json, render_demo
 from gendkit.testing.demo_result import fake_demo_result

@@ -12,7 +12,7 @@ import pytest
 
 import gendkit as gk
 from gendkit.cli import main
-from gendkit.evaluate import scores
+from gendkit.evaluate.benchmark import scores
 from gendkit.testing.small import registered, small_backbone, small_detector
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gendkit.evaluate.families import Comparison
+from gendkit.evaluate.demo.families import Comparison
 from gendkit.markup import Html, card, number, visible
 
 if TYPE_CHECKING:

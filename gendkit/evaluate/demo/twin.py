@@ -19,7 +19,7 @@ from gendkit.data.faces import largest_face
 from gendkit.data.forge import Plan, Subject, forge
 from gendkit.data.media import count_frames, read_frames
 from gendkit.errors import NotExamined
-from gendkit.evaluate.result import ScoredClip
+from gendkit.evaluate.demo.result import ScoredClip
 from gendkit.model.detector import Detector
 from gendkit.plugin.protocols import FaceExtractor
 

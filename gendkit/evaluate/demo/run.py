@@ -25,10 +25,10 @@ from gendkit.data.extract import extract
 from gendkit.data.manifest import Manifest
 from gendkit.data.splits import seen_families
 from gendkit.errors import InvalidManifest
-from gendkit.evaluate.families import Comparison, compare
+from gendkit.evaluate.demo.families import Comparison, compare
+from gendkit.evaluate.demo.result import DemoResult, Neighbour, Neighbourhood
+from gendkit.evaluate.demo.twin import score_clip, write_twins
 from gendkit.evaluate.final import log_final
-from gendkit.evaluate.result import DemoResult, Neighbour, Neighbourhood
-from gendkit.evaluate.twin import score_clip, write_twins
 from gendkit.manifold.embeddings import from_outputs
 from gendkit.manifold.neighbours import neighbours
 from gendkit.manifold.projection import project

@@ -18,12 +18,12 @@ import xarray as xr
 
 from gendkit.device import Dtype
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia, first_line
-from gendkit.evaluate.benchmark_intervals import answered
-from gendkit.evaluate.benchmark_numbers import MAIN, measured
-from gendkit.evaluate.benchmark_plan import YES, Plan, notes
-from gendkit.evaluate.contenders import Several, contenders
-from gendkit.evaluate.data_sets import Wheres, data_sets
-from gendkit.evaluate.scores import make_scores
+from gendkit.evaluate.benchmark.contenders import Several, contenders
+from gendkit.evaluate.benchmark.data_sets import Wheres, data_sets
+from gendkit.evaluate.benchmark.intervals import answered
+from gendkit.evaluate.benchmark.numbers import MAIN, measured
+from gendkit.evaluate.benchmark.plan import YES, Plan, notes
+from gendkit.evaluate.benchmark.scores import make_scores
 from gendkit.markup import card, grid
 from gendkit.output import check_new_folder, new_folder
 from gendkit.progress import Bars, Progress
@@ -65,7 +65,7 @@ class Benchmark:
     def predictions(self, detector: str, dataset: str, *, seed: int | None = None) -> pd.DataFrame:
         """Return the scores of a detector's seed on a data set, one row a crop.
 
-        Columns: those of `gendkit.evaluate.scores.score_table`.
+        Columns: those of `gendkit.evaluate.benchmark.scores.score_table`.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class Benchmark:
         )
 
     def _repr_html_(self) -> str:
-        from gendkit.evaluate.benchmark_tables import auroc_table
+        from gendkit.evaluate.benchmark.tables import auroc_table
 
         table = auroc_table(self)
         rows = [[str(name), *row] for name, row in zip(table.index, table.to_numpy(), strict=True)]
@@ -129,7 +129,7 @@ def benchmark(
         data differ in the seed alone are seeds of one detector, as are those under one name in a
         mapping.
     on
-        Manifests or their folders, labelled; see `gendkit.evaluate.data_sets`.
+        Manifests or their folders, labelled; see `gendkit.evaluate.benchmark.data_sets`.
     out
         A new folder, or that of an earlier benchmark, whose scores are used and whose result is
         replaced if anything is different.
@@ -152,8 +152,8 @@ def benchmark(
     -------
     Benchmark
         With a Dataset `ds` of the dims `detector`, `dataset`, `method`, `seed` and `metric`; its
-        variables are those of `gendkit.evaluate.benchmark_numbers.measured` and
-        `gendkit.evaluate.benchmark_intervals.answered`, and
+        variables are those of `gendkit.evaluate.benchmark.numbers.measured` and
+        `gendkit.evaluate.benchmark.intervals.answered`, and
 
         - `clips`, `examined`, `crops` (detector, dataset, class): clips that the data set has,
           those with a crop, and the crops;

@@ -1,7 +1,7 @@
 """Every metric of every detector, data set, method and seed, and what the pictures show.
 
 Tables of scores enter, one row a crop; a Dataset leaves. Nothing here is estimated: intervals are
-those of `gendkit.evaluate.benchmark_intervals`.
+those of `gendkit.evaluate.benchmark.intervals`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
 from gendkit.errors import UndefinedMetric
-from gendkit.evaluate.benchmark_intervals import ALL, Clips
-from gendkit.evaluate.transfer import FPRS, texts, threshold_transfer, worst
+from gendkit.evaluate.benchmark.intervals import ALL, Clips
+from gendkit.evaluate.benchmark.transfer import FPRS, texts, threshold_transfer, worst
 from gendkit.measure.levels import LEVELS, Level, at_level
 from gendkit.measure.metrics import summary
 
@@ -44,7 +44,7 @@ class Scored:
         Of the detector.
     tables
         Of each seed one row a crop, the same in all but the score; see
-        `gendkit.evaluate.scores.score_table`.
+        `gendkit.evaluate.benchmark.scores.score_table`.
     """
 
     detector: int

@@ -24,12 +24,12 @@ from gendkit import __version__
 from gendkit.data.coverage import coverage
 from gendkit.data.links import CLIP
 from gendkit.data.manifest import COVERAGE
-from gendkit.evaluate.benchmark_numbers import CLASSES, Scored
-from gendkit.evaluate.contenders import NO_SEED, Contender
-from gendkit.evaluate.data_sets import DataSet, Part, Source, crop_words, same_crops
+from gendkit.evaluate.benchmark.contenders import NO_SEED, Contender
+from gendkit.evaluate.benchmark.data_sets import DataSet, Part, Source, crop_words, same_crops
+from gendkit.evaluate.benchmark.numbers import CLASSES, Scored
+from gendkit.evaluate.benchmark.scores import ABOUT, Job, score_table
+from gendkit.evaluate.benchmark.transfer import texts
 from gendkit.evaluate.final import final_of, times_logged
-from gendkit.evaluate.scores import ABOUT, Job, score_table
-from gendkit.evaluate.transfer import texts
 from gendkit.measure.intervals import joint_components
 from gendkit.train.record import versions
 
@@ -171,7 +171,7 @@ class Plan:
         return found, left
 
     def facts(self, scored: Sequence[Scored], alike: Sequence[Sequence[str]] = ()) -> xr.Dataset:
-        """Return what stands beside the numbers; see `gendkit.evaluate.benchmark.benchmark`."""
+        """Return what stands beside the numbers; see `gendkit.evaluate.benchmark.run.benchmark`."""
         sizes = (len(self.detectors), len(self.sets))
         clips, examined, crops = (np.full((*sizes, 2), np.nan) for _ in range(3))
         words = {name: np.full(sizes, NOT_RECORDED, dtype=object)
@@ -275,7 +275,7 @@ def notes(
     plan, scored, facts
         See `Plan`.
     sure
-        From `gendkit.evaluate.benchmark_intervals.answered`.
+        From `gendkit.evaluate.benchmark.intervals.answered`.
     """
     for data in plan.sets:
         left = sum(part.of.degraded for part in data.parts)

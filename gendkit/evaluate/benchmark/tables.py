@@ -17,14 +17,14 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.evaluate.benchmark_intervals import ALL, SUMMARIES
-from gendkit.evaluate.benchmark_numbers import CLASSES
-from gendkit.evaluate.benchmark_plan import NO, NOT_RECORDED, YES
+from gendkit.evaluate.benchmark.intervals import ALL, SUMMARIES
+from gendkit.evaluate.benchmark.numbers import CLASSES
+from gendkit.evaluate.benchmark.plan import NO, NOT_RECORDED, YES
 from gendkit.markup import DASH, number
 from gendkit.measure.levels import LEVELS
 
 if TYPE_CHECKING:
-    from gendkit.evaluate.benchmark import Benchmark
+    from gendkit.evaluate.benchmark.run import Benchmark
 
 SELECTED, TRAINED = "†", "‡"
 MARKS = (

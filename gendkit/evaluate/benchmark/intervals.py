@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.evaluate.transfer import texts
+from gendkit.evaluate.benchmark.transfer import texts
 from gendkit.measure.intervals import Interval, crossed
 from gendkit.measure.metrics import Ranked
 
