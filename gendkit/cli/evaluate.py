@@ -139,7 +139,7 @@ def _names(text: str) -> list[str]:
 def _record(found: Benchmark, page: Path) -> dict[str, Any]:
     """Return what the command says as JSON values."""
     from gendkit.cli.show import frame_rows
-    from gendkit.evaluate.benchmark.intervals import ALL
+    from gendkit.evaluate.benchmark.clips import ALL
 
     ds = found.ds
     by_set = ds[[f"{n}{e}" for n in ("auroc", "method_mean", "fpr", "tpr", "balanced_accuracy")

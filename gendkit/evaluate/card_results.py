@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from gendkit.errors import InvalidArgument, MissingMedia, UnreadableMedia, first_line
-from gendkit.evaluate.benchmark.intervals import ALL
+from gendkit.evaluate.benchmark.clips import ALL
 from gendkit.evaluate.benchmark.plan import NO, YES
 from gendkit.evaluate.benchmark.run import RECORD, RESULT, open_benchmark
 from gendkit.evaluate.calibration import Calibration

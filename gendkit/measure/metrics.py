@@ -6,6 +6,7 @@ other. `summary` computes all of them at once.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -99,7 +100,7 @@ class Ranked:
             raise InvalidLabels(f"{y.shape} labels for {s.shape} scores; expected (N,), (..., N).")
         _check_values(y, s)
         self._shape, self._fake = s.shape[:-1], y == 1
-        flat = s.reshape(-1, len(y))
+        flat = s.reshape(math.prod(self._shape), len(y))
         self._order = np.argsort(flat, axis=1)
         ordered = np.take_along_axis(flat, self._order, axis=1)
         # Where the items that are equal to each begin and end in that order.

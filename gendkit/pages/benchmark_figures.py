@@ -14,7 +14,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from gendkit.evaluate.benchmark.intervals import ALL, SUMMARIES
+from gendkit.evaluate.benchmark.clips import ALL
+from gendkit.evaluate.benchmark.intervals import SUMMARIES
 from gendkit.evaluate.benchmark.numbers import CLASSES
 from gendkit.evaluate.benchmark.tables import mark
 from gendkit.markup import number

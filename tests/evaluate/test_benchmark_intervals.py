@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import pytest
 import xarray as xr
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from gendkit.evaluate.benchmark.intervals import ALL, GRID, Clips, RocCurve, answered
+from gendkit.evaluate.benchmark.clips import ALL, Clips
+from gendkit.evaluate.benchmark.intervals import GRID, RocCurve, answered
 from gendkit.measure.intervals import crossed
 
 METHODS = (ALL, "swap", "lips")
@@ -25,7 +27,13 @@ def clips(
     rng = np.random.default_rng([draw, dataset])
     table = pd.DataFrame(
         [
-            {"label": int(bool(m)), "method": m, "component": first + person}
+            {
+                "dataset": f"s{dataset}",
+                "video": f"{first + person} {m}",
+                "label": int(bool(m)),
+                "method": m,
+                "component": first + person,
+            }
             for person in range(PEOPLE)
             for m in ("", "swap", "lips")
         ]
@@ -113,6 +121,37 @@ def test_a_difference_is_paired_and_the_same_from_either_side() -> None:
     back = of(ds, "difference", detector="d1", other="d0", dataset="s0")
     assert back == [-there[0], -there[2], -there[1]]
     assert np.isnan(ds["difference"].sel(detector="d0", other="d0")).all()
+
+
+def test_a_difference_is_of_the_clips_that_both_have() -> None:
+    """What one of them did not examine says nothing about which is better."""
+    a, b = clips(seeds=2), clips(detector=1, skill=0.3, draw=1)
+    some, others = np.arange(36) % 7 != 0, np.arange(36) % 5 != 0
+    cut = [
+        replace(c, table=c.table[rows].reset_index(drop=True), scores=c.scores[:, rows])
+        for c, rows in ((a, some), (b, others))
+    ]
+    common = [c.of(cut[0].names.intersection(cut[1].names)) for c in (a, b)]
+    assert [len(c.table) for c in (*cut, *common)] == [30, 28, 24, 24]
+    ds, expected = ask(*cut), ask(*common)
+    for name, at in (("difference", {"dataset": "s0"}), ("overall_difference", {})):
+        for suffix in ("", "_low", "_high"):
+            np.testing.assert_allclose(
+                ds[f"{name}{suffix}"].sel(detector="d0", other="d1", **at),
+                expected[f"{name}{suffix}"].sel(detector="d0", other="d1", **at),
+            )
+    alone = ds["auroc"].sel({"dataset": "s0", "method": ALL}).to_numpy()
+    own = [np.mean([roc_auc_score(c.labels, s) for s in c.scores]) for c in cut]
+    np.testing.assert_allclose(alone, own)
+    assert abs(float(ds["difference"][0, 1, 0]) - (own[0] - own[1])) > 1e-3
+
+
+def test_detectors_without_a_clip_in_common_have_no_difference() -> None:
+    a, b = clips(), clips(detector=1, first=PEOPLE)
+    ds = ask(a, b)
+    assert np.isnan(ds["difference"]).all()
+    assert np.isnan(ds["overall_difference"]).all()
+    assert np.isfinite(ds["auroc"]).all()
 
 
 def test_a_data_set_that_hangs_together_has_no_interval() -> None:

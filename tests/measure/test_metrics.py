@@ -159,6 +159,7 @@ def test_scores_are_ranked_once_for_many_weights() -> None:
             ranked.auroc(weights), weighted_auroc(labels, scores, weights)
         )
     assert np.isnan(ranked.auroc((labels == 1).astype(float))).all()  # no real is left
+    assert np.isnan(Ranked([], np.zeros((4, 0))).auroc([])).tolist() == [True] * 4
 
 
 @pytest.mark.parametrize(

@@ -9,64 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from gendkit.evaluate.benchmark.clips import ALL, Clips, Floats
 from gendkit.evaluate.benchmark.transfer import texts
 from gendkit.measure.intervals import Interval, crossed
 from gendkit.measure.metrics import Ranked
 
-ALL = "all"
-"""The method that stands for all of a data set's fakes together."""
 GRID = np.linspace(0, 1, 101)
 """FPR of the ROC curves."""
 COMPONENT = "component"
 ENDS = ("", "_low", "_high")
 SUMMARIES = ("pooled", "mean", "mean without selection")
-Floats = NDArray[np.float64]
 Counts = Mapping[str, NDArray[np.int64]]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Clips:
-    """The scores of one detector's seeds on one data set.
-
-    Attributes
-    ----------
-    detector, dataset
-        Their places in the comparison.
-    table
-        One row a clip: `label`, `method`, `component`.
-    scores
-        (S, N) P(fake), one row a seed.
-    """
-
-    detector: int
-    dataset: int
-    table: pd.DataFrame
-    scores: Floats
-
-    @cached_property
-    def labels(self) -> NDArray[np.int64]:
-        """0 real, 1 fake (N,)."""
-        return self.table["label"].to_numpy("int64")
-
-    @cached_property
-    def components(self) -> NDArray[np.int64]:
-        """Of each clip (N,)."""
-        return self.table["component"].to_numpy("int64")
-
-    def rows(self, method: str) -> NDArray[np.int64]:
-        """Return the clips that are compared for a method: its fakes, and all reals."""
-        if method == ALL:
-            return np.arange(len(self.table))
-        fakes = (self.table["method"] == method).to_numpy()
-        return np.flatnonzero(fakes | (self.labels == 0))
 
 
 class RocCurve:
@@ -133,6 +92,64 @@ class _Question:
             yield (name, at), len(np.unique(c.components[c.labels == label]))
 
 
+class _Side:
+    """The AUROCs of one detector: of each data set, of all its clips, and means over data sets.
+
+    Parameters
+    ----------
+    clips
+        Its own, of each data set.
+    means
+        Data sets over which means are; those in which a class is missing here are in none.
+    """
+
+    def __init__(self, clips: Sequence[Clips], means: Sequence[Sequence[int]]) -> None:
+        self.detector = clips[0].detector
+        self.clips = {c.dataset: c for c in clips}
+        both = {k for k, c in self.clips.items() if len(set(c.labels.tolist())) == 2}
+        self.means = [[k for k in some if k in both] for some in means]
+        self._ranked = {k: Ranked(c.labels, c.scores) for k, c in self.clips.items()}
+        together = np.concatenate([c.scores for c in clips], axis=1)
+        self._labels, self._components = self._joined(list(self.clips))
+        self._pooled = Ranked(self._labels, together)
+
+    def aurocs(self, weights: Floats, seeds: Floats) -> dict[int, float]:
+        """Return that of each data set."""
+        return {
+            k: float(_mean(ranked.auroc(weights[self.clips[k].components]), seeds))
+            for k, ranked in self._ranked.items()
+        }
+
+    def summaries(
+        self, aurocs: Mapping[int, float], weights: Floats, seeds: Floats
+    ) -> tuple[float, ...]:
+        """Return the numbers of `SUMMARIES`."""
+        pooled = float(_mean(self._pooled.auroc(weights[self._components]), seeds))
+        return pooled, *(
+            float(np.mean([aurocs[k] for k in some])) if some else float("nan")
+            for some in self.means
+        )
+
+    def levels(self) -> tuple[dict[int, int], tuple[int, ...]]:
+        """Return of how many components each AUROC and each summary is.
+
+        A mean is only defined in resamples with all of its data sets. One with a single component
+        is the same in all of these, so that the mean counts as of a single one, too.
+        """
+        own = {k: _components(c.labels, c.components) for k, c in self.clips.items()}
+        means = (
+            1 if any(own[k] < 2 for k in some) else _components(*self._joined(some))
+            for some in self.means
+        )
+        return own, (_components(self._labels, self._components), *means)
+
+    def _joined(self, some: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        nothing = np.zeros(0, np.int64)
+        of = [self.clips[k] for k in some]
+        labels = np.concatenate([nothing, *(c.labels for c in of)])
+        return labels, np.concatenate([nothing, *(c.components for c in of)])
+
+
 def answered(
     clips: Sequence[Clips],
     *,
@@ -174,46 +191,50 @@ def answered(
           are of, and the share of clips in the largest. With a single one there is no interval,
           nor of a mean over it;
         - `difference` (detector, other, dataset) and `overall_difference` (detector, other,
-          summary): AUROC of `detector` less that of `other`, paired.
+          summary): AUROC of `detector` less that of `other`, paired, of the clips that both have.
     """
     sizes = (len(detectors), len(datasets), len(methods))
     asked = [_asked(c, methods, threshold) for c in clips]
     of = [[q for q in asked if q.clips.detector == d] for d in range(sizes[0])]
-    pooled = [_pooled([q.clips for q in questions]) for questions in of]
     factors = {_seeds(d): len(questions[0].curves) for d, questions in enumerate(of)}
     components = 1 + max(int(c.components.max(initial=-1)) for c in clips)
-    means = [list(range(sizes[1])), [k for k in range(sizes[1]) if k not in {*left_out}]]
     # A mean is over the same data sets in each resample: those with both classes.
     whole = {q.clips.dataset for q in asked if len(set(q.clips.labels.tolist())) < 2}
-    means = [[k for k in some if k not in whole] for some in means]
+    every = [k for k in range(sizes[1]) if k not in whole]
+    means = [every, [k for k in every if k not in {*left_out}]]
+    sides = [_Side([q.clips for q in questions], means) for questions in of]
+    pairs = {(a, b): _shared(sides[a], sides[b]) for a, b in combinations(range(sizes[0]), 2)}
 
     def statistic(counts: Counts) -> dict[str, float]:
         weights = counts[COMPONENT].astype(np.float64)
+        drawn = [counts[_seeds(d)].astype(np.float64) for d in range(sizes[0])]
         found: dict[tuple[str, tuple[int, ...]], float] = {}
-        for d, questions in enumerate(of):
-            seeds = counts[_seeds(d)].astype(np.float64)
+        known: dict[_Side, tuple[Mapping[int, float], tuple[float, ...]]] = {}
+        for side, questions, seeds in zip(sides, of, drawn, strict=True):
+            d = side.detector
             for question in questions:
                 found |= question.answers(weights, seeds)
                 k, ranks = question.clips.dataset, question.ranked
                 own = [found["auroc", (d, k, m)] for m in ranks if m]
                 found["method_mean", (d, k)] = float(np.mean(own)) if own else float("nan")
-            rows, ranked = pooled[d]
-            found["overall", (d, 0)] = float(_mean(ranked.auroc(weights[rows]), seeds))
-            for place, some in enumerate(means, start=1):
-                own = [found["auroc", (d, k, 0)] for k in some]
-                found["overall", (d, place)] = float(np.mean(own)) if own else float("nan")
-        for a, b in combinations(range(sizes[0]), 2):
-            for k in range(sizes[1]):
-                apart = found["auroc", (a, k, 0)] - found["auroc", (b, k, 0)]
-                found["difference", (a, b, k)] = apart
-            for place in range(len(SUMMARIES)):
-                apart = found["overall", (a, place)] - found["overall", (b, place)]
-                found["overall_difference", (a, b, place)] = apart
+            aurocs = {k: found["auroc", (d, k, 0)] for k in side.clips}
+            known[side] = aurocs, side.summaries(aurocs, weights, seeds)
+            found |= {("overall", (d, place)): v for place, v in enumerate(known[side][1])}
+        for pair, both in pairs.items():
+            for side in both:
+                if side not in known:
+                    aurocs = side.aurocs(weights, drawn[side.detector])
+                    summaries = side.summaries(aurocs, weights, drawn[side.detector])
+                    known[side] = aurocs, summaries
+            (one, ones), (other, others) = (known[side] for side in both)
+            found |= {("difference", (*pair, k)): one[k] - other[k] for k in one}
+            found |= {("overall_difference", (*pair, place)): x - y
+                      for place, (x, y) in enumerate(zip(ones, others, strict=True))}  # fmt: skip
         return {_key(name, at): value for (name, at), value in found.items()}
 
     intervals = crossed(
         statistic, {COMPONENT: components, **factors}, resamples=resamples, seed=seed,
-        own={_key(*one): {COMPONENT: n} for one, n in _levels(of, means).items()},
+        own={_key(*one): {COMPONENT: n} for one, n in _levels(of, sides, pairs).items()},
     )  # fmt: skip
     ds = _laid_out(intervals, {
         "auroc": ("detector", "dataset", "method"), "method_mean": ("detector", "dataset"),
@@ -228,33 +249,32 @@ def answered(
     return _counted(ds, clips)
 
 
-def _levels(
-    of: Sequence[Sequence[_Question]], means: Sequence[Sequence[int]]
-) -> dict[tuple[str, tuple[int, ...]], int]:
-    """Return of how many components each number is; a difference is of the fewer of both.
+def _shared(one: _Side, other: _Side) -> tuple[_Side, _Side]:
+    """Return two detectors on the clips that both have; where these are all, as they are."""
+    names = {k: c.names.intersection(other.clips[k].names) for k, c in one.clips.items()}
+    first, second = (
+        side if all(len(c.names) == len(names[k]) for k, c in side.clips.items())
+        else _Side([c.of(names[k]) for k, c in side.clips.items()], side.means)
+        for side in (one, other)
+    )  # fmt: skip
+    return first, second
 
-    A mean is only defined in resamples with all of its data sets. One with a single component is
-    the same in all of these, so that the mean counts as of a single one, too.
-    """
+
+def _levels(
+    of: Sequence[Sequence[_Question]],
+    sides: Sequence[_Side],
+    pairs: Mapping[tuple[int, int], tuple[_Side, _Side]],
+) -> dict[tuple[str, tuple[int, ...]], int]:
+    """Return of how many components each number is; a difference is of the fewer of both."""
     found: dict[tuple[str, tuple[int, ...]], int] = {}
-    for d, questions in enumerate(of):
+    for d, (questions, side) in enumerate(zip(of, sides, strict=True)):
         found |= {one: n for question in questions for one, n in question.levels()}
-        own = {question.clips.dataset: question.clips for question in questions}
-        for place, some in enumerate([list(own), *means]):
-            labels, components = (
-                np.concatenate([np.zeros(0, np.int64), *(getattr(own[k], name) for k in some)])
-                for name in ("labels", "components")
-            )
-            one = place > 0 and any(found["auroc", (d, k, 0)] < 2 for k in some)
-            found["overall", (d, place)] = 1 if one else _components(labels, components)
-    for a, b in combinations(range(len(of)), 2):
-        for question in of[a]:
-            k = question.clips.dataset
-            both = [found["auroc", (d, k, 0)] for d in (a, b)]
-            found["difference", (a, b, k)] = min(both)
-        for place in range(len(SUMMARIES)):
-            both = [found["overall", (d, place)] for d in (a, b)]
-            found["overall_difference", (a, b, place)] = min(both)
+        found |= {("overall", (d, place)): n for place, n in enumerate(side.levels()[1])}
+    for pair, both in pairs.items():
+        (one, ones), (other, others) = (side.levels() for side in both)
+        found |= {("difference", (*pair, k)): min(n, other[k]) for k, n in one.items()}
+        found |= {("overall_difference", (*pair, place)): min(at)
+                  for place, at in enumerate(zip(ones, others, strict=True))}  # fmt: skip
     return found
 
 
@@ -281,14 +301,6 @@ def _asked(clips: Clips, methods: Sequence[str], threshold: float) -> _Question:
         curves=tuple(RocCurve(clips.labels, scores) for scores in clips.scores),
         called=clips.scores > threshold,
     )
-
-
-def _pooled(clips: Sequence[Clips]) -> tuple[NDArray[np.int64], Ranked]:
-    """Return the components of all clips of a detector, and their scores in order."""
-    components, labels = (
-        np.concatenate([getattr(c, name) for c in clips]) for name in ("components", "labels")
-    )
-    return components, Ranked(labels, np.concatenate([c.scores for c in clips], axis=1))
 
 
 def _components(labels: NDArray[np.int64], components: NDArray[np.int64]) -> int:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
 from gendkit.errors import UndefinedMetric
-from gendkit.evaluate.benchmark.intervals import ALL, Clips
+from gendkit.evaluate.benchmark.clips import ALL, Clips
 from gendkit.evaluate.benchmark.transfer import FPRS, texts, threshold_transfer, worst
 from gendkit.measure.levels import LEVELS, Level, at_level
 from gendkit.measure.metrics import summary

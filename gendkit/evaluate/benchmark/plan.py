@@ -34,7 +34,7 @@ from gendkit.measure.intervals import joint_components
 from gendkit.train.record import versions
 
 Tables = dict[tuple[int, int], pd.DataFrame]
-FORMAT = 2
+FORMAT = 3
 """Raised when the same scores would give another result."""
 MOST = 0.5
 """Share of clips in one connected component, above which it is pointed out."""
@@ -352,7 +352,7 @@ def _apart(plan: Plan, scored: Sequence[Scored]) -> Iterator[str]:
                 yield (
                     f"{plan.detectors[a]} and {plan.detectors[b]} were not compared on the same "
                     f"clips of {name}: {len(seen[a]):,} and {len(seen[b]):,}, of which "
-                    f"{len(seen[a] & seen[b]):,} are the same."
+                    f"{len(seen[a] & seen[b]):,} are the same; their difference is of these."
                 )
 
 

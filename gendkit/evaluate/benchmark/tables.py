@@ -17,7 +17,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.evaluate.benchmark.intervals import ALL, SUMMARIES
+from gendkit.evaluate.benchmark.clips import ALL
+from gendkit.evaluate.benchmark.intervals import SUMMARIES
 from gendkit.evaluate.benchmark.numbers import CLASSES
 from gendkit.evaluate.benchmark.plan import NO, NOT_RECORDED, YES
 from gendkit.markup import DASH, number
@@ -119,7 +120,8 @@ def tables(benchmark: Benchmark) -> list[Table]:
         *([Table(
             name="differences", head=("detector", *map(str, ds["dataset"].to_numpy()), *SUMMARIES),
             rows=tuple(_difference_rows(ds)), alone=rests,
-            caption="Difference in AUROC, paired: both on the same resamples.",
+            caption="Difference in AUROC of the clips that both scored, paired: both on the same "
+            "resamples.",
         )] if ds.sizes["detector"] > 1 else []),
         Table(
             name="transfer", stubs=3, rows=tuple(_transfer_rows(ds)), alone=rests,
