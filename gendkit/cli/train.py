@@ -53,8 +53,8 @@ def train(
 ) -> None:
     """Tune the layer norms of a backbone, and a head.
 
-    RECIPE is a YAML file or a preset: gend-clip, gend-pe, gend-dinov3, small-data or, larger and
-    longer, small-data-224; for comparison, probe, no-augmentation and last-norms, and of other
+    RECIPE is a YAML file or a preset: gend-clip, gend-pe, gend-dinov3, small-data or, at 224 px and
+    for longer, small-data-224; for comparison, probe, no-augmentation and last-norms, and of other
     kinds bitfit, lora (needs gendkit[lora]) and full. The two sets of crops must have no person and
     no target clip in common. A run that is interrupted is gone on with by the same command and
     --resume.

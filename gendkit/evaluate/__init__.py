@@ -1,1 +1,1 @@
-"""Evaluation on held-back data: benchmarks, studies, calibration, cards, and the demo."""
+"""Evaluation: benchmarks, studies and the demo, and what a single detector is asked."""

@@ -1,8 +1,8 @@
 """Bootstrap intervals over what was sampled: people and seeds, never frames.
 
 `bootstrap` resamples one kind of group. `crossed` resamples several kinds that cross each other,
-such as connected components of clips, training seeds and forgery families; `joint_components` gives
-the components of several data sets together.
+such as connected components of clips, training seeds and forgery families, and `estimates` does so
+for arrays; `joint_components` gives the components of several data sets together.
 """
 
 from __future__ import annotations
@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
     from gendkit.data.manifest import Manifest
 
+Floats = NDArray[np.float64]
 Statistic = Callable[[NDArray[np.int64]], Mapping[str, float]]
 Counts = Mapping[str, NDArray[np.int64]]
 """How often each level of a factor counts (levels,), by the factor's name."""
+COMPONENT = "component"
+"""The factor whose levels are people, each with those who lend them a face."""
+BOUND = ("value", "low", "high")
+RESAMPLES = 1000
 ALONE = 200
 """Resamples in which one factor alone varies, to see how much of the interval it makes."""
 
@@ -196,6 +201,66 @@ def crossed(
         shares = {name: part / whole for name, part in parts.items()} if whole > 0 else {}
         found[key] = replace(_interval(value[key], together[key], tail), parts=shares)
     return found
+
+
+def estimates(
+    statistic: Callable[[Counts], Mapping[str, Floats]],
+    sizes: Mapping[str, int],
+    *,
+    components: Mapping[str, NDArray[np.int64]] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Floats]:
+    """Return arrays (..., bound) of a statistic that gives arrays (...) for counts.
+
+    All that it gives is computed on the same resample: a difference in it has its own interval.
+
+    Parameters
+    ----------
+    statistic, sizes, resamples, seed
+        As for `crossed`, but for the arrays.
+    components
+        By the names of the statistic, of how many components each number (...) is, where it is not
+        of all of them.
+    """
+
+    def numbers(counts: Counts) -> dict[str, float]:
+        return {
+            f"{name}/{place}": float(value)
+            for name, values in statistic(counts).items()
+            for place, value in enumerate(np.asarray(values).ravel())
+        }
+
+    shapes = {
+        name: np.shape(values)
+        for name, values in statistic({n: np.ones(k, np.int64) for n, k in sizes.items()}).items()
+    }
+    own = {
+        f"{name}/{place}": {COMPONENT: int(number)}
+        for name, counts in (components or {}).items()
+        for place, number in enumerate(np.ravel(counts))
+    }
+    found = crossed(numbers, sizes, own=own, resamples=resamples, seed=seed)
+    made = {}
+    for name, shape in shapes.items():
+        places = [found[f"{name}/{place}"] for place in range(int(np.prod(shape)))]
+        bounds = [(one.value, one.low, one.high) for one in places]
+        made[name] = np.asarray(bounds, dtype=np.float64).reshape(*shape, len(BOUND))
+    return made
+
+
+def rarer_components(labels: NDArray[np.int64], components: NDArray[np.int64]) -> int:
+    """Return how many components the class has that has fewer; a class that is not there is none.
+
+    Where there is but one real, or one fake, of it all, no resample shows how these vary.
+
+    Parameters
+    ----------
+    labels, components
+        (N,) 0 real or 1 fake, and the connected component of each.
+    """
+    counts = [len(np.unique(components[labels == label])) for label in (0, 1)]
+    return min((n for n in counts if n), default=0)
 
 
 def joint_components(

@@ -7,6 +7,7 @@ support is not stated.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ from gendkit.pages.page import (
 )
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from gendkit.evaluate.benchmark.run import Benchmark
 
 PAGE, TABLES, PICTURES, NUMBERS = "benchmark.html", "tables", "pictures", "numbers.csv"
@@ -186,18 +189,29 @@ def compared(benchmark: Benchmark) -> Iterator[str]:
     order = [names[i] for i in np.argsort(-value, kind="stable")]
     best = order[0]
     for other in order[1:]:
-        of = ds.sel(detector=best, other=other, summary=SUMMARIES[1])
-        apart, low, high = (float(of[f"overall_difference{e}"]) for e in ("", "_low", "_high"))
-        ends = f"{number(apart, sign=True)}, 95 % interval {interval(low, high, sign=True)}"
-        if low > 0:
-            yield f"{best} has a higher mean AUROC than {other} ({ends})."
-        else:
-            yield f"That {best} is better than {other} is not shown ({ends})."
+        yield _apart(ds, best, other)
     if len(order) > 2:
         yield (
             "Each of these intervals holds by itself, not all at once, and the detector that looks "
             "best was chosen by the same data."
         )
+
+
+def _apart(ds: xr.Dataset, best: str, other: str) -> str:
+    """Say whether the one with the higher mean is better on the clips that both scored."""
+    pair = ds.sel(detector=best, other=other)
+    of = pair.sel(summary=SUMMARIES[1])
+    apart, low, high = (float(of[f"overall_difference{e}"]) for e in ("", "_low", "_high"))
+    own = ds["examined"].sel(detector=[best, other]).sum("class")
+    where = " on the clips that both scored" if (own != pair["difference_clips"]).any() else ""
+    if not math.isfinite(apart):
+        return f"{best} and {other} cannot be compared{where}."
+    if high < 0:
+        best, other, apart, low, high = other, best, -apart, -high, -low
+    ends = f"{number(apart, sign=True)}, 95 % interval {interval(low, high, sign=True)}"
+    if low > 0:
+        return f"{best} has a higher mean AUROC than {other}{where} ({ends})."
+    return f"That {best} is better than {other}{where} is not shown ({ends})."
 
 
 def _know(benchmark: Benchmark) -> Html:

@@ -136,6 +136,13 @@ def controls(families: pd.DataFrame) -> str:
     rows = rows[np.isfinite(rows["tuned"].to_numpy(dtype=float))]
     if not len(rows):
         return "No negative control was measured, so nothing is known of what else it reacts to."
+    ends = rows[["tuned_low", "tuned_high"]].to_numpy(dtype=float)
+    rows = rows[np.isfinite(ends).all(axis=1)]
+    if not len(rows):
+        return (
+            "For no negative control could an interval be computed, so that it is not known what "
+            "else the detector reacts to."
+        )
     moved = [
         f"{row['family']} ({number(row['tuned'])})"
         for _, row in rows.iterrows()

@@ -27,6 +27,8 @@ SKILL = np.array([[1.2, 0.5, 0.3], [3.0, 1.6, 1.0], [2.0, 1.0, 1.4]])
 """By how many standard deviations fakes lie above reals, by detector and data set."""
 SHIFT = (0.0, 0.8, -0.5)
 """Of all scores of a data set, so that no threshold fits all."""
+MISSED = 7
+"""Fake clips of the last data set of which the last detector has no score."""
 
 
 def drawn_benchmark(
@@ -64,8 +66,11 @@ def drawn_benchmark(
 
 def _table(rng: np.random.Generator, dataset: int, detector: int, people: int) -> pd.DataFrame:
     rows, methods = [], ("", *list(METHODS.values())[dataset])
+    unseen = MISSED if (detector, dataset) == (2, 2) else 0
     for person in range(people):
         for method in methods:
+            if method and person >= people - unseen:
+                continue
             level = rng.normal() + SHIFT[dataset] + SKILL[detector, dataset] * bool(method)
             rows += [
                 {
@@ -83,7 +88,7 @@ def _facts(names: list[str], sets: list[str], people: int) -> xr.Dataset:
     shape = (len(names), len(sets))
     examined = np.array([[[people, people * len(m)] for m in METHODS.values()]] * len(names), float)
     clips = examined.copy()
-    examined[2, 2] -= (0, 7)
+    examined[2, 2] -= (0, MISSED)
     selected, trained = np.full(shape, NO, object), np.full(shape, NO, object)
     selected[:2, 1], trained[:2, 0] = YES, YES
     selected[2], trained[2] = NOT_RECORDED, NOT_RECORDED
@@ -108,7 +113,7 @@ def _facts(names: list[str], sets: list[str], people: int) -> xr.Dataset:
 def _record(names: list[str], sets: list[str], undefined: list[str]) -> dict[str, Any]:
     return {
         "inputs": "0" * 64, "threshold": 0.5, "resamples": 60, "seed": 0, "alike": [],
-        "notes": ["7 of 120 fake clips of kodf have no score of other (a/b).",
+        "notes": [f"{MISSED} of 120 fake clips of kodf have no score of other (a/b).",
                   "Data of celeb-df-pp, or of its family, took part in the selection of probe."],
         "undefined": undefined,
         "detectors": [

@@ -77,12 +77,12 @@ def batch(
     noise = torch.randn(count, DIM, generator=draw, dtype=torch.float64)
     z = F.normalize(centres[labels] * (1 - spread) + spread * noise, dim=1)
     logits = torch.randn(count, 2, generator=draw, dtype=torch.float64)
-    people = tuple(f"person-{k // 2}" for k in range(count))
+    people = tuple(f"set/person-{k // 2}" for k in range(count))
     return LossInputs(
         logits=logits.to(dtype),
         embeddings=z.to(dtype),
         labels=labels,
-        pair=tuple(f"clip-of-{p}" for p in people),
+        pair=tuple(f"{p}-clip" for p in people),
         target_identity=people,
         donor_identity=tuple("" if k % 2 == 0 else people[k - 3] for k in range(count)),
     )

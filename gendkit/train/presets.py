@@ -82,8 +82,8 @@ PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
             "min_learning_rate": 1e-6,
         },
         "small-data": _SMALL_DATA,
-        # Chosen on development people and families: nearer to a face's pixels, longer, and with
-        # what makes H.264 and JPEG less often take a real face for a fake.
+        # Chosen on development people and families: larger input, longer training, and codecs in
+        # the augmentation, so that compressed reals are less often called fake.
         "small-data-224": {
             **_SMALL_DATA,
             "name": "small-data-224",

@@ -131,7 +131,7 @@ def test_a_difference_is_of_the_clips_that_both_have() -> None:
         replace(c, table=c.table[rows].reset_index(drop=True), scores=c.scores[:, rows])
         for c, rows in ((a, some), (b, others))
     ]
-    common = [c.of(cut[0].names.intersection(cut[1].names)) for c in (a, b)]
+    common = [c.at(some & others) for c in (a, b)]
     assert [len(c.table) for c in (*cut, *common)] == [30, 28, 24, 24]
     ds, expected = ask(*cut), ask(*common)
     for name, at in (("difference", {"dataset": "s0"}), ("overall_difference", {})):
@@ -144,6 +144,44 @@ def test_a_difference_is_of_the_clips_that_both_have() -> None:
     own = [np.mean([roc_auc_score(c.labels, s) for s in c.scores]) for c in cut]
     np.testing.assert_allclose(alone, own)
     assert abs(float(ds["difference"][0, 1, 0]) - (own[0] - own[1])) > 1e-3
+    assert ds["difference_clips"].to_numpy()[[0, 1], [1, 0], 0].tolist() == [24, 24]
+
+
+def test_only_the_data_set_that_is_cut_is_asked_anew() -> None:
+    """One detector has all clips of three data sets, the other not all of one."""
+    given = [
+        clips(d, k, first=k * PEOPLE, skill=1 - 0.5 * d, draw=d) for d in (0, 1) for k in range(3)
+    ]
+    some = np.arange(36) % 5 != 0
+    given[4] = given[4].at(some)
+    ds = ask(*given)
+    alike = ask(given[0], given[1].at(some), *given[2:])
+    pair = {"detector": "d0", "other": "d1"}
+    for name in ("difference", "overall_difference"):
+        for suffix in ("", "_low", "_high"):
+            np.testing.assert_allclose(
+                ds[f"{name}{suffix}"].sel(pair), alike[f"{name}{suffix}"].sel(pair)
+            )
+    apart = ds["auroc"].sel({"method": ALL}).diff("detector").to_numpy()[0]
+    whole = ds["difference"].sel(pair).to_numpy() == -apart
+    assert whole.tolist() == [True, False, True]
+    mean = ds["difference"].sel(pair).mean()
+    assert float(ds["overall_difference"].sel({**pair, "summary": "mean"})) == pytest.approx(
+        float(mean)
+    )
+
+
+def test_a_mean_difference_is_over_all_data_sets_or_there_is_none() -> None:
+    """Of one data set both have fakes alone."""
+    fakes = clips().labels == 1
+    given = [clips(d, k, first=k * PEOPLE, draw=d) for d in (0, 1) for k in (0, 1)]
+    other = given[3].at(fakes | (np.arange(36) < 18))
+    ds = ask(given[0], given[1].at(fakes | (np.arange(36) >= 18)), given[2], other)
+    pair = {"detector": "d0", "other": "d1"}
+    assert np.isfinite(ds["overall"].sel(summary="mean")).all()
+    assert np.isfinite(ds["difference"].sel(pair)).to_numpy().tolist() == [True, False]
+    assert np.isnan(ds["overall_difference"].sel({**pair, "summary": "mean"}))
+    assert np.isfinite(ds["overall_difference"].sel({**pair, "summary": "pooled"}))
 
 
 def test_detectors_without_a_clip_in_common_have_no_difference() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gendkit.errors import UndefinedMetric
+from gendkit.errors import InvalidManifest, UndefinedMetric
 from gendkit.evaluate.demo.families import DETECTORS, Comparison, compare
 from gendkit.measure.metrics import auroc
 
@@ -166,6 +166,21 @@ def test_people_who_are_all_linked_give_no_interval(table: pd.DataFrame) -> None
     for name in (*DETECTORS, "difference"):
         assert np.isfinite(alone[name]).all()
         assert alone[[f"{name}_low", f"{name}_high"]].isna().all(axis=None)
+
+
+def test_a_family_of_one_person_has_no_interval_nor_has_its_mean(table: pd.DataFrame) -> None:
+    rare = (table["family"] == "lips") & (table["component"] > 0)
+    found = compare(table[~rare].reset_index(drop=True), seen=SEEN, resamples=30)
+    known = found.families.set_index("family")[["tuned_low", "difference_high"]].notna().all(axis=1)
+    assert known.to_dict() == {f: f != "lips" for f in (*FAMILIES, *CONTROLS)}
+    whole = found.groups.set_index("group")["tuned_high"].notna()
+    assert whole.to_dict() == {"seen": True, "unseen": False, "control": True}
+
+
+def test_reals_alone_cannot_be_compared(table: pd.DataFrame) -> None:
+    real = table[(table["label"] == 0) & (table["degradation"] == "")]
+    with pytest.raises(InvalidManifest, match="neither a fake nor a degraded real"):
+        compare(real.reset_index(drop=True), seen=SEEN)
 
 
 def test_two_equal_detectors_differ_by_nothing_at_all(table: pd.DataFrame) -> None:

@@ -23,8 +23,9 @@ from gendkit.evaluate.study import (
 )
 from gendkit.evaluate.study.catalogue import STUDIES
 from gendkit.evaluate.study.groups import groups_of
-from gendkit.evaluate.study.measured import Clips, estimates
+from gendkit.evaluate.study.measured import Clips
 from gendkit.evaluate.study.setting import Setting, setting_of
+from gendkit.measure.intervals import estimates
 from gendkit.measure.metrics import auroc
 from gendkit.testing.small import registered, small_backbone, small_families
 from gendkit.train.presets import PRESETS

@@ -59,6 +59,20 @@ def test_a_detector_is_called_better_only_where_the_interval_says_so(drawn: Benc
     assert "by itself" not in " ".join(compared(two))
 
 
+def test_who_is_better_is_said_of_the_clips_that_both_scored(drawn: Benchmark) -> None:
+    whole = drawn.ds.isel(detector=[0, 1], other=[0, 1])
+    worse, best = (str(name) for name in whole["detector"].to_numpy())
+    ends = {"overall_difference": -0.1, "overall_difference_low": -0.2,
+            "overall_difference_high": -0.05}  # fmt: skip
+    (said,) = compared(changed(replace(drawn, ds=whole), **ends))
+    assert said.startswith(f"{worse} has a higher mean AUROC than {best} (+0.100, ")
+    apart = whole.assign(difference_clips=whole["difference_clips"] - 1)
+    (said,) = compared(changed(replace(drawn, ds=apart), **ends))
+    assert f"than {best} on the clips that both scored (+0.100" in said
+    (said,) = compared(changed(replace(drawn, ds=apart), overall_difference=np.nan))
+    assert said == f"{best} and {worse} cannot be compared on the clips that both scored."
+
+
 def test_each_table_can_be_read_by_people_and_by_latex(drawn: Benchmark) -> None:
     found = {table.name: table for table in tables(drawn)}
     assert list(found) == ["auroc", "metrics", "methods", "differences", "transfer", "coverage"]
@@ -109,10 +123,14 @@ def test_coverage_and_preprocessing_stand_beside_the_numbers(drawn: Benchmark) -
     assert row[-1] == "centerface from 0.5, scale 1.3; not as in training"
     assert found["auroc"].head[3] == "kodf (41 to 48 clips)"
     assert found["auroc"].rows[0][-1] == "224 px, squash, bicubic, bfloat16"
-    for name in ("methods", "differences", "transfer"):
-        text = found[name].markdown()
-        assert "kodf 41 to 48 of 48 (centerface from 0.5, scale 1.3)" in text
-        assert "probe takes 224 px, squash, bicubic, bfloat16" in text
+    for name, table in found.items():
+        text = table.markdown()
+        cropped = "kodf ?: 41 to 48 of 48, centerface from 0.5, scale 1.3" in text
+        assert cropped or name in ("metrics", "coverage")  # these have columns of it
+        assert "224 px, squash, bicubic, bfloat16" in text
+        assert ("‡ in its training" in text) == (name != "coverage")
+    assert "gend-clip − other (a/b) on kodf is of 41 clips" in found["differences"].markdown()
+    assert "gend-clip − probe on" not in found["differences"].markdown()
 
 
 def test_the_tidy_table_has_each_number_once(drawn: Benchmark) -> None:

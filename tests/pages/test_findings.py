@@ -95,6 +95,8 @@ def test_a_control_is_named_only_if_its_interval_leaves_out_one_half():
     assert "jpeg (0.600)" in text
     assert "blur" not in text
     assert "No negative control" in findings.controls(families[~control])
+    unsure = families.assign(tuned_low=np.nan, tuned_high=np.nan)
+    assert "For no negative control could an interval be" in findings.controls(unsure)
 
 
 def test_a_twin_that_scores_lower_is_not_called_found():

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gendkit.data.links import CLIP
+from gendkit.measure.intervals import Floats
 
 ALL = "all"
 """The method that stands for all of a data set's fakes together."""
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,9 +50,8 @@ class Clips:
         """Which clips they are (N,)."""
         return pd.MultiIndex.from_frame(self.table[CLIP])
 
-    def of(self, names: pd.MultiIndex) -> Clips:
-        """Return those of some clips, in their own order."""
-        rows = self.names.isin(names)
+    def at(self, rows: NDArray[np.bool_]) -> Clips:
+        """Return some of them, those of rows (N,)."""
         table = self.table[rows].reset_index(drop=True)
         return replace(self, table=table, scores=self.scores[:, rows])
 

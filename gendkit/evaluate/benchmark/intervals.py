@@ -15,17 +15,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from gendkit.evaluate.benchmark.clips import ALL, Clips, Floats
+from gendkit.evaluate.benchmark.clips import ALL, Clips
 from gendkit.evaluate.benchmark.transfer import texts
-from gendkit.measure.intervals import Interval, crossed
+from gendkit.measure.intervals import (
+    COMPONENT,
+    Counts,
+    Floats,
+    Interval,
+    crossed,
+    rarer_components,
+)
 from gendkit.measure.metrics import Ranked
 
 GRID = np.linspace(0, 1, 101)
 """FPR of the ROC curves."""
-COMPONENT = "component"
 ENDS = ("", "_low", "_high")
 SUMMARIES = ("pooled", "mean", "mean without selection")
-Counts = Mapping[str, NDArray[np.int64]]
 
 
 class RocCurve:
@@ -84,15 +89,15 @@ class _Question:
         """Yield of how many components each number is, of the class that has fewer."""
         c, at = self.clips, (self.clips.detector, self.clips.dataset)
         for method, (rows, _) in self.ranked.items():
-            yield ("auroc", (*at, method)), _components(c.labels[rows], c.components[rows])
-        whole = _components(c.labels, c.components)
+            yield ("auroc", (*at, method)), rarer_components(c.labels[rows], c.components[rows])
+        whole = rarer_components(c.labels, c.components)
         yield from ((("roc", (*at, i)), whole) for i in range(len(GRID)))
         yield from (((name, at), whole) for name in ("balanced_accuracy", "method_mean"))
         for name, label in (("fpr", 0), ("tpr", 1)):
             yield (name, at), len(np.unique(c.components[c.labels == label]))
 
 
-class _Side:
+class _Detector:
     """The AUROCs of one detector: of each data set, of all its clips, and means over data sets.
 
     Parameters
@@ -100,35 +105,44 @@ class _Side:
     clips
         Its own, of each data set.
     means
-        Data sets over which means are; those in which a class is missing here are in none.
+        Data sets over which means are.
+    cut
+        Data sets of which these are not all its clips.
     """
 
-    def __init__(self, clips: Sequence[Clips], means: Sequence[Sequence[int]]) -> None:
-        self.detector = clips[0].detector
+    def __init__(
+        self, clips: Sequence[Clips], means: Sequence[Sequence[int]], *, cut: Iterable[int] = ()
+    ) -> None:
+        self.place = clips[0].detector
         self.clips = {c.dataset: c for c in clips}
-        both = {k for k, c in self.clips.items() if len(set(c.labels.tolist())) == 2}
-        self.means = [[k for k in some if k in both] for some in means]
-        self._ranked = {k: Ranked(c.labels, c.scores) for k, c in self.clips.items()}
+        self.means = means
+        self._cut = {k: Ranked(self.clips[k].labels, self.clips[k].scores) for k in cut}
         together = np.concatenate([c.scores for c in clips], axis=1)
         self._labels, self._components = self._joined(list(self.clips))
         self._pooled = Ranked(self._labels, together)
 
-    def aurocs(self, weights: Floats, seeds: Floats) -> dict[int, float]:
-        """Return that of each data set."""
-        return {
-            k: float(_mean(ranked.auroc(weights[self.clips[k].components]), seeds))
-            for k, ranked in self._ranked.items()
-        }
+    def answers(
+        self, of_all: Mapping[int, float], weights: Floats, seeds: Floats
+    ) -> tuple[dict[int, float], tuple[float, ...]]:
+        """Return the AUROC of each data set, and the numbers of `SUMMARIES`.
 
-    def summaries(
-        self, aurocs: Mapping[int, float], weights: Floats, seeds: Floats
-    ) -> tuple[float, ...]:
-        """Return the numbers of `SUMMARIES`."""
+        Parameters
+        ----------
+        of_all
+            By data set, what it is of all clips of the detector.
+        weights, seeds
+            Of components (C,) and of seeds (S,).
+        """
+        aurocs = dict(of_all)
+        for k, ranked in self._cut.items():
+            own = weights[self.clips[k].components]
+            aurocs[k] = float(_mean(ranked.auroc(own), seeds))
         pooled = float(_mean(self._pooled.auroc(weights[self._components]), seeds))
-        return pooled, *(
+        means = (
             float(np.mean([aurocs[k] for k in some])) if some else float("nan")
             for some in self.means
         )
+        return aurocs, (pooled, *means)
 
     def levels(self) -> tuple[dict[int, int], tuple[int, ...]]:
         """Return of how many components each AUROC and each summary is.
@@ -136,12 +150,12 @@ class _Side:
         A mean is only defined in resamples with all of its data sets. One with a single component
         is the same in all of these, so that the mean counts as of a single one, too.
         """
-        own = {k: _components(c.labels, c.components) for k, c in self.clips.items()}
+        own = {k: rarer_components(c.labels, c.components) for k, c in self.clips.items()}
         means = (
-            1 if any(own[k] < 2 for k in some) else _components(*self._joined(some))
+            1 if any(own[k] < 2 for k in some) else rarer_components(*self._joined(some))
             for some in self.means
         )
-        return own, (_components(self._labels, self._components), *means)
+        return own, (rarer_components(self._labels, self._components), *means)
 
     def _joined(self, some: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         nothing = np.zeros(0, np.int64)
@@ -191,7 +205,10 @@ def answered(
           are of, and the share of clips in the largest. With a single one there is no interval,
           nor of a mean over it;
         - `difference` (detector, other, dataset) and `overall_difference` (detector, other,
-          summary): AUROC of `detector` less that of `other`, paired, of the clips that both have.
+          summary): AUROC of `detector` less that of `other`, paired, of the clips that both have;
+          where these lack a class, NaN, as is a mean over such a data set;
+
+        and, without ends, `difference_clips` (detector, other, dataset): how many these are.
     """
     sizes = (len(detectors), len(datasets), len(methods))
     asked = [_asked(c, methods, threshold) for c in clips]
@@ -199,42 +216,40 @@ def answered(
     factors = {_seeds(d): len(questions[0].curves) for d, questions in enumerate(of)}
     components = 1 + max(int(c.components.max(initial=-1)) for c in clips)
     # A mean is over the same data sets in each resample: those with both classes.
-    whole = {q.clips.dataset for q in asked if len(set(q.clips.labels.tolist())) < 2}
-    every = [k for k in range(sizes[1]) if k not in whole]
+    one_class = {q.clips.dataset for q in asked if len(set(q.clips.labels.tolist())) < 2}
+    every = [k for k in range(sizes[1]) if k not in one_class]
     means = [every, [k for k in every if k not in {*left_out}]]
-    sides = [_Side([q.clips for q in questions], means) for questions in of]
-    pairs = {(a, b): _shared(sides[a], sides[b]) for a, b in combinations(range(sizes[0]), 2)}
+    whole = [_Detector([q.clips for q in questions], means) for questions in of]
+    pairs = _pairs(whole)
 
     def statistic(counts: Counts) -> dict[str, float]:
         weights = counts[COMPONENT].astype(np.float64)
         drawn = [counts[_seeds(d)].astype(np.float64) for d in range(sizes[0])]
         found: dict[tuple[str, tuple[int, ...]], float] = {}
-        known: dict[_Side, tuple[Mapping[int, float], tuple[float, ...]]] = {}
-        for side, questions, seeds in zip(sides, of, drawn, strict=True):
-            d = side.detector
+        known: dict[_Detector, tuple[dict[int, float], tuple[float, ...]]] = {}
+        for d, questions in enumerate(of):
             for question in questions:
-                found |= question.answers(weights, seeds)
+                found |= question.answers(weights, drawn[d])
                 k, ranks = question.clips.dataset, question.ranked
                 own = [found["auroc", (d, k, m)] for m in ranks if m]
                 found["method_mean", (d, k)] = float(np.mean(own)) if own else float("nan")
-            aurocs = {k: found["auroc", (d, k, 0)] for k in side.clips}
-            known[side] = aurocs, side.summaries(aurocs, weights, seeds)
-            found |= {("overall", (d, place)): v for place, v in enumerate(known[side][1])}
+            aurocs = {q.clips.dataset: found["auroc", (d, q.clips.dataset, 0)] for q in questions}
+            known[whole[d]] = whole[d].answers(aurocs, weights, drawn[d])
+            found |= {("overall", (d, i)): v for i, v in enumerate(known[whole[d]][1])}
         for pair, both in pairs.items():
-            for side in both:
-                if side not in known:
-                    aurocs = side.aurocs(weights, drawn[side.detector])
-                    summaries = side.summaries(aurocs, weights, drawn[side.detector])
-                    known[side] = aurocs, summaries
-            (one, ones), (other, others) = (known[side] for side in both)
-            found |= {("difference", (*pair, k)): one[k] - other[k] for k in one}
-            found |= {("overall_difference", (*pair, place)): x - y
-                      for place, (x, y) in enumerate(zip(ones, others, strict=True))}  # fmt: skip
+            for one in both:
+                if one not in known:
+                    aurocs = known[whole[one.place]][0]
+                    known[one] = one.answers(aurocs, weights, drawn[one.place])
+            (first, firsts), (second, seconds) = (known[one] for one in both)
+            found |= {("difference", (*pair, k)): first[k] - second[k] for k in first}
+            found |= {("overall_difference", (*pair, i)): x - y
+                      for i, (x, y) in enumerate(zip(firsts, seconds, strict=True))}  # fmt: skip
         return {_key(name, at): value for (name, at), value in found.items()}
 
     intervals = crossed(
         statistic, {COMPONENT: components, **factors}, resamples=resamples, seed=seed,
-        own={_key(*one): {COMPONENT: n} for one, n in _levels(of, sides, pairs).items()},
+        own={_key(*one): {COMPONENT: n} for one, n in _levels(of, whole, pairs).items()},
     )  # fmt: skip
     ds = _laid_out(intervals, {
         "auroc": ("detector", "dataset", "method"), "method_mean": ("detector", "dataset"),
@@ -246,35 +261,48 @@ def answered(
         "detector": texts(detectors), "other": texts(detectors), "dataset": texts(datasets),
         "method": texts(methods), "summary": texts(SUMMARIES), "fpr_grid": GRID,
     })  # fmt: skip
+    shared = np.full((sizes[0], sizes[0], sizes[1]), np.nan)
+    for (a, b), (one, _) in pairs.items():
+        for k, c in one.clips.items():
+            shared[a, b, k] = shared[b, a, k] = len(c.table)
+    ds["difference_clips"] = (("detector", "other", "dataset"), shared)
     return _counted(ds, clips)
 
 
-def _shared(one: _Side, other: _Side) -> tuple[_Side, _Side]:
-    """Return two detectors on the clips that both have; where these are all, as they are."""
-    names = {k: c.names.intersection(other.clips[k].names) for k, c in one.clips.items()}
-    first, second = (
-        side if all(len(c.names) == len(names[k]) for k, c in side.clips.items())
-        else _Side([c.of(names[k]) for k, c in side.clips.items()], side.means)
-        for side in (one, other)
-    )  # fmt: skip
-    return first, second
+def _pairs(whole: Sequence[_Detector]) -> dict[tuple[int, int], tuple[_Detector, _Detector]]:
+    """Return each two detectors on the clips that both have; where these are all, as they are."""
+    made: dict[tuple[int, bytes], _Detector] = {}
+
+    def on(one: _Detector, other: _Detector) -> _Detector:
+        rows = {k: c.names.isin(other.clips[k].names) for k, c in one.clips.items()}
+        cut = [k for k, there in rows.items() if not there.all()]
+        if not cut:
+            return one
+        key = (one.place, np.concatenate(list(rows.values())).tobytes())
+        if key not in made:
+            made[key] = _Detector([c.at(rows[k]) for k, c in one.clips.items()], one.means, cut=cut)
+        return made[key]
+
+    return {
+        (a.place, b.place): (on(a, b), on(b, a)) for a, b in combinations(whole, 2)
+    }  # fmt: skip
 
 
 def _levels(
     of: Sequence[Sequence[_Question]],
-    sides: Sequence[_Side],
-    pairs: Mapping[tuple[int, int], tuple[_Side, _Side]],
+    whole: Sequence[_Detector],
+    pairs: Mapping[tuple[int, int], tuple[_Detector, _Detector]],
 ) -> dict[tuple[str, tuple[int, ...]], int]:
     """Return of how many components each number is; a difference is of the fewer of both."""
     found: dict[tuple[str, tuple[int, ...]], int] = {}
-    for d, (questions, side) in enumerate(zip(of, sides, strict=True)):
-        found |= {one: n for question in questions for one, n in question.levels()}
-        found |= {("overall", (d, place)): n for place, n in enumerate(side.levels()[1])}
+    for d, (questions, one) in enumerate(zip(of, whole, strict=True)):
+        found |= {name: n for question in questions for name, n in question.levels()}
+        found |= {("overall", (d, place)): n for place, n in enumerate(one.levels()[1])}
     for pair, both in pairs.items():
-        (one, ones), (other, others) = (side.levels() for side in both)
-        found |= {("difference", (*pair, k)): min(n, other[k]) for k, n in one.items()}
+        (first, firsts), (second, seconds) = (one.levels() for one in both)
+        found |= {("difference", (*pair, k)): min(n, second[k]) for k, n in first.items()}
         found |= {("overall_difference", (*pair, place)): min(at)
-                  for place, at in enumerate(zip(ones, others, strict=True))}  # fmt: skip
+                  for place, at in enumerate(zip(firsts, seconds, strict=True))}  # fmt: skip
     return found
 
 
@@ -301,15 +329,6 @@ def _asked(clips: Clips, methods: Sequence[str], threshold: float) -> _Question:
         curves=tuple(RocCurve(clips.labels, scores) for scores in clips.scores),
         called=clips.scores > threshold,
     )
-
-
-def _components(labels: NDArray[np.int64], components: NDArray[np.int64]) -> int:
-    """Return how many components the class has that has fewer; a class that is not there is none.
-
-    Where there is but one real, or one fake, of it all, no resample shows how these vary.
-    """
-    counts = [len(np.unique(components[labels == label])) for label in (0, 1)]
-    return min((n for n in counts if n), default=0)
 
 
 def _key(name: str, at: Sequence[int]) -> str:

@@ -349,10 +349,12 @@ def _apart(plan: Plan, scored: Sequence[Scored]) -> Iterator[str]:
                 for s in scored if s.dataset == k}  # fmt: skip
         for a, b in combinations(sorted(seen), 2):
             if seen[a] != seen[b]:
+                both = len(seen[a] & seen[b])
                 yield (
                     f"{plan.detectors[a]} and {plan.detectors[b]} were not compared on the same "
                     f"clips of {name}: {len(seen[a]):,} and {len(seen[b]):,}, of which "
-                    f"{len(seen[a] & seen[b]):,} are the same; their difference is of these."
+                    f"{both:,} are the same"
+                    + ("; the difference between them is of these." if both else ".")
                 )
 
 

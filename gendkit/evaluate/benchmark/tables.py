@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,18 +94,19 @@ class Table:
 def tables(benchmark: Benchmark) -> list[Table]:
     """Return all tables: AUROC by data set, metrics, methods, differences, transfer, coverage."""
     ds = benchmark.ds
-    rests = f"{_rests_on(ds)} {_inputs(ds)}"
+    crops, inputs = _rests_on(ds), _inputs(ds)
+    rests = f"{crops} {inputs} {MARKS}"
     return [
         Table(
             name="auroc", head=("detector", *_counted_sets(ds), *SUMMARIES, "of a crop it takes"),
-            alone=MARKS,
+            alone=f"{crops} {MARKS}",
             rows=tuple(_auroc_rows(ds)),
             caption="AUROC of clips with its 95 % interval over connected components"
             f"{_and_seeds(ds)}. Pooled is that of all clips together, the mean that of the data "
             "sets’.",
         ),
         Table(
-            name="metrics", stubs=2, alone=MARKS, rows=tuple(_metric_rows(ds)),
+            name="metrics", stubs=2, alone=f"{inputs} {MARKS}", rows=tuple(_metric_rows(ds)),
             head=("detector", "data set", "AUROC", "mean of methods’ AUROC", "average precision",
                   "EER", "TPR at FPR 1 %", "TPR at FPR 5 %", "balanced accuracy", "F1", "W1", "ECE",
                   "Brier", "real", "fake", "clips with a face", "crops"),
@@ -119,7 +121,7 @@ def tables(benchmark: Benchmark) -> list[Table]:
         ),
         *([Table(
             name="differences", head=("detector", *map(str, ds["dataset"].to_numpy()), *SUMMARIES),
-            rows=tuple(_difference_rows(ds)), alone=rests,
+            rows=tuple(_difference_rows(ds)), alone=f"{_shared_clips(ds)} {rests}".strip(),
             caption="Difference in AUROC of the clips that both scored, paired: both on the same "
             "resamples.",
         )] if ds.sizes["detector"] > 1 else []),
@@ -134,7 +136,7 @@ def tables(benchmark: Benchmark) -> list[Table]:
             f"{', of several seeds the highest' if ds.sizes['seed'] > 1 else ''}.",
         ),
         Table(
-            name="coverage", stubs=3, rows=tuple(_coverage_rows(ds)),
+            name="coverage", stubs=3, rows=tuple(_coverage_rows(ds)), alone=inputs,
             head=("data set", "class", "detector", "clips with a face", "crops", "crops made by",
                   "as in training", "components", "in the largest"),
             caption="Of how many clips there are scores. A clip without a face was not examined, "
@@ -238,15 +240,13 @@ def _method_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
 
 
 def _difference_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
-    names = _detectors(ds)
-    for i, one in enumerate(names):
-        for other in names[i + 1 :]:
-            of = ds.sel(detector=one, other=other)
-            yield (f"{one} − {other}",
-                   *(_estimate(of.sel(dataset=k), "difference", sign=True)
-                     for k in ds["dataset"].to_numpy()),
-                   *(_estimate(of.sel(summary=s), "overall_difference", sign=True)
-                     for s in SUMMARIES))  # fmt: skip
+    for one, other in combinations(_detectors(ds), 2):
+        of = ds.sel(detector=one, other=other)
+        yield (f"{one} − {other}",
+               *(_estimate(of.sel(dataset=k), "difference", sign=True)
+                 for k in ds["dataset"].to_numpy()),
+               *(_estimate(of.sel(summary=s), "overall_difference", sign=True)
+                 for s in SUMMARIES))  # fmt: skip
 
 
 def _transfer_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
@@ -291,15 +291,29 @@ def _rests_on(ds: xr.Dataset) -> str:
         scored = _span(counts["examined"].to_numpy())
         whole = counts["clips"].to_numpy()
         of = _span(whole) if np.isfinite(whole).all() else "?"
-        made = "; ".join(dict.fromkeys(map(str, ds["crops_made"].sel(dataset=k).to_numpy())))
-        parts.append(f"{k} {scored} of {of} ({made})")
-    return f"Clips with a face, and how these were cropped: {', '.join(parts)}."
+        made = {_made(ds.sel(dataset=k, detector=d)): None for d in _detectors(ds)}
+        parts.append(f"{f'{k} {mark(ds, k)}'.strip()}: {scored} of {of}, {' or '.join(made)}")
+    return f"Clips with a face, and how these were cropped: {'. '.join(parts)}."
 
 
 def _inputs(ds: xr.Dataset) -> str:
     """Say what each detector takes of a crop."""
-    taken = zip(_detectors(ds), map(str, ds["preprocessing"].to_numpy()), strict=True)
-    return f"Of a crop {'; '.join(f'{name} takes {what}' for name, what in taken)}."
+    taken = dict(zip(_detectors(ds), map(str, ds["preprocessing"].to_numpy()), strict=True))
+    if len(set(taken.values())) == 1:
+        return f"Of a crop is taken {next(iter(taken.values()))}."
+    return f"Of a crop {'; '.join(f'{name} takes {what}' for name, what in taken.items())}."
+
+
+def _shared_clips(ds: xr.Dataset) -> str:
+    """Say of how many clips a difference is where these are not all of either detector."""
+    parts = []
+    for one, other in combinations(_detectors(ds), 2):
+        for k in map(str, ds["dataset"].to_numpy()):
+            both = float(ds["difference_clips"].sel(detector=one, other=other, dataset=k))
+            own = ds["examined"].sel(dataset=k, detector=[one, other]).sum("class")
+            if (own != both).any():
+                parts.append(f"{one} − {other} on {k} is of {both:,.0f} clips")
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _made(of: xr.Dataset) -> str:

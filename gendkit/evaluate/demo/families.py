@@ -16,15 +16,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from gendkit.evaluate.study.measured import (
+from gendkit.errors import InvalidManifest
+from gendkit.markup import card, grid
+from gendkit.measure.intervals import (
     BOUND,
     COMPONENT,
     RESAMPLES,
     Counts,
     Floats,
     estimates,
+    rarer_components,
 )
-from gendkit.markup import card, grid
 from gendkit.measure.metrics import Ranked
 
 Group = Literal["seen", "unseen", "control"]
@@ -85,11 +87,19 @@ def compare(
     seen
         Families that took part in training; all others are unseen.
     resamples, seed
-        Of the bootstrap over components: people, with those whose faces they lend.
+        Of the bootstrap over components: people, with those who lend them a face.
+
+    Raises
+    ------
+    InvalidManifest
+        If there is neither a fake nor a degraded real crop.
     """
     questions = list(_questions(table, seen=seen))
+    if not questions:
+        raise InvalidManifest("there is neither a fake nor a degraded real crop to compare with.")
     groups = list(dict.fromkeys(q.group for q in questions))
     members = [np.flatnonzero([q.group == group for q in questions]) for group in groups]
+    joined = [_pooled([questions[i] for i in of]) for of in members]
     scores = table[list(DETECTORS)].to_numpy(np.float64).T
     ranked = [Ranked(q.positive.astype(np.int64), scores[:, q.rows]) for q in questions]
     found, code = np.unique(table[COMPONENT].to_numpy(), return_inverse=True)
@@ -102,26 +112,36 @@ def compare(
         means = np.stack([each[:, of].mean(axis=1) for of in members], axis=-1)
         return {"families": each, "groups": means}
 
-    bounds = estimates(statistic, {COMPONENT: len(found)}, resamples=resamples, seed=seed)
+    def components(rows: NDArray[np.int64], positive: NDArray[np.bool_]) -> int:
+        return rarer_components(positive.astype(np.int64), code[rows])
+
+    few = np.asarray([components(q.rows, q.positive) for q in questions])
+    # A mean with a family of one component is the same in each resample, as far as that goes.
+    means = [
+        1 if few[of].min() < 2 else components(*j) for of, j in zip(members, joined, strict=True)
+    ]
+    bounds = estimates(
+        statistic, {COMPONENT: len(found)}, resamples=resamples, seed=seed,
+        components={"families": np.tile(few, (3, 1)), "groups": np.tile(means, (3, 1))},
+    )  # fmt: skip
     identity = table["identity"].to_numpy()
-    families = [
+    by_family = [
         {
-            "group": q.group, "family": q.family,
-            **_counts(q.rows, q.positive, identity), **_values(bounds["families"][:, number]),
+            "group": q.group, "family": q.family, **_counts(q.rows, q.positive, identity),
+            **_values(bounds["families"][:, number]),
         }
         for number, q in enumerate(questions)
     ]  # fmt: skip
-    means = [
+    by_group = [
         {
-            "group": group, "family": "mean",
-            **_counts(*_pooled([questions[i] for i in of]), identity),
+            "group": group, "family": "mean", **_counts(*joined[number], identity),
             **_values(bounds["groups"][:, number]),
         }
-        for number, (group, of) in enumerate(zip(groups, members, strict=True))
+        for number, group in enumerate(groups)
     ]  # fmt: skip
     return Comparison(
-        families=pd.DataFrame(families),
-        groups=pd.DataFrame(means),
+        families=pd.DataFrame(by_family),
+        groups=pd.DataFrame(by_group),
         roc=_roc(questions, dict(zip(DETECTORS, scores, strict=True))),
     )
 

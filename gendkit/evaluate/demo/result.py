@@ -85,8 +85,8 @@ class DemoResult:
     families
         One row a family or control: `group` (seen, unseen, control), `family`, `real`, `fake`
         (numbers of crops), `identities`, and for `probe`, `tuned` and `difference` (tuned - probe)
-        the columns `X`, `X_low`, `X_high`: AUROC with its 95 % bootstrap interval over people
-        who are linked by a clip.
+        the columns `X`, `X_low`, `X_high`: AUROC with its 95 % bootstrap interval over
+        connected components: people, with those who lend them a face.
         A control's AUROC tells degraded from plain real crops: .5 is best.
     groups
         The same columns for the mean over the families of a group.

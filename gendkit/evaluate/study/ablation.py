@@ -12,10 +12,11 @@ import xarray as xr
 
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.study.cells import Cell, by_clip
-from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
+from gendkit.evaluate.study.measured import Clips, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, estimate, limits, listed, verdict
+from gendkit.measure.intervals import BOUND, Counts, Floats, estimates
 from gendkit.optional import require
 from gendkit.train.recipe import Recipe
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from gendkit.data.coverage import coverage_words
 from gendkit.errors import InvalidArgument
-from gendkit.evaluate.study.measured import BOUND, COMPONENT, Counts, Floats, estimates
 from gendkit.evaluate.study.setting import DEVELOPMENT, FINAL
 from gendkit.evaluate.study.study import Said, triple
 from gendkit.evaluate.study.words import counted, estimate, verdict
+from gendkit.measure.intervals import BOUND, COMPONENT, Counts, Floats, estimates
 from gendkit.measure.metrics import Ranked
 from gendkit.train.record import versions
 

@@ -11,10 +11,11 @@ import xarray as xr
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.study.cells import Cell, Rows, by_clip
 from gendkit.evaluate.study.left_out import DETECTORS, PROBE
-from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
+from gendkit.evaluate.study.measured import Clips, over_families
 from gendkit.evaluate.study.setting import Setting, people_of
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, counted, estimate, limits, verdict
+from gendkit.measure.intervals import BOUND, Counts, Floats, estimates
 from gendkit.train.recipe import Recipe
 
 FRACTIONS = (0.125, 0.25, 0.5, 1.0)

@@ -17,18 +17,11 @@ from numpy.typing import NDArray
 
 from gendkit.evaluate.study.cells import Cell, by_clip
 from gendkit.evaluate.study.groups import Group, groups_of
-from gendkit.evaluate.study.measured import (
-    BOUND,
-    COMPONENT,
-    SEED,
-    Counts,
-    Floats,
-    estimates,
-    over_seeds,
-)
+from gendkit.evaluate.study.measured import SEED, over_seeds
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import counted, estimate, limits
+from gendkit.measure.intervals import BOUND, COMPONENT, Counts, Floats, estimates
 from gendkit.measure.metrics import Ranked
 from gendkit.measure.thresholds import threshold_at
 from gendkit.train.recipe import Recipe

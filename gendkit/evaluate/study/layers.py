@@ -6,10 +6,11 @@ import pandas as pd
 import xarray as xr
 
 from gendkit.evaluate.study.cells import Cell, by_clip
-from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
+from gendkit.evaluate.study.measured import Clips, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, estimate, limits
+from gendkit.measure.intervals import BOUND, Counts, Floats, estimates
 from gendkit.model.backbone import build_backbone
 from gendkit.model.tuning import norm_layers, norm_types
 from gendkit.plugin.manager import plugins

@@ -15,17 +15,9 @@ from numpy.typing import NDArray
 
 from gendkit.errors import InvalidManifest
 from gendkit.evaluate.study.cells import Cell, Rows, by_clip
-from gendkit.evaluate.study.measured import (
-    BOUND,
-    COMPONENT,
-    FAMILY,
-    RESAMPLES,
-    SEED,
-    Counts,
-    Floats,
-    estimates,
-)
+from gendkit.evaluate.study.measured import FAMILY, SEED
 from gendkit.evaluate.study.setting import DEVELOPMENT, Setting, kinds
+from gendkit.measure.intervals import BOUND, COMPONENT, RESAMPLES, Counts, Floats, estimates
 from gendkit.measure.metrics import Ranked
 from gendkit.measure.thresholds import allowed_above, share_bound, threshold_at
 from gendkit.train.recipe import Recipe

@@ -1,12 +1,12 @@
-"""From the clips of a study to estimates with intervals over people, seeds and families.
+"""From the clips of a study to what is measured of any resample of people, seeds and families.
 
-Scores (..., clip) enter; arrays whose last dimension is `bound` (value, low, high) leave. People
-are connected components of clips: nobody is drawn without those whom he lends his face to.
+Scores (..., clip) enter; arrays leave, of which `estimates` makes intervals. People are connected
+components of clips: nobody is drawn without those whom he lends his face to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -14,15 +14,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.evaluate.study.setting import kinds
-from gendkit.measure.intervals import crossed
+from gendkit.measure.intervals import COMPONENT, Counts, Floats
 from gendkit.measure.metrics import Ranked
 
-BOUND = ("value", "low", "high")
-RESAMPLES = 1000
-COMPONENT, SEED, FAMILY = "component", "seed", "family"
-
-Floats = NDArray[np.float64]
-Counts = Mapping[str, NDArray[np.int64]]
+SEED, FAMILY = "seed", "family"
 
 
 class Clips:
@@ -88,35 +83,3 @@ def over_families(
 def factor(group: int) -> str:
     """Return the name by which the families of a mean are resampled."""
     return f"{FAMILY} {group}" if group else FAMILY
-
-
-def estimates(
-    statistic: Callable[[Counts], Mapping[str, Floats]],
-    sizes: Mapping[str, int],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> dict[str, Floats]:
-    """Return arrays (..., bound) of a statistic that gives arrays (...) for counts.
-
-    All that it gives is computed on the same resample: a difference in it has its own interval.
-    """
-
-    def numbers(counts: Counts) -> dict[str, float]:
-        return {
-            f"{name}/{place}": float(value)
-            for name, values in statistic(counts).items()
-            for place, value in enumerate(np.asarray(values).ravel())
-        }
-
-    shapes = {
-        name: np.shape(values)
-        for name, values in statistic({n: np.ones(k, np.int64) for n, k in sizes.items()}).items()
-    }
-    found = crossed(numbers, sizes, resamples=resamples, seed=seed)
-    made = {}
-    for name, shape in shapes.items():
-        places = [found[f"{name}/{place}"] for place in range(int(np.prod(shape)))]
-        bounds = [(one.value, one.low, one.high) for one in places]
-        made[name] = np.asarray(bounds, dtype=np.float64).reshape(*shape, len(BOUND))
-    return made

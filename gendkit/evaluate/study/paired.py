@@ -15,10 +15,11 @@ from gendkit.data.manifest import Manifest
 from gendkit.data.subsets import distinct, k_frames, paired, unpaired
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.study.cells import Cell, Rows, by_clip
-from gendkit.evaluate.study.measured import BOUND, Clips, Counts, Floats, estimates, over_families
+from gendkit.evaluate.study.measured import Clips, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, counted, estimate, limits, listed
+from gendkit.measure.intervals import BOUND, Counts, Floats, estimates
 from gendkit.train.recipe import Recipe
 
 KINDS = ("paired", "unpaired")
