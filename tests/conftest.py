@@ -72,9 +72,9 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folder of each study by its name, its margins drawn and not trained for."""
     import numpy as np
 
-    from gendkit.evaluate.study import measured
     from gendkit.evaluate.study.catalogue import STUDIES
     from gendkit.evaluate.study.cells import Cells
+    from gendkit.measure import intervals
     from gendkit.measure.intervals import crossed
     from gendkit.notebook.study import study
     from gendkit.progress import silent
@@ -90,7 +90,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     manifest = small_families(crops, people=6)
     with pytest.MonkeyPatch.context() as patch, registered(small_backbone()):
         patch.setattr(Cells, "margins", drawn)
-        patch.setattr(measured, "crossed", lambda *a, **k: crossed(*a, **{**k, **few}))
+        patch.setattr(intervals, "crossed", lambda *a, **k: crossed(*a, **{**k, **few}))
         changes = {"backbone": "small", "image_size": None}
         for name in STUDIES:
             options = {"by": "family"} if name == "difficulty" else {}

@@ -22,12 +22,12 @@ from gendkit.errors import (
     UnknownPart,
 )
 from gendkit.evaluate.final import read_log
-from gendkit.evaluate.study import measured
 from gendkit.evaluate.study.catalogue import STUDIES, study_of, study_tables
 from gendkit.evaluate.study.cells import Cells
 from gendkit.evaluate.study.run import MARKER, RESULT, open_study, run_study
 from gendkit.evaluate.study.setting import setting_of
 from gendkit.evaluate.study.study import about, said
+from gendkit.measure import intervals
 from gendkit.measure.intervals import crossed
 from gendkit.measure.metrics import auroc
 from gendkit.progress import silent
@@ -67,7 +67,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return (noise + labels).astype(np.float32)
 
     monkeypatch.setattr(Cells, "margins", margins)
-    monkeypatch.setattr(measured, "crossed", partial(crossed_with, FEW))
+    monkeypatch.setattr(intervals, "crossed", partial(crossed_with, FEW))
     return asked
 
 
