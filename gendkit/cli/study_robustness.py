@@ -152,7 +152,7 @@ def _chosen(names: tuple[str, ...], chains: tuple[str, ...]) -> dict[str, Any]:
 def _named(adapter: Path, against: Path | None) -> dict[str, Path]:
     """Return the adapters by names to show: their own, or their places where these are the same."""
     paths = [adapter] if against is None else [adapter, against]
-    names = [path.resolve().name for path in paths]
+    names = [path.resolve().name.removesuffix(".safetensors") for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
     return dict(zip(names, paths, strict=True))

@@ -110,7 +110,13 @@ def test_a_page_has_a_pair_of_charts_for_each_grid(both: xr.Dataset) -> None:
     assert [one.title for one in drawings(both)] == ["jpeg: AUROC", "jpeg: called fake by run"]
     html = render_study(both)
     assert "crops:final: 60 crops of 60 people in clips" in html
-    assert [len(frame) for frame in study_tables(both).values()] == [3, 3]
+    made = study_tables(both)
+    assert [len(frame) for frame in made.values()] == [3] * 4
+    assert [caption.split(", ")[0] for caption in made] == [
+        f"{name}: {what}"
+        for name in both["detector"].to_numpy()
+        for what in ("clips by setting", "how far the mean score moves")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -114,21 +114,26 @@ def robustness_study(
     )
 
 
+MEASURED = (
+    ("clips by setting", {"auroc": "AUROC", "tpr": "fakes found", "fpr": "reals called fake"}),
+    ("how far the mean score moves", {"shift_real": "of reals", "shift_fake": "of fakes"}),
+)
+"""What each table is of, and the names of its columns."""
+
+
 def tables(ds: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Return AUROC, fakes found and false alarms by setting, a table for each detector."""
-    names = [_setting(str(g), str(c)) for g, c in zip(ds["grid"].to_numpy(), ds["chain"].to_numpy(),
-                                                      strict=True)]  # fmt: skip
-    words = {"auroc": "AUROC", "tpr": "fakes found", "fpr": "reals called fake",
-             "shift_real": "real scores move", "shift_fake": "fake scores move"}  # fmt: skip
+    """Return what is measured by setting, and how far scores move, of each detector."""
+    pairs = zip(ds["grid"].to_numpy(), ds["chain"].to_numpy(), strict=True)
+    index = pd.Index([_setting(str(grid), str(chain)) for grid, chain in pairs], name="setting")
     made = {}
     for detector in ds["detector"].to_numpy():
         of = ds.sel(detector=detector)
-        columns: dict[str, Any] = {}
-        for name, word in words.items():
-            columns |= triple(word, of[name])
-        made[f"{detector}: clips by setting, with 95 % intervals over people"] = pd.DataFrame(
-            columns, pd.Index(names, name="setting")
-        )
+        for what, words in MEASURED:
+            columns: dict[str, Any] = {}
+            for name, word in words.items():
+                columns |= triple(word, of[name])
+            caption = f"{detector}: {what}, with 95 % intervals over people"
+            made[caption] = pd.DataFrame(columns, index)
     return made
 
 
