@@ -263,6 +263,25 @@ def rarer_components(labels: NDArray[np.int64], components: NDArray[np.int64]) -
     return min((n for n in counts if n), default=0)
 
 
+def components_of_mean(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> int:
+    """Return of how many components a mean over numbers is, of the class that has fewer.
+
+    It is only defined in resamples in which all of them are. One of a single component is the same
+    in all of these, so that the mean counts as of a single one, too.
+
+    Parameters
+    ----------
+    parts
+        Labels and components of what each number is of, as for `rarer_components`.
+    """
+    if not parts:
+        return 0
+    if any(rarer_components(*part) < 2 for part in parts):
+        return 1
+    labels, components = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return rarer_components(labels, components)
+
+
 def joint_components(
     manifests: Sequence[Manifest | pd.DataFrame], *, alike: Sequence[Sequence[str]] = ()
 ) -> list[NDArray[np.int64]]:

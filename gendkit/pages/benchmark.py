@@ -17,7 +17,7 @@ import numpy as np
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.benchmark.intervals import SUMMARIES
 from gendkit.evaluate.benchmark.run import RECORD, RESULT, locked
-from gendkit.evaluate.benchmark.tables import MARKS, Table, seeds_of, tables, tidy
+from gendkit.evaluate.benchmark.tables import MARKS, Table, seeds_of, shared_clips, tables, tidy
 from gendkit.markup import Html, Node, join, number, tag
 from gendkit.output import write_whole
 from gendkit.pages.benchmark_figures import Drawing, drawings
@@ -199,11 +199,9 @@ def compared(benchmark: Benchmark) -> Iterator[str]:
 
 def _apart(ds: xr.Dataset, best: str, other: str) -> str:
     """Say whether the one with the higher mean is better on the clips that both scored."""
-    pair = ds.sel(detector=best, other=other)
-    of = pair.sel(summary=SUMMARIES[1])
+    of = ds.sel(detector=best, other=other, summary=SUMMARIES[1])
     apart, low, high = (float(of[f"overall_difference{e}"]) for e in ("", "_low", "_high"))
-    own = ds["examined"].sel(detector=[best, other]).sum("class")
-    where = " on the clips that both scored" if (own != pair["difference_clips"]).any() else ""
+    where = " on the clips that both scored" if shared_clips(ds, best, other) else ""
     if not math.isfinite(apart):
         return f"{best} and {other} cannot be compared{where}."
     if high < 0:

@@ -16,8 +16,10 @@ from gendkit.measure.intervals import (
     Counts,
     Interval,
     bootstrap,
+    components_of_mean,
     crossed,
     joint_components,
+    rarer_components,
 )
 
 Rows = NDArray[np.int64]
@@ -258,6 +260,16 @@ def test_a_95_percent_interval_of_few_levels_covers_nearly_that_often() -> None:
         plain += low <= 0 <= high
     assert covered >= 89
     assert plain < covered
+
+
+def test_a_mean_is_of_as_many_components_as_its_rarer_class_has_or_of_one() -> None:
+    labels = np.array([0, 0, 0, 1, 1])
+    one, other = (labels, np.array([0, 1, 2, 0, 1])), (labels, np.array([1, 2, 3, 1, 4]))
+    assert [rarer_components(*part) for part in (one, other)] == [2, 2]
+    assert components_of_mean([one, other]) == 3  # fakes of 0, 1 and 4
+    single = labels, np.array([0, 1, 2, 5, 5])
+    assert components_of_mean([one, single]) == 1
+    assert components_of_mean([]) == 0
 
 
 def manifest(dataset: str, *rows: tuple[str, int, str, str, str]) -> Manifest:

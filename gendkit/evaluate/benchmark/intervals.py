@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -22,6 +23,7 @@ from gendkit.measure.intervals import (
     Counts,
     Floats,
     Interval,
+    components_of_mean,
     crossed,
     rarer_components,
 )
@@ -117,9 +119,9 @@ class _Detector:
         self.clips = {c.dataset: c for c in clips}
         self.means = means
         self._cut = {k: Ranked(self.clips[k].labels, self.clips[k].scores) for k in cut}
-        together = np.concatenate([c.scores for c in clips], axis=1)
-        self._labels, self._components = self._joined(list(self.clips))
-        self._pooled = Ranked(self._labels, together)
+        self._labels = np.concatenate([c.labels for c in clips])
+        self._components = np.concatenate([c.components for c in clips])
+        self._pooled = Ranked(self._labels, np.concatenate([c.scores for c in clips], axis=1))
 
     def answers(
         self, of_all: Mapping[int, float], weights: Floats, seeds: Floats
@@ -144,24 +146,13 @@ class _Detector:
         )
         return aurocs, (pooled, *means)
 
+    @cached_property
     def levels(self) -> tuple[dict[int, int], tuple[int, ...]]:
-        """Return of how many components each AUROC and each summary is.
-
-        A mean is only defined in resamples with all of its data sets. One with a single component
-        is the same in all of these, so that the mean counts as of a single one, too.
-        """
-        own = {k: rarer_components(c.labels, c.components) for k, c in self.clips.items()}
-        means = (
-            1 if any(own[k] < 2 for k in some) else rarer_components(*self._joined(some))
-            for some in self.means
-        )
+        """Of how many components the AUROC of each data set is, and each summary."""
+        of = {k: (c.labels, c.components) for k, c in self.clips.items()}
+        means = (components_of_mean([of[k] for k in some]) for some in self.means)
+        own = {k: rarer_components(*part) for k, part in of.items()}
         return own, (rarer_components(self._labels, self._components), *means)
-
-    def _joined(self, some: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        nothing = np.zeros(0, np.int64)
-        of = [self.clips[k] for k in some]
-        labels = np.concatenate([nothing, *(c.labels for c in of)])
-        return labels, np.concatenate([nothing, *(c.components for c in of)])
 
 
 def answered(
@@ -283,9 +274,7 @@ def _pairs(whole: Sequence[_Detector]) -> dict[tuple[int, int], tuple[_Detector,
             made[key] = _Detector([c.at(rows[k]) for k, c in one.clips.items()], one.means, cut=cut)
         return made[key]
 
-    return {
-        (a.place, b.place): (on(a, b), on(b, a)) for a, b in combinations(whole, 2)
-    }  # fmt: skip
+    return {(a.place, b.place): (on(a, b), on(b, a)) for a, b in combinations(whole, 2)}
 
 
 def _levels(
@@ -297,9 +286,9 @@ def _levels(
     found: dict[tuple[str, tuple[int, ...]], int] = {}
     for d, (questions, one) in enumerate(zip(of, whole, strict=True)):
         found |= {name: n for question in questions for name, n in question.levels()}
-        found |= {("overall", (d, place)): n for place, n in enumerate(one.levels()[1])}
+        found |= {("overall", (d, place)): n for place, n in enumerate(one.levels[1])}
     for pair, both in pairs.items():
-        (first, firsts), (second, seconds) = (one.levels() for one in both)
+        (first, firsts), (second, seconds) = (one.levels for one in both)
         found |= {("difference", (*pair, k)): min(n, second[k]) for k, n in first.items()}
         found |= {("overall_difference", (*pair, place)): min(at)
                   for place, at in enumerate(zip(firsts, seconds, strict=True))}  # fmt: skip

@@ -194,6 +194,14 @@ def examined_words(ds: xr.Dataset, detector: str, dataset: str, kind: str) -> st
     return f"{examined:,.0f} of {clips:,.0f}" if math.isfinite(clips) else f"{examined:,.0f} of ?"
 
 
+def shared_clips(ds: xr.Dataset, one: str, other: str) -> dict[str, float]:
+    """Return how many clips two detectors both scored of data sets, where these are not all."""
+    both = ds["difference_clips"].sel(detector=one, other=other)
+    own = ds["examined"].sel(detector=[one, other]).sum("class")
+    cut = (own != both).any("detector").to_numpy()
+    return {str(k): float(both.sel(dataset=k)) for k in ds["dataset"].to_numpy()[cut]}
+
+
 def _auroc_rows(ds: xr.Dataset) -> Iterator[tuple[str, ...]]:
     for d in _detectors(ds):
         own = ds.sel(detector=d)
@@ -306,13 +314,11 @@ def _inputs(ds: xr.Dataset) -> str:
 
 def _shared_clips(ds: xr.Dataset) -> str:
     """Say of how many clips a difference is where these are not all of either detector."""
-    parts = []
-    for one, other in combinations(_detectors(ds), 2):
-        for k in map(str, ds["dataset"].to_numpy()):
-            both = float(ds["difference_clips"].sel(detector=one, other=other, dataset=k))
-            own = ds["examined"].sel(dataset=k, detector=[one, other]).sum("class")
-            if (own != both).any():
-                parts.append(f"{one} − {other} on {k} is of {both:,.0f} clips")
+    parts = [
+        f"{one} − {other} on {k} is of {both:,.0f} clips"
+        for one, other in combinations(_detectors(ds), 2)
+        for k, both in shared_clips(ds, one, other).items()
+    ]
     return f"{'; '.join(parts)}." if parts else ""
 
 
@@ -336,10 +342,9 @@ def _detectors(ds: xr.Dataset) -> list[str]:
 
 def _counted_sets(ds: xr.Dataset) -> list[str]:
     """Return the data sets, and of how many clips the numbers are."""
-    heads = []
-    for k in map(str, ds["dataset"].to_numpy()):
-        heads.append(f"{k} ({_span(ds['examined'].sel(dataset=k).sum('class').to_numpy())} clips)")
-    return heads
+    counts = ds["examined"].sum("class")
+    return [f"{k} ({_span(counts.sel(dataset=k).to_numpy())} clips)"
+            for k in map(str, ds["dataset"].to_numpy())]  # fmt: skip
 
 
 def _span(counts: NDArray[np.float64]) -> str:

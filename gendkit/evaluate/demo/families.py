@@ -24,6 +24,7 @@ from gendkit.measure.intervals import (
     RESAMPLES,
     Counts,
     Floats,
+    components_of_mean,
     estimates,
     rarer_components,
 )
@@ -99,7 +100,6 @@ def compare(
         raise InvalidManifest("there is neither a fake nor a degraded real crop to compare with.")
     groups = list(dict.fromkeys(q.group for q in questions))
     members = [np.flatnonzero([q.group == group for q in questions]) for group in groups]
-    joined = [_pooled([questions[i] for i in of]) for of in members]
     scores = table[list(DETECTORS)].to_numpy(np.float64).T
     ranked = [Ranked(q.positive.astype(np.int64), scores[:, q.rows]) for q in questions]
     found, code = np.unique(table[COMPONENT].to_numpy(), return_inverse=True)
@@ -109,20 +109,15 @@ def compare(
         pairs = zip(questions, ranked, strict=True)
         each = np.stack([one.auroc(weight[q.rows]) for q, one in pairs], axis=-1)
         each = np.vstack([each, each[1] - each[0]])
-        means = np.stack([each[:, of].mean(axis=1) for of in members], axis=-1)
+        means = np.stack([each[:, some].mean(axis=1) for some in members], axis=-1)
         return {"families": each, "groups": means}
 
-    def components(rows: NDArray[np.int64], positive: NDArray[np.bool_]) -> int:
-        return rarer_components(positive.astype(np.int64), code[rows])
-
-    few = np.asarray([components(q.rows, q.positive) for q in questions])
-    # A mean with a family of one component is the same in each resample, as far as that goes.
-    means = [
-        1 if few[of].min() < 2 else components(*j) for of, j in zip(members, joined, strict=True)
-    ]
+    of = [(q.positive.astype(np.int64), code[q.rows]) for q in questions]
+    each = [rarer_components(*part) for part in of]
+    means = [components_of_mean([of[i] for i in some]) for some in members]
     bounds = estimates(
         statistic, {COMPONENT: len(found)}, resamples=resamples, seed=seed,
-        components={"families": np.tile(few, (3, 1)), "groups": np.tile(means, (3, 1))},
+        components={"families": np.tile(each, (3, 1)), "groups": np.tile(means, (3, 1))},
     )  # fmt: skip
     identity = table["identity"].to_numpy()
     by_family = [
@@ -134,7 +129,8 @@ def compare(
     ]  # fmt: skip
     by_group = [
         {
-            "group": group, "family": "mean", **_counts(*joined[number], identity),
+            "group": group, "family": "mean",
+            **_counts(*_pooled([questions[i] for i in members[number]]), identity),
             **_values(bounds["groups"][:, number]),
         }
         for number, group in enumerate(groups)
