@@ -143,7 +143,8 @@ class Lab:
         (file,) = self.runtime.glob("kernel-*.json")
         client = BlockingKernelClient(connection_file=str(file))
         client.load_connection_file()
-        client.start_channels()
+        # Without the heartbeat: stopped while it starts, it opens sockets until none is left.
+        client.start_channels(hb=False)
         said: list[str] = []
 
         def hear(message: dict[str, Any]) -> None:
@@ -151,6 +152,7 @@ class Lab:
                 said.append(message["content"]["text"])
 
         try:
+            client.wait_for_ready(timeout=seconds)  # what is printed before that is not heard
             reply = client.execute_interactive(
                 code, timeout=seconds, output_hook=hear, store_history=False
             )
