@@ -217,6 +217,28 @@ def test_a_look_at_the_final_split_is_logged_once_a_computation(
     assert run(manifest, tmp_path / "b").attrs["about"].count('"final_evaluations": 0') == 1
 
 
+def test_going_on_with_a_look_at_the_final_split_is_the_same_look(
+    manifest: Manifest, tmp_path: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path / "cache"))
+    out, whole = tmp_path / "a", Cells.margins
+
+    def killed(cells: Cells, cell: Any, key: str) -> np.ndarray:
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return whole(cells, cell, key)
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Cells, "margins", killed)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                run(manifest, out, on="final")
+    assert len(read_log()) == 1
+    assert about(run(manifest, out, on="final"))["final_evaluations"] == 1
+    next((out / "cells").glob("*.npy")).unlink()  # what is computed anew is looked at anew
+    assert about(run(manifest, out, on="final"))["final_evaluations"] == 2
+
+
 def test_a_look_at_a_part_of_the_final_split_is_a_look_at_it(
     manifest: Manifest, tmp_path: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

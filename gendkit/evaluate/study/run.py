@@ -67,7 +67,8 @@ def run_study(
     families, left_out
         Of forgeries: learned from (by default all), and scored only.
     on
-        The split that is scored. Each time that the final one is, is logged.
+        The split that is scored. Each time that the final one is, is logged; going on with a study
+        that was stopped is the same time.
     options
         Of this study.
     device
@@ -98,9 +99,12 @@ def run_study(
     asked = study.cells(setting)
     out.mkdir(parents=True, exist_ok=True)
     finals = int(earlier.get("final_evaluations", 0))
+    # Going on with what was stopped, or helping with it, is the same look.
+    begun = earlier.get("finished") is False and earlier[GROWS] == command[GROWS]
+    looked = finals and (begun or not place.missing(asked))
     # Whatever a study scores of the split, it is the same split that was looked at.
     final = final_of(setting.manifest)
-    if on == FINAL and final is not None and (place.missing(asked) or not finals):
+    if on == FINAL and final is not None and not looked:
         finals = log_final(final, study=study.name, out=str(out))
     facts = {**command, "final_evaluations": finals, "finished": False}
     _mark(out, facts)
