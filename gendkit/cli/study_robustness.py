@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -112,9 +113,9 @@ def robustness(
     columns = ("grid", "level", "AUROC", "fakes found", "false alarms", "real moves", "fake moves")
     show_table(
         [
-            (r["grid"] if not r["level"] else "", r["chain"] or "as is", f"{r['auroc']:.3f}",
-             f"{r['tpr']:.1%}", f"{r['fpr']:.1%}", f"{r['shift_real']:+.3f}",
-             f"{r['shift_fake']:+.3f}")
+            (r["grid"] if not r["level"] else "", r["chain"] or "as is", _shown(r["auroc"], ".3f"),
+             _shown(r["tpr"], ".1%"), _shown(r["fpr"], ".1%"), _shown(r["shift_real"], "+.3f"),
+             _shown(r["shift_fake"], "+.3f"))
             for r in result["levels"]
         ],
         columns, right=columns[2:],
@@ -126,6 +127,11 @@ def robustness(
         f"{reference or manifest} as they are. Page, tables and picture in {out}"
     )
     return None
+
+
+def _shown(value: float | None, style: str) -> str | None:
+    """Return a number as it is shown; None if a class is missing that it is of."""
+    return None if value is None or not math.isfinite(value) else format(value, style)
 
 
 def _chosen(names: tuple[str, ...], chains: tuple[str, ...]) -> dict[str, Any]:

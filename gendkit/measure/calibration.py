@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 from sklearn.isotonic import IsotonicRegression
 
 from gendkit.errors import InvalidLabels
+from gendkit.measure.labels import Labels, Scores, checked_pairs
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """How a fitted value is read back from JSON: nothing is guessed, nothing is ignored."""
@@ -132,9 +133,7 @@ def logit(scores: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.log(s) - np.log1p(-s), np.float64)
 
 
-def two_classes(
-    labels: ArrayLike, scores: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def two_classes(labels: ArrayLike, scores: ArrayLike) -> tuple[Labels, Scores]:
     """Return labels and scores as (N,) arrays.
 
     Raises
@@ -143,11 +142,7 @@ def two_classes(
         If they are not (N,), a label is neither 0 nor 1, a score is no number from 0 to 1, or a
         class is missing.
     """
-    y, s = np.asarray(labels, dtype=np.int64), np.asarray(scores, dtype=np.float64)
-    if y.shape != s.shape or y.ndim != 1:
-        raise InvalidLabels(f"{y.shape} labels for {s.shape} scores; both must be (N,).")
-    if not np.isin(y, (0, 1)).all():
-        raise InvalidLabels("labels must be 0 (real) or 1 (fake) here.")
+    y, s = checked_pairs(labels, scores)
     if not ((s >= 0) & (s <= 1)).all():
         raise InvalidLabels("a score is no number from 0 to 1.")
     if len(set(y.tolist())) < 2:

@@ -20,6 +20,7 @@ from pydantic import ConfigDict
 
 from gendkit.errors import InvalidArgument
 from gendkit.measure.calibration import STRICT, two_classes
+from gendkit.measure.labels import checked_labels
 from gendkit.measure.likelihood import grouped
 
 REAL, FAKE, CANNOT_TELL = "real", "fake", "cannot tell"
@@ -89,7 +90,14 @@ class Conformal:
         people
             How many people of the file were examined: each has a lower rate of being called fake,
             1 - (1 - alpha)^(1/n) (Sidak), so that the file's is alpha.
+
+        Raises
+        ------
+        InvalidArgument
+            If no person was examined.
         """
+        if people < 1:
+            raise InvalidArgument(f"people is {people}; expected a whole number from 1.")
         not_real = self.p_real(scores) <= self._alpha(people) * _ROUND
         not_fake = self.p_fake(scores) <= self.beta * _ROUND
         said = np.where(not_real & ~not_fake, FAKE, np.where(not_fake & ~not_real, REAL, ""))
@@ -167,7 +175,7 @@ def decision_rates(labels: ArrayLike, decisions: ArrayLike) -> Mapping[str, floa
 
     Keys: `fake_of_real`, `real_of_fake`, `cannot_tell_of_real`, `cannot_tell_of_fake`.
     """
-    y, said = np.asarray(labels, np.int64), np.asarray(decisions)
+    y, said = checked_labels(labels), np.asarray(decisions)
 
     def rate(label: int, what: str) -> float:
         own = said[y == label]

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from gendkit.errors import InvalidArgument, InvalidLabels, UndefinedMetric
 from gendkit.markup import card, number
 from gendkit.measure.intervals import Interval
+from gendkit.measure.labels import checked_labels
 
 Floats = NDArray[np.float64]
 
@@ -52,10 +53,15 @@ class DeLong:
         return Interval(value=found.value, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
     def difference(self, first: int = 0, second: int = 1) -> Interval:
-        """Return by how much the second detector's AUROC is above the first's."""
-        return self._interval(
-            float(self.aurocs[second] - self.aurocs[first]), self._variance(first, second)
-        )
+        """Return by how much the second detector's AUROC is above the first's.
+
+        Raises
+        ------
+        InvalidArgument
+            If there is no such detector.
+        """
+        variance = self._variance(first, second)
+        return self._interval(float(self.aurocs[second] - self.aurocs[first]), variance)
 
     def p_value(self, first: int = 0, second: int = 1) -> float:
         """Return how probable a difference as large is (two-sided) where there is none; or NaN."""
@@ -66,7 +72,11 @@ class DeLong:
         return math.erfc(abs(z) / math.sqrt(2))
 
     def _variance(self, first: int, second: int) -> float:
-        c = self.covariance
+        c, count = self.covariance, len(self.aurocs)
+        if not (-count <= first < count and -count <= second < count):
+            raise InvalidArgument(
+                f"there are {count} detectors, from 0; asked for are {first} and {second}."
+            )
         # Rounding can leave less than nothing of what is alike.
         return max(float(c[first, first] + c[second, second] - 2 * c[first, second]), 0.0)
 
@@ -121,8 +131,9 @@ def delong(
             f"{y.shape} labels and {group.shape} components for scores {np.shape(scores)}; "
             "expected (N,), (N,), and (N,) or (detectors, N)."
         )
-    if not np.isin(y, (0, 1)).all() or not np.isfinite(s).all():
-        raise InvalidLabels("labels must be 0 (real) or 1 (fake), and scores finite numbers.")
+    y = checked_labels(y)
+    if not np.isfinite(s).all():
+        raise InvalidLabels("a score is not a finite number.")
     if not 0 < level < 1:
         raise InvalidArgument(f"level is {level!r}; expected a share between 0 and 1.")
     names, clips = np.unique(group, return_counts=True)

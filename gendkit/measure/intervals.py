@@ -7,15 +7,16 @@ for arrays; `joint_components` gives the components of several data sets togethe
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gendkit.errors import InvalidArgument, UndefinedMetric
 from gendkit.markup import card, number
@@ -176,18 +177,16 @@ def crossed(
             UndefinedMetric, stacklevel=2,
         )  # fmt: skip
         return {key: Interval(value=v, low=math.nan, high=math.nan) for key, v in value.items()}
-    draws = {name: _drawn(name, size, resamples, seed) for name, size in sizes.items()}
-    together = _evaluated(statistic, value, [
-        {name: counts[i] for name, counts in draws.items()} for i in range(resamples)
-    ])  # fmt: skip
+
+    def drawn(names: Sequence[str], few: int) -> dict[str, list[float]]:
+        draws = zip(*(_drawn(name, sizes[name], seed) for name in names), strict=True)
+        some = ({**ones, **dict(zip(names, c, strict=True))} for c in itertools.islice(draws, few))
+        return _evaluated(statistic, value, some)
+
+    together = drawn(varying, resamples)
     alone = dict.fromkeys(varying, together)
     if len(varying) > 1:
-        alone = {
-            name: _evaluated(statistic, value, [
-                {**ones, name: counts} for counts in draws[name][: min(ALONE, resamples)]
-            ])
-            for name in varying
-        }  # fmt: skip
+        alone = {name: drawn([name], min(ALONE, resamples)) for name in varying}
     found = {}
     for key in value:
         parts = {name: _variance(alone[name][key]) for name in varying}
@@ -207,7 +206,7 @@ def estimates(
     statistic: Callable[[Counts], Mapping[str, Floats]],
     sizes: Mapping[str, int],
     *,
-    components: Mapping[str, NDArray[np.int64]] | None = None,
+    components: Mapping[str, ArrayLike] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Floats]:
@@ -220,8 +219,8 @@ def estimates(
     statistic, sizes, resamples, seed
         As for `crossed`, but for the arrays.
     components
-        By the names of the statistic, of how many components each number (...) is, where it is not
-        of all of them.
+        By the names of the statistic, of how many components each number is, where it is not of
+        all of them; (...), or what is spread to it, as (F,) is to (..., F).
     """
 
     def numbers(counts: Counts) -> dict[str, float]:
@@ -238,7 +237,7 @@ def estimates(
     own = {
         f"{name}/{place}": {COMPONENT: int(number)}
         for name, counts in (components or {}).items()
-        for place, number in enumerate(np.ravel(counts))
+        for place, number in enumerate(np.broadcast_to(counts, shapes[name]).flat)
     }
     found = crossed(numbers, sizes, own=own, resamples=resamples, seed=seed)
     made = {}
@@ -323,7 +322,8 @@ def joint_components(
             )
     if not tables:
         return []
-    whole = pd.concat([table[columns] for table in tables], ignore_index=True)
+    # An empty cell of a table that was read from CSV is NaN: no name, as an empty text is none.
+    whole = pd.concat([table[columns].fillna("") for table in tables], ignore_index=True)
     named, there = [name for group in alike for name in group], set(whole["dataset"])
     if twice := {name for name in named if named.count(name) > 1}:
         raise InvalidArgument(f"data set {min(twice)!r} stands twice in alike; join its groups.")
@@ -349,16 +349,17 @@ def _check(sizes: Mapping[str, int], *, resamples: int, level: float) -> None:
         )
 
 
-def _drawn(name: str, size: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Return how often each level was drawn (resamples, levels)."""
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    return rng.multinomial(size, np.full(size, 1 / size), size=resamples).astype(np.int64)
+def _drawn(name: str, size: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield, without end, how often each level (levels,) is drawn in a resample."""
+    rng, share = np.random.default_rng([seed, zlib.crc32(name.encode())]), np.full(size, 1 / size)
+    while True:
+        yield rng.multinomial(size, share)
 
 
 def _evaluated(
     statistic: Callable[[Counts], Mapping[str, float]],
     value: Mapping[str, float],
-    resamples: Sequence[Counts],
+    resamples: Iterable[Counts],
 ) -> dict[str, list[float]]:
     draws: dict[str, list[float]] = {key: [] for key in value}
     for counts in resamples:

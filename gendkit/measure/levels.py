@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gendkit.data.links import CLIP
 from gendkit.errors import InvalidArgument, InvalidLabels
+from gendkit.measure.labels import checked_pairs
 
 Level = Literal["frame", "track", "video", "file"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -102,8 +103,9 @@ def numbered(
     """
     number = table.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy()
     first = np.flatnonzero(~pd.Series(number).duplicated().to_numpy())
-    labels = table["label"].to_numpy()
-    if (mixed := labels != labels[first][number]).any():
+    labels = table["label"]
+    same = labels.fillna(-1).to_numpy()  # what is not known is no label of its own
+    if (mixed := same != same[first][number]).any():
         clip = table["video"].to_numpy()[mixed][0]
         raise InvalidLabels(f"clip {clip!r} has crops labelled real and crops labelled fake.")
     return number.astype(np.int64), first
@@ -146,15 +148,9 @@ def video_level(
         If a video has frames of both labels, or if there is not one label and one finite score a
         frame.
     """
-    y, s = np.asarray(labels, dtype=np.int64), np.asarray(scores, dtype=np.float64)
-    if y.shape != s.shape or y.ndim != 1 or len(videos) != len(y):
-        raise InvalidLabels(
-            f"{y.shape} labels and {s.shape} scores for {len(videos)} frames; each must be (N,)."
-        )
-    if not ((y == 0) | (y == 1)).all():
-        raise InvalidLabels("labels must be 0 (real) or 1 (fake) here.")
-    if not np.isfinite(s).all():
-        raise InvalidLabels("a score is not a finite number.")
+    y, s = checked_pairs(labels, scores)
+    if len(videos) != len(y):
+        raise InvalidLabels(f"{len(videos)} videos for {len(y)} frames; expected one a frame.")
     number, names = pd.factorize(np.asarray(videos, dtype=object))
     fakes = np.bincount(number, y, minlength=len(names))
     frames = np.bincount(number, minlength=len(names))

@@ -18,8 +18,10 @@ from pydantic import ConfigDict
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from gendkit.errors import InvalidLabels
+from gendkit.errors import InvalidArgument, InvalidLabels
 from gendkit.measure.calibration import STRICT, logit, two_classes
+from gendkit.measure.intervals import rarer_components
+from gendkit.measure.labels import checked_pairs
 
 LEAST = 10
 """Groups of clips of either class below which nothing is estimated: a ratio above 10 is then out of
@@ -109,6 +111,8 @@ def fit_likelihood(
     ------
     InvalidLabels
         As `two_classes`, and if either class has fewer than `LEAST` groups.
+    InvalidArgument
+        If there are less than two parts.
 
     References
     ----------
@@ -134,9 +138,19 @@ def cross_fitted(
     folds: int = FOLDS,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Return log10 of each clip's ratio (N,) by a line that was fitted without its group."""
+    """Return log10 of each clip's ratio (N,) by a line that was fitted without its group.
+
+    Raises
+    ------
+    InvalidLabels
+        As `two_classes`, and if a class has one group: without it nothing can be fitted.
+    """
     y, s = two_classes(labels, scores)
     groups = grouped(components, len(y))
+    if rarer_components(y, groups) < 2:
+        raise InvalidLabels(
+            "all clips of a class hang together; to fit without a group takes two groups of either."
+        )
     out = np.empty(len(y))
     for held in fold_masks(y, groups, folds=folds, seed=seed):
         intercept, slope = _line(y[~held], s[~held], groups[~held])
@@ -151,7 +165,14 @@ def fold_masks(
 
     Groups with clips of both classes, and of either, are spread evenly, so that no class is left
     without.
+
+    Raises
+    ------
+    InvalidArgument
+        If there are less than two parts.
     """
+    if folds < 2:
+        raise InvalidArgument(f"folds is {folds}; what is held out takes 2 or more.")
     names, number = np.unique(groups, return_inverse=True)
     kinds = np.zeros(len(names), np.int64)
     for label in (0, 1):
@@ -186,7 +207,7 @@ def elub(
     systems are often based on extrapolation: when to stop extrapolating?, Science & Justice 56,
     2016.
     """
-    y, ratio = np.asarray(labels, np.int64), np.asarray(llr, np.float64)
+    y, ratio = checked_pairs(labels, llr)
     w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64)
     reals, fakes = (float(w[y == label].sum()) for label in (0, 1))
     least = max(float(ratio.min(initial=0)), -math.log10(fakes + 1))
@@ -213,7 +234,8 @@ def cllr(labels: ArrayLike, llr: ArrayLike) -> float:
     Brümmer and du Preez, Application-independent evaluation of speaker detection, Computer Speech
     and Language 20, 2006.
     """
-    y, natural = np.asarray(labels, np.int64), np.asarray(llr, np.float64) * math.log(10)
+    y, ratio = checked_pairs(labels, llr, infinite=True)
+    natural = ratio * math.log(10)
     if not (y == 0).any() or not (y == 1).any():
         return float("nan")
     real = np.logaddexp(0, natural[y == 0]).mean()
@@ -227,7 +249,7 @@ def cllr_min(labels: ArrayLike, llr: ArrayLike) -> float:
     What is left is for want of discrimination; `cllr` less this is for want of calibration. It is
     fitted on the same clips, so that few of them give too low a value.
     """
-    y, ratio = np.asarray(labels, np.int64), np.asarray(llr, np.float64)
+    y, ratio = checked_pairs(labels, llr)
     if not (y == 0).any() or not (y == 1).any():
         return float("nan")
     share = np.where(y == 1, 0.5 / (y == 1).sum(), 0.5 / (y == 0).sum())
@@ -245,7 +267,7 @@ def tippett(labels: ArrayLike, llr: ArrayLike) -> pd.DataFrame:
     pandas.DataFrame
         A row a ratio that occurs, rising: `log10_lr`, and the shares `fake` and `real`.
     """
-    y, ratio = np.asarray(labels, np.int64), np.asarray(llr, np.float64)
+    y, ratio = checked_pairs(labels, llr)
     at = np.unique(ratio)
     shares = {}
     for label, name in ((1, "fake"), (0, "real")):
@@ -269,11 +291,11 @@ def support(llr: float) -> str:
 
 
 def grouped(components: ArrayLike | None, count: int) -> NDArray[np.int64]:
-    """Return the group (N,) of each clip; each its own if nothing is known."""
-    groups = np.arange(count) if components is None else np.asarray(components, np.int64)
+    """Number the group (N,) of each clip; each is its own if nothing is known."""
+    groups = np.arange(count) if components is None else np.asarray(components)
     if groups.shape != (count,):
         raise InvalidLabels(f"{groups.shape} components for {count} clips; expected ({count},).")
-    return groups
+    return np.asarray(np.unique(groups, return_inverse=True)[1], np.int64)
 
 
 def enough(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from sklearn.metrics import (
 )
 
 from gendkit.errors import InvalidArgument, InvalidLabels, UndefinedMetric
+from gendkit.measure.labels import Labels, Scores, checked_labels, checked_pairs
 from gendkit.measure.levels import video_level as video_level
 from gendkit.measure.summaries import Separation, Summary
 from gendkit.measure.thresholds import (
@@ -35,8 +36,6 @@ from gendkit.measure.thresholds import (
 FPRS = (0.001, 0.01, 0.05)
 """The rates of reals called fake at which the share of fakes found is stated."""
 BINS = 15
-Labels = NDArray[np.int64]
-Scores = NDArray[np.float64]
 _NAN = float("nan")
 
 
@@ -45,7 +44,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 
     By the rank sum of Mann and Whitney, which is what makes the bootstrap fast.
     """
-    y, s = _checked(labels, scores)
+    y, s = checked_pairs(labels, scores)
     fakes = int(y.sum())
     reals = len(y) - fakes
     if not fakes or not reals:
@@ -95,10 +94,11 @@ class Ranked:
 
     def __init__(self, labels: ArrayLike, scores: ArrayLike) -> None:
         s = np.asarray(scores, dtype=np.float64)
-        y = np.asarray(labels, dtype=np.int64)
-        if y.ndim != 1 or not s.ndim or s.shape[-1] != len(y):
+        y = checked_labels(labels)
+        if not s.ndim or s.shape[-1] != len(y):
             raise InvalidLabels(f"{y.shape} labels for {s.shape} scores; expected (N,), (..., N).")
-        _check_values(y, s)
+        if not np.isfinite(s).all():
+            raise InvalidLabels("a score is not a finite number.")
         self._shape, self._fake = s.shape[:-1], y == 1
         flat = s.reshape(math.prod(self._shape), len(y))
         self._order = np.argsort(flat, axis=1)
@@ -131,7 +131,7 @@ class Ranked:
 
 def macro_ap(labels: ArrayLike, scores: ArrayLike) -> float:
     """Average precision, the mean of taking either class as positive. NaN if one is missing."""
-    y, s = _checked(labels, scores)
+    y, s = checked_pairs(labels, scores)
     if not _both(y):
         return _NAN
     return float((average_precision_score(y, s) + average_precision_score(1 - y, -s)) / 2)
@@ -139,7 +139,7 @@ def macro_ap(labels: ArrayLike, scores: ArrayLike) -> float:
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Average precision with fake as the positive class. NaN if a class is missing."""
-    y, s = _checked(labels, scores)
+    y, s = checked_pairs(labels, scores)
     return float(average_precision_score(y, s)) if _both(y) else _NAN
 
 
@@ -153,7 +153,7 @@ def equal_error(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
     reference's threshold is infinite, and this is the highest score. Called fake is what scores it
     or more, as always along an ROC curve.
     """
-    y, s = _checked(labels, scores)
+    y, s = checked_pairs(labels, scores)
     if not _both(y):
         return _NAN, _NAN
     fpr, tpr, thresholds = roc_curve(y, s)
@@ -180,7 +180,7 @@ def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, fpr: float) -> float:
     1 / fpr reals it is the share that scores above all of them, which says nothing about `fpr`:
     `summary` has NaN there.
     """
-    y, s = _checked(labels, scores)
+    y, s = checked_pairs(labels, scores)
     if not _both(y):
         return _NAN
     return float((s[y == 1] > threshold_at(s[y == 0], fpr)).mean())
@@ -188,7 +188,7 @@ def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, fpr: float) -> float:
 
 def separation(labels: ArrayLike, scores: ArrayLike) -> Separation:
     """Return Wasserstein-1 distances of P(fake); see `Separation`. NaN for a missing class."""
-    y, s = _checked(labels, scores)
+    y, s = checked_pairs(labels, scores)
     _check_probabilities(s)
     reals, fakes = s[y == 0], s[y == 1]
     apart = float(wasserstein_distance(reals, fakes)) if _both(y) else _NAN
@@ -208,7 +208,7 @@ def calibration_error(labels: ArrayLike, scores: ArrayLike, *, bins: int = BINS)
     Naeini, Cooper and Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning,
     AAAI 2015.
     """
-    y, s = _checked(labels, scores)
+    y, s = checked_pairs(labels, scores)
     _check_probabilities(s)
     if bins < 1:
         raise InvalidArgument(f"bins is {bins}; expected a whole number from 1.")
@@ -273,16 +273,12 @@ def summary(
     UndefinedMetric
         Once, with all that is not defined.
     """
-    y, s = np.asarray(labels), np.asarray(p_fake, dtype=np.float64)
-    if y.shape != s.shape or y.ndim != 1:
-        raise InvalidLabels(f"{y.shape} labels for {s.shape} scores; both must be (N,).")
+    y, s = checked_pairs(labels, p_fake, nan=True)
     there = ~np.isnan(s)
-    if (wrong := ~np.isin(y, (0, 1))).any():
-        raise InvalidLabels(f"labels must be 0 (real) or 1 (fake) here, not {y[wrong][0]}.")
     group = np.arange(len(y)) if components is None else np.asarray(components)
     if group.shape != y.shape:
         raise InvalidLabels(f"{group.shape} components for {y.shape} labels; both must be (N,).")
-    y, s, group = *_checked(y[there], s[there]), group[there]
+    y, s, group = y[there], s[there], group[there]
     _check_probabilities(s)
     if not np.isfinite(threshold):
         raise InvalidArgument(f"threshold is {threshold}; expected a number, such as 0.5.")
@@ -338,21 +334,6 @@ def _undefined(y: Labels, s: Scores, missing: int) -> list[str]:
 
 def _both(labels: Labels) -> bool:
     return bool(len(labels)) and 0 < int(labels.sum()) < len(labels)
-
-
-def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Labels, Scores]:
-    y, s = np.asarray(labels, dtype=np.int64), np.asarray(scores, dtype=np.float64)
-    if y.shape != s.shape or y.ndim != 1:
-        raise InvalidLabels(f"{y.shape} labels for {s.shape} scores; both must be (N,).")
-    _check_values(y, s)
-    return y, s
-
-
-def _check_values(labels: Labels, scores: Scores) -> None:
-    if not ((labels == 0) | (labels == 1)).all():
-        raise InvalidLabels("labels must be 0 (real) or 1 (fake) here.")
-    if not np.isfinite(scores).all():
-        raise InvalidLabels("a score is not a finite number.")
 
 
 def _check_probabilities(scores: Scores) -> None:

@@ -124,7 +124,7 @@ class Summary(Mapping[str, Any]):
 
     def words(self) -> dict[str, str]:
         """Return every metric as it is printed, by what it is called there."""
-        sure = f"one-sided {self.level:.0%}"
+        sure = f"one-sided {100 * self.level:g}%"
         said = {
             "clips or frames": f"{self.n_real:,} real, {self.n_fake:,} fake"
             + f", {self.n_unscored:,} without a score" * bool(self.n_unscored),

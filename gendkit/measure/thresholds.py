@@ -79,7 +79,8 @@ class Threshold:
             "real clips": str(self.reals),
             "the true rate is": None
             if self.bound is None
-            else f"at most {self.bound:.3g} a person (one-sided {self.level:.0%}, Clopper-Pearson)",
+            else f"at most {self.bound:.3g} a person (one-sided {100 * self.level:g}%, "
+            "Clopper-Pearson)",
         }
         return card("Threshold", facts)
 

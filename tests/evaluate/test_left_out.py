@@ -148,6 +148,22 @@ def test_a_mean_over_families_is_less_sure_than_over_these_families(many):
     assert width > widths.mean() / 2  # two families gain, one does not: that counts
 
 
+def test_a_family_of_one_person_has_no_interval_and_nor_has_the_mean(tmp_path):
+    ds = margins(small_families(tmp_path, people=20, size=8), drawn)
+    of = (ds["family"] == "corner").to_numpy()
+    first = int(ds["component"].to_numpy()[of][0])
+    ds = ds.assign_coords(component=("sample", np.where(of, first, ds["component"].to_numpy())))
+    found = left_out_result(ds, on="final", resamples=50)
+    ends = found.sel(bound=["low", "high"])
+    for name in ("family_auroc", "family_tpr"):
+        assert np.isnan(ends[name].sel(left_out="corner")).all()
+        assert np.isfinite(ends[name].sel(left_out="rows")).all()
+        assert np.isfinite(found[name].sel(bound="value")).all()
+    assert np.isnan(ends["mean_auroc"]).all()
+    assert np.isfinite(ends["fpr"]).all()
+    assert np.isfinite(ends["control_rise"]).all()
+
+
 def test_without_development_reals_there_is_no_threshold(manifest):
     ds = margins(manifest, drawn)
     with pytest.raises(InvalidManifest, match="to fix a threshold on"):

@@ -119,6 +119,53 @@ def test_a_page_has_a_pair_of_charts_for_each_grid(both: xr.Dataset) -> None:
     ]
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_set_of_one_class_has_what_its_class_has(label: int) -> None:
+    whole = found()
+    of = whole.isel(clip=np.flatnonzero(whole["label"].to_numpy() == label))
+    rate, other = ("fpr", "tpr") if label == 0 else ("tpr", "fpr")
+    of = of.assign({other: whole[other] * np.nan, "auroc": whole["auroc"] * np.nan})
+    ds = robustness_study({"run": of})
+    assert np.isfinite(ds[rate]).all()
+    assert np.isnan(ds[other]).all()
+    assert np.isnan(ds["mean_auroc"]).all()
+    told = " ".join([ds.attrs["answer"], ds.attrs["shows"], ds.attrs["not_shown"]])
+    assert f"There are {('reals', 'fakes')[label]} alone" in told
+    assert "nan" not in told
+    assert ">nan" not in render_study(ds)
+
+
+def test_fakes_of_one_person_have_no_band() -> None:
+    of = found()
+    fakes = of["label"].to_numpy() == 1
+    of = of.assign_coords(component=("clip", np.where(fakes, 99, of["component"].to_numpy())))
+    ds = robustness_study({"run": of})
+    for name in ("auroc", "tpr", "shift_fake", "mean_auroc"):
+        assert np.isfinite(ds[name].sel(bound="value")).all()
+        assert np.isnan(ds[name].sel(bound=["low", "high"])).all()
+    assert np.isfinite(ds["fpr"]).all()
+
+
+@pytest.mark.parametrize(
+    ("grids", "chains", "strengths"),
+    [
+        (["own"] * 3, ["", "jpeg:60", "h264:30"], ["as is", "jpeg:60", "h264:30"]),
+        (["own"] * 3, ["", "jpeg:60", "jpeg:10"], ["as is", "60", "10"]),
+        (["a-x", "a-x", "a-y", "a-y"], ["", "jpeg:60", "", "resize:64:area"],
+         ["as is", "jpeg:60 / resize:64:area"]),
+    ],
+)  # fmt: skip
+def test_a_step_is_named_by_what_tells_it_apart(
+    grids: list[str], chains: list[str], strengths: list[str]
+) -> None:
+    level = [grids[:i].count(grid) for i, grid in enumerate(grids)]
+    ds = found().isel(setting=[min(one, 2) for one in level])
+    ds = ds.assign_coords(
+        grid=("setting", grids), level=("setting", level), chain=("setting", chains)
+    )
+    assert robustness_study({"run": ds})["strength"].to_numpy().tolist() == strengths
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -213,6 +213,8 @@ def test_years_are_those_of_generators_and_of_data_sets(manifest: Manifest) -> N
 def test_difficulty_is_what_detectors_of_other_groups_miss() -> None:
     matrix = np.array([[1.0, 0.6, 0.7], [0.8, 1.0, 0.5], [0.6, np.nan, 1.0]])
     np.testing.assert_allclose(difficulty.difficulties(matrix), [0.3, 0.4, 0.4])
+    matrix[:, 1] = np.nan  # in no clip of a resample is anything known of it
+    np.testing.assert_allclose(difficulty.difficulties(matrix), [0.3, np.nan, 0.4])
 
 
 def test_a_tie_to_the_year_is_asked_of_groups_and_not_of_clips() -> None:
@@ -298,6 +300,26 @@ def test_an_interval_is_wider_over_fewer_people() -> None:
         assert low < value < high
         widths.append(high - low)
     assert widths[1] > widths[0]
+
+
+def test_a_family_counts_as_many_components_as_its_rarer_class() -> None:
+    label = np.array([0, 0, 0, 1, 1, 1, 1])
+    on_clip = {"label": label, "family": ["", "", "", "a", "a", "b", "b"], "method": [""] * 7,
+               "component": [0, 1, 2, 0, 1, 5, 5]}  # fmt: skip
+    score = np.random.default_rng(0).random((1, 7))
+    clips = Clips(
+        xr.Dataset({"score": (("seed", "clip"), score)},
+                   coords={n: ("clip", v) for n, v in on_clip.items()}), ["a", "b"],
+    )  # fmt: skip
+    assert clips.rarer.tolist() == [2, 1]
+    assert clips.rarer_of(np.array([True, False])) == 2
+    assert clips.rarer_of(np.array([True, True])) == 1
+    found = estimates(
+        lambda c: {"auroc": clips.by_family(c)}, clips.sizes(), resamples=50,
+        components={"auroc": clips.rarer},
+    )["auroc"]  # fmt: skip
+    assert np.isfinite(found[0]).all()
+    assert np.isfinite(found[1]).tolist() == [True, False, False]
 
 
 def test_families_of_another_mean_say_nothing_about_how_families_differ() -> None:

@@ -102,7 +102,7 @@ def test_a_score_that_does_not_rise_with_fakes_says_nothing(scores: list[float])
         ([0] * 9 + [1] * 30, [0.5] * 39, r"not estimable \(9 independent groups of real"),
         ([0] * 30, [0.5] * 30, "all 30 clips are of one class"),
         ([0, 1], [0.5, 1.5], "no number from 0 to 1"),
-        ([0, 1], [0.5, float("nan")], "no number from 0 to 1"),
+        ([0, 1], [0.5, float("nan")], "not a finite number"),
         ([0, 2], [0.5, 0.5], "must be 0"),
         ([0, 1], [0.5], "both must be"),
         ([], [], "all 0 clips"),

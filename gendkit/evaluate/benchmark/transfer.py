@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from gendkit.errors import InvalidArgument, InvalidLabels
+from gendkit.measure.labels import checked_pairs
 from gendkit.measure.thresholds import plain_threshold
 
 FPRS = (0.01, 0.05)
@@ -92,14 +93,13 @@ def _classes(
     name: str, labels: ArrayLike, scores: ArrayLike, components: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return scores of reals and of fakes, and the components of the reals."""
-    y, s = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    try:
+        y, s = checked_pairs(labels, scores)
+    except InvalidLabels as error:
+        raise InvalidLabels(f"{name}: {error}") from None
     of = None if components is None else np.asarray(components)
     if of is not None and of.shape != y.shape:
         raise InvalidLabels(f"{name}: {of.shape} components for {y.shape} labels; both are (N,).")
-    if y.shape != s.shape or y.ndim != 1:
-        raise InvalidLabels(f"{name}: {y.shape} labels for {s.shape} scores; both must be (N,).")
-    if not np.isin(y, (0, 1)).all() or not np.isfinite(s).all():
-        raise InvalidLabels(f"{name}: labels must be 0 or 1, and scores finite.")
     return s[y == 0], s[y == 1], None if of is None else of[y == 0]
 
 

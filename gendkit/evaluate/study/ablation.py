@@ -146,7 +146,11 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
         return {"auroc": auroc, "mean_auroc": mean, "gain": mean - mean[:1], "step": step}
 
     sizes = clips.sizes(*chosen)
-    found = estimates(statistic, sizes)
+    means = [clips.rarer_of(of) for of in chosen]
+    found = estimates(
+        statistic, sizes,
+        components={"auroc": clips.rarer, **dict.fromkeys(("mean_auroc", "gain", "step"), means)},
+    )  # fmt: skip
     ones = {name: np.ones(n, np.int64) for name, n in sizes.items()}
     return xr.Dataset(
         {

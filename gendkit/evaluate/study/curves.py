@@ -20,7 +20,14 @@ from gendkit.errors import InvalidArgument
 from gendkit.evaluate.study.setting import DEVELOPMENT, FINAL
 from gendkit.evaluate.study.study import Said, triple
 from gendkit.evaluate.study.words import counted, estimate, verdict
-from gendkit.measure.intervals import BOUND, COMPONENT, Counts, Floats, estimates
+from gendkit.measure.intervals import (
+    BOUND,
+    COMPONENT,
+    Counts,
+    Floats,
+    estimates,
+    rarer_components,
+)
 from gendkit.measure.metrics import Ranked
 from gendkit.train.record import versions
 
@@ -84,7 +91,10 @@ def robustness_study(
             values["difference"] = mean[0] - mean[1]
         return values
 
-    made = estimates(statistic, {COMPONENT: parts[0].components})
+    of = _components(parts[0])
+    if len(parts) == 1:
+        del of["difference"]
+    made = estimates(statistic, {COMPONENT: parts[0].components}, components=of)
     dims = {
         "mean_auroc": ("detector",),
         "mean_rise": ("detector",),
@@ -143,35 +153,42 @@ def says(ds: xr.Dataset) -> Said:
     detectors = [str(d) for d in ds["detector"].to_numpy()]
     lost = np.flatnonzero(ds["level"].to_numpy() > 0)
     clean = int(np.flatnonzero(ds["level"].to_numpy() == 0)[0])
+    first = ds.isel(detector=0, setting=clean, bound=0)
+    reals, fakes = (bool(np.isfinite(first[rate])) for rate in ("fpr", "tpr"))
     shows = []
     for name in detectors:
         of = ds.sel(detector=name)
-        auroc, rise = of["auroc"].to_numpy(), of["rise"].to_numpy()
-        low = int(lost[np.nanargmin(auroc[lost, 0])])
-        high = int(lost[np.nanargmax(rise[lost, 0])])
-        shows += [
-            f"{name}: AUROC {estimate(auroc[clean])} as crops are, lowest at {_name(ds, low)}, "
-            f"{estimate(auroc[low])}; over all levels the mean is "
-            f"{estimate(of['mean_auroc'].to_numpy())}.",
-            f"{name}: the share of reals called fake, {estimate(of['fpr'].to_numpy()[clean])} as "
-            f"they are, changes by {estimate(of['mean_rise'].to_numpy(), sign=True)} in the mean; "
-            f"most at {_name(ds, high)}, {estimate(rise[high], sign=True)}.",
-        ]
-    first = ds.isel(detector=0)
-    rise = first["rise"].to_numpy()[lost]
-    above = int((rise[:, 0] > FEW_RISE).sum())
-    answer = (
-        f"Over {counted(len(lost), 'level')} of lost quality the mean AUROC of {detectors[0]} is "
-        f"{estimate(first['mean_auroc'].to_numpy())}, and at {above} of them more than "
-        f"{FEW_RISE:.0%} more reals are called fake."
-    )
+        auroc, rise, tpr = (of[n].to_numpy() for n in ("auroc", "rise", "tpr"))
+        if reals and fakes:
+            low = int(lost[np.nanargmin(auroc[lost, 0])])
+            shows.append(
+                f"{name}: AUROC {estimate(auroc[clean])} as crops are, lowest at {_name(ds, low)}, "
+                f"{estimate(auroc[low])}; over all levels the mean is "
+                f"{estimate(of['mean_auroc'].to_numpy())}."
+            )
+        if reals:
+            high = int(lost[np.nanargmax(rise[lost, 0])])
+            shows.append(
+                f"{name}: the share of reals called fake, {estimate(of['fpr'].to_numpy()[clean])} "
+                f"as they are, changes by {estimate(of['mean_rise'].to_numpy(), sign=True)} in the "
+                f"mean; most at {_name(ds, high)}, {estimate(rise[high], sign=True)}."
+            )
+        else:
+            low = int(lost[np.nanargmin(tpr[lost, 0])])
+            shows.append(
+                f"{name}: the share of fakes found, {estimate(tpr[clean])} as they are, is lowest "
+                f"at {_name(ds, low)}, {estimate(tpr[low])}."
+            )
+    answer = _answer(ds.isel(detector=0), detectors[0], lost, reals=reals, fakes=fakes)
     if "difference" in ds:
         gap = ds["difference"].to_numpy()
         kind = {"more": "above", "less": "below"}.get(verdict(gap), "not told apart from")
         answer += (
             f" It is {kind} {detectors[1]}, the mean AUROC differing by {estimate(gap, sign=True)}."
         )
+    alone = "" if reals and fakes else "reals" if reals else "fakes"
     not_shown = [
+        *([f"There are {alone} alone: there is no AUROC."] if alone else []),
         f"The bands are over {counted(int(ds.attrs['components']), 'group')} of linked people. "
         "They are of this one training of each detector, and the threshold is taken as it was "
         "fixed.",
@@ -194,6 +211,20 @@ def says(ds: xr.Dataset) -> Said:
             f"{counted(int(facts['final_evaluations']), 'time')} so far on this machine."
         )
     return Said(answer=answer, shows=tuple(shows), not_shown=tuple(not_shown))
+
+
+def _answer(of: xr.Dataset, name: str, lost: NDArray[np.int64], *, reals: bool, fakes: bool) -> str:
+    """Return what a detector's mean over the levels is, and at how many its false alarms rise."""
+    said = []
+    if reals and fakes:
+        said.append(f"the mean AUROC of {name} is {estimate(of['mean_auroc'].to_numpy())}")
+    elif fakes:
+        mean = of["tpr"].sel(bound="value").to_numpy()[lost].mean()
+        said.append(f"{name} finds {mean:.1%} of the fakes in the mean")
+    if reals:
+        above = int((of["rise"].sel(bound="value").to_numpy()[lost] > FEW_RISE).sum())
+        said.append(f"at {above} of them more than {FEW_RISE:.0%} more reals are called fake")
+    return f"Over {counted(len(lost), 'level')} of lost quality {', and '.join(said)}."
 
 
 class _Curves:
@@ -221,6 +252,17 @@ class _Curves:
         }
 
 
+def _components(curves: _Curves) -> dict[str, int]:
+    """Return of how many components each number is: of a class, or of the rarer of both."""
+    real, fake = (len(np.unique(curves.code[curves.label == one])) for one in (0, 1))
+    rarer = rarer_components(curves.label, curves.code)
+    return {
+        **dict.fromkeys(("fpr", "step_fpr", "rise", "mean_rise", "shift_real"), real),
+        **dict.fromkeys(("tpr", "step_tpr", "shift_fake"), fake),
+        **dict.fromkeys(("auroc", "step_auroc", "mean_auroc", "difference"), rarer),
+    }
+
+
 class _Steps:
     """Levels of degradations, grids of one `kind` taken together."""
 
@@ -230,8 +272,15 @@ class _Steps:
         distinct = sorted(set(keys), key=lambda key: (kinds.index(key[0]), key[1]))
         self._of = [[i for i, key in enumerate(keys) if key == one] for one in distinct]
         self.kinds = [kind for kind, _ in distinct]
-        chains = [[str(ds["chain"].to_numpy()[i]) for i in rows] for rows in self._of]
-        self.strengths = [_common(some) for some in chains]
+        texts = [str(chain) for chain in ds["chain"].to_numpy()]
+        steps = {
+            kind: {t.split(":")[0] for k, t in zip(kinds, texts, strict=True) if t and k == kind}
+            for kind in self.kinds
+        }
+        self.strengths = [
+            _strength([texts[i] for i in rows], alike=len(steps[kind]) == 1)
+            for kind, rows in zip(self.kinds, self._of, strict=True)
+        ]
         self.grids = [len(rows) for rows in self._of]
 
     def mean(self, values: Floats) -> Floats:
@@ -239,14 +288,19 @@ class _Steps:
         return np.stack([values[..., rows].mean(axis=-1) for rows in self._of], axis=-1)
 
 
-def _common(chains: list[str]) -> str:
-    """Return what chains have in common, such as `224` of `resize:224:area, resize:224:cubic`."""
+def _strength(chains: list[str], *, alike: bool) -> str:
+    """Return what tells a step from others of its kind.
+
+    Of chains that are `alike`, one step of one name each, what they have in common: `224` of
+    `resize:224:area, resize:224:cubic`.
+    """
     if not any(chains):
         return "as is"
-    if any("," in chain for chain in chains):
-        return chains[0]
-    parts = [chain.split(":")[1:] for chain in chains]
-    return ":".join(p for p, *others in zip(*parts, strict=True) if all(o == p for o in others))
+    parts = [chain.split(":") for chain in chains]
+    if not alike or any("," in chain for chain in chains) or len(set(map(len, parts))) > 1:
+        return " / ".join(dict.fromkeys(chains))
+    same = [p for p, *others in zip(*parts, strict=True) if all(o == p for o in others)]
+    return ":".join(same[1:])
 
 
 def _mean(values: Floats, weight: NDArray[np.int64]) -> Floats:

@@ -80,7 +80,8 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
             "growth": mean - mean[:, :1],
         }  # fmt: skip
 
-    found = estimates(statistic, clips.sizes(chosen))
+    means = dict.fromkeys(("mean_auroc", "gain", "growth"), clips.rarer_of(chosen))
+    found = estimates(statistic, clips.sizes(chosen), components={"auroc": clips.rarer, **means})
     fractions = margins["fraction"].to_numpy()
     people = people_of(setting.manifest.table)
     parts = [nested(setting, seed=seed) for seed in setting.seeds]

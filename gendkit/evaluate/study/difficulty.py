@@ -21,7 +21,14 @@ from gendkit.evaluate.study.measured import SEED, over_seeds
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import counted, estimate, limits
-from gendkit.measure.intervals import BOUND, COMPONENT, Counts, Floats, estimates
+from gendkit.measure.intervals import (
+    BOUND,
+    COMPONENT,
+    Counts,
+    Floats,
+    estimates,
+    rarer_components,
+)
 from gendkit.measure.metrics import Ranked
 from gendkit.measure.thresholds import threshold_at
 from gendkit.train.recipe import Recipe
@@ -83,7 +90,14 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
         tau = _tau(hard[dated], years[dated]) if dated.sum() >= LEAST else math.nan
         return {"auroc": auroc, "difficulty": hard, **rates, "tau": np.asarray(tau)}
 
-    made = estimates(statistic, {COMPONENT: len(found), SEED: clips.sizes[SEED]})
+    rarer = [rarer_components(label[r], code[r]) for r in rows]
+    real, fake = (
+        np.asarray([[len(np.unique(code[r[label[r] == one]]))] for r in rows]) for one in (0, 1)
+    )
+    made = estimates(
+        statistic, {COMPONENT: len(found), SEED: clips.sizes[SEED]},
+        components={"auroc": rarer, "difficulty": rarer, "fpr": real, "tpr": fake},
+    )  # fmt: skip
     names = [group.name for group in groups]
     reals = [set(r[label[r] == 0].tolist()) for r in rows]
     return xr.Dataset(
@@ -112,13 +126,16 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
 def difficulties(auroc: Floats) -> Floats:
     """Return 1 - the mean AUROC of each tested group (T,) over those trained on other groups.
 
+    NaN where there is none.
+
     Parameters
     ----------
     auroc
         (G, G) trained by tested.
     """
     off = np.where(np.eye(len(auroc), dtype=bool), np.nan, auroc)
-    return np.asarray(1 - np.nansum(off, axis=0) / np.maximum(1, np.isfinite(off).sum(axis=0)))
+    known = np.isfinite(off).sum(axis=0)
+    return np.asarray(1 - np.nansum(off, axis=0) / np.where(known, known, np.nan))
 
 
 def permuted(difficulty: Floats, years: Floats, *, seed: int = 0) -> float:
@@ -246,10 +263,10 @@ def says(ds: xr.Dataset) -> Said:
         "Difficulty is that of this detector under this training; it is no property of a forgery "
         "alone, and groups differ in more than their generator.",
     ]
-    if hard[worst, 1] <= hard[best, 2]:
+    if not hard[worst, 1] > hard[best, 2]:
         not_shown.append(
-            f"The intervals of the hardest and the easiest group overlap: that {names[worst]} is "
-            f"harder than {names[best]} is not decided here."
+            "The intervals of the hardest and the easiest group do not lie apart: that "
+            f"{names[worst]} is harder than {names[best]} is not decided here."
         )
     if _same_reals(ds):
         not_shown.append(

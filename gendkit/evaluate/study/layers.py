@@ -54,7 +54,8 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
         mean = over_families(auroc, counts, chosen)
         return {"auroc": auroc, "mean_auroc": mean, "gain": mean - mean[0], "less": mean - mean[-1]}
 
-    found = estimates(statistic, clips.sizes(chosen))
+    means = dict.fromkeys(("mean_auroc", "gain", "less"), clips.rarer_of(chosen))
+    found = estimates(statistic, clips.sizes(chosen), components={"auroc": clips.rarer, **means})
     norms = margins["norms"].to_numpy()
     return xr.Dataset(
         {

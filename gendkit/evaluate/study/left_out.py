@@ -17,7 +17,16 @@ from gendkit.errors import InvalidManifest
 from gendkit.evaluate.study.cells import Cell, Rows, by_clip
 from gendkit.evaluate.study.measured import FAMILY, SEED
 from gendkit.evaluate.study.setting import DEVELOPMENT, Setting, kinds
-from gendkit.measure.intervals import BOUND, COMPONENT, RESAMPLES, Counts, Floats, estimates
+from gendkit.measure.intervals import (
+    BOUND,
+    COMPONENT,
+    RESAMPLES,
+    Counts,
+    Floats,
+    components_of_mean,
+    estimates,
+    rarer_components,
+)
 from gendkit.measure.metrics import Ranked
 from gendkit.measure.thresholds import allowed_above, share_bound, threshold_at
 from gendkit.train.recipe import Recipe
@@ -111,13 +120,14 @@ def left_out_result(
         If there is no plain real crop of the development split, or of `on`.
     """
     clips = _Clips(by_clip(ds), on=on, max_fpr=max_fpr)
-    free = estimates(clips.measured, clips.sizes, resamples=resamples, seed=seed)
+    of = clips.components()
+    free = estimates(clips.measured, clips.sizes, components=of, resamples=resamples, seed=seed)
     # Of one family, and of all of them as they are, no family is drawn.
     every = np.ones(clips.sizes[FAMILY], np.int64)
     fixed = estimates(
         lambda counts: clips.measured({**counts, FAMILY: every}),
         {name: clips.sizes[name] for name in (COMPONENT, SEED)},
-        resamples=resamples, seed=seed,
+        components=of, resamples=resamples, seed=seed,
     )  # fmt: skip
     cells = ("detector", "left_out", SEED)
     out = ds.assign_coords(compared=[*DETECTORS, GAIN], bound=list(BOUND)).assign(
@@ -192,6 +202,18 @@ class _Clips:
             rises = [(self._rate(rows, weight) - fpr) @ seeds @ families for rows in self.degraded]
             found |= {"rise": np.stack(rises, axis=1), "mean_rise": np.mean(rises, axis=0)}
         return {name: np.concatenate([v, v[1:] - v[:1]]) for name, v in found.items()}
+
+    def components(self) -> dict[str, int | list[int]]:
+        """Return of how many components each number is: of a class, or of the rarer of both."""
+        labels = [np.repeat([0, 1], [len(self.real), len(fakes)]) for fakes in self.fakes]
+        parts = [(of, code) for of, (code, _) in zip(labels, self._ranked, strict=True)]
+        real, *fake = (len(np.unique(self.code[rows])) for rows in (self.real, *self.fakes))
+        rises = [min(real, len(np.unique(self.code[rows]))) for rows in self.degraded]
+        return {
+            "auroc": [rarer_components(*part) for part in parts], "tpr": fake, "fpr": real,
+            "mean_auroc": components_of_mean(parts),
+            **({"rise": rises, "mean_rise": min(rises)} if rises else {}),
+        }  # fmt: skip
 
     def auroc(self, drawn: NDArray[np.int64]) -> Floats:
         """Return AUROCs (detector, left_out, seed) of the components that were drawn."""

@@ -14,7 +14,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gendkit.evaluate.study.setting import kinds
-from gendkit.measure.intervals import COMPONENT, Counts, Floats
+from gendkit.measure.intervals import (
+    COMPONENT,
+    Counts,
+    Floats,
+    components_of_mean,
+    rarer_components,
+)
 from gendkit.measure.metrics import Ranked
 
 SEED, FAMILY = "seed", "family"
@@ -52,6 +58,19 @@ class Clips:
         real = self.label == 0
         rows = [np.flatnonzero(real | (self.kind == name)) for name in self.families]
         return tuple((r, Ranked(self.label[r], self.scores[..., r])) for r in rows)
+
+    @cached_property
+    def rarer(self) -> NDArray[np.int64]:
+        """Of each family (F,), how many components its rarer class has, reals or its fakes."""
+        return np.asarray([rarer_components(*self._part(f)) for f in range(len(self.families))])
+
+    def rarer_of(self, chosen: NDArray[np.bool_]) -> int:
+        """Return the same of the mean over the chosen families (F,)."""
+        return components_of_mean([self._part(int(f)) for f in np.flatnonzero(chosen)])
+
+    def _part(self, family: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        rows, _ = self.ranked[family]
+        return self.label[rows], self.code[rows]
 
     def auroc(self, counts: Counts) -> Floats:
         """Return AUROCs (..., seed, family) of a resample of components."""

@@ -92,7 +92,10 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
         auroc = np.concatenate([auroc, auroc[:1] - auroc[1:]])
         return {"auroc": auroc, "mean_auroc": over_families(auroc, counts, chosen)}
 
-    found = estimates(statistic, clips.sizes(chosen))
+    found = estimates(
+        statistic, clips.sizes(chosen),
+        components={"auroc": clips.rarer, "mean_auroc": clips.rarer_of(chosen)},
+    )  # fmt: skip
     ones = {name: np.ones(n, np.int64) for name, n in clips.sizes(chosen).items()}
     whole = _with_clips(setting)
     counts = [

@@ -43,9 +43,8 @@ def compared(one: str, other: str, bound: Bound, *, what: str = "mean AUROC") ->
         return f"{one} could not be compared with {other}."
     words = estimate(bound, sign=True)
     if kind == "unclear":
-        return (
-            f"{one} is not told apart from {other}: the {what} differs by {words}, which holds 0."
-        )
+        zero = ", which holds 0" if math.isfinite(bound[1]) else ""
+        return f"{one} is not told apart from {other}: the {what} differs by {words}{zero}."
     way = "a higher" if kind == "more" else "a lower"
     return f"{one} has {way} {what} than {other}, by {words}."
 
