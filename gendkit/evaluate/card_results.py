@@ -238,10 +238,14 @@ def _by_method(one: xr.Dataset, name: str) -> list[str]:
 def _unexamined(one: xr.Dataset, name: str) -> list[str]:
     if not {"clips", "examined"} <= set(one):
         return []
-    clips, examined = (int(one[key].sum()) for key in ("clips", "examined"))
+    clips, examined = (float(one[key].sum(skipna=False)) for key in ("clips", "examined"))
+    if not math.isfinite(clips):
+        return [f"In how many clips of {name} no face was found is not recorded."]
     if examined == clips:
         return []
-    return [f"{clips - examined:,} of {clips:,} clips of {name} had no face and are in no number."]
+    return [
+        f"{clips - examined:,.0f} of {clips:,.0f} clips of {name} had no face and are in no number."
+    ]
 
 
 def _measured(data: str, metric: str, value: float, low: float, high: float) -> list[Measured]:

@@ -90,7 +90,8 @@ def robustness(
         jpeg:60", "h264:30"]}``; by default the paper's. Level 0, the crop as it is, comes before
         each.
     reference
-        Labelled crops on which, as they are, the threshold is fixed; None is `manifest` itself.
+        Labelled crops on which, as they are, the threshold is fixed; None is `manifest` itself. A
+        look at crops of the final split is logged here too.
     max_fpr
         The most of the reference's reals, as they are, that may be called fake: the threshold is
         the lowest at which no more are. With fewer than 1 / max_fpr reals, none are.
@@ -138,6 +139,8 @@ def robustness(
     settings = _settings(grids)
     if not isinstance(manifest, Manifest):
         manifest = Manifest.read(manifest)
+    if isinstance(reference, str | Path):
+        reference = Manifest.read(reference)
     crops = _labelled(manifest)
     others = None if reference is None else _labelled(reference)
     if not (crops if others is None else others).table["label"].eq(0).any():
@@ -146,9 +149,12 @@ def robustness(
         )
     if not isinstance(detector, Detector):
         detector = load(detector)
-    finals = 0
-    if (final := final_of(manifest.faces())) is not None:
-        finals = log_final(final, adapter=detector.adapter.hash, by="gendkit study robustness")
+    finals = [final_of(m.faces()) for m in (manifest, reference) if isinstance(m, Manifest)]
+    looks = [
+        log_final(final, adapter=detector.adapter.hash, by="gendkit study robustness")
+        for final in finals
+        if final is not None
+    ]
     progress, chains = progress or Bars(), list(dict.fromkeys(chain for *_, chain in settings))
     scored = _Scored(detector, seed, batch_size, None if keep is None else Path(keep), progress)
     found = scored.clips(crops, chains)
@@ -173,7 +179,7 @@ def robustness(
         max_fpr=max_fpr,
         coverage=json.dumps(crops.meta[COVERAGE]),
         splits=", ".join(sorted(set(crops.table["split"]) - {""})),
-        final_evaluations=finals,
+        final_evaluations=max(looks, default=0),
         adapter=detector.adapter.hash,
         seed=seed,
     )
@@ -205,9 +211,7 @@ def _settings(grids: Grids) -> list[tuple[str, int, Chain]]:
     return settings
 
 
-def _labelled(manifest: Manifest | str | Path) -> Manifest:
-    if not isinstance(manifest, Manifest):
-        manifest = Manifest.read(manifest)
+def _labelled(manifest: Manifest) -> Manifest:
     crops = manifest.where(manifest.table["degradation"] == "").faces()
     if not len(crops):
         raise InvalidManifest("the manifest has no face crop that is not degraded already.")
@@ -267,7 +271,7 @@ class _Scored:
 
     def _key(self, part: Manifest, chains: Sequence[Chain]) -> str:
         rests_on = [
-            self.detector.adapter.hash, self.detector.dtype, self.detector.device, digest(part),
+            self.detector.adapter.scoring, self.detector.dtype, self.detector.device, digest(part),
             [str(chain) for chain in chains], self.seed, self.batch_size, versions(),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()[:24]

@@ -166,6 +166,18 @@ class Adapter:
         """sha256 over all tensors; names the adapter in records."""
         return tensors_hash(self._tensors())
 
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """All that the scores of an image depend on but the compute dtype, as plain values."""
+        header = self.header
+        return {
+            "adapter": self.hash,
+            "backbone": header.backbone_hash,
+            "norms": header.norms_hash,
+            "preprocessing": asdict(header.preprocessing),
+            "head": [header.normalised, header.kind, header.alpha],
+        }
+
     @classmethod
     def read(cls, path: str | Path) -> Adapter:
         """Read an adapter file, or the one in a folder that `gendkit train` wrote.

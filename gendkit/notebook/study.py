@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from gendkit.evaluate.study.catalogue import study_of, study_tables
-from gendkit.evaluate.study.run import RESULT, run_study
+from gendkit.evaluate.study.run import LOCK, RESULT, run_study
 from gendkit.evaluate.study.setting import DEVELOPMENT
 from gendkit.evaluate.study.study import said
 from gendkit.notebook.pictures import Picture
@@ -66,7 +68,8 @@ def study(
         families=families, left_out=left_out, on=on, options=options, device=device,
         progress=progress,
     )  # fmt: skip
-    write_pages(ds, out)
+    with FileLock(Path(out) / LOCK):
+        write_pages(ds, out)
     return ds
 
 

@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gendkit.errors import InvalidArgument
+from gendkit.evaluate.benchmark.clips import ALL
 from gendkit.evaluate.benchmark.intervals import SUMMARIES
 from gendkit.evaluate.benchmark.run import RECORD, RESULT, locked
-from gendkit.evaluate.benchmark.tables import MARKS, Table, seeds_of, shared_clips, tables, tidy
+from gendkit.evaluate.benchmark.tables import (
+    MARKS,
+    Table,
+    and_seeds,
+    seeds_of,
+    shared_clips,
+    tables,
+    tidy,
+)
 from gendkit.markup import Html, Node, join, number, tag
 from gendkit.output import write_whole
 from gendkit.pages.benchmark_figures import Drawing, drawings
@@ -116,8 +125,8 @@ def render_benchmark(benchmark: Benchmark) -> str:
         ),
         "curves": join(
             figure(_chart(drawn["roc"]), caption="The bands are 95 % intervals at each rate of "
-                   "false positives, over connected components of clips and over seeds; each holds "
-                   "by itself, not all at once. The diagonal is chance."),
+                   f"false positives, over connected components of clips{and_seeds(ds)}; each "
+                   "holds by itself, not all at once. The diagonal is chance."),
             figure(_chart(drawn["precision-recall"]), caption="Precision depends on how many fakes "
                    "there are: the dotted line is their share here, which is no detector’s merit."),
             figure(_chart(drawn["distributions"]), caption="Each bar is the share of clips of its "
@@ -159,11 +168,15 @@ def _lead(benchmark: Benchmark) -> Html:
     ds = benchmark.ds
     sets = ds.sizes["dataset"]
     of = ds.sel(summary=SUMMARIES[1])
+    known = np.isfinite(
+        ds["auroc"].sel({"method": ALL}).transpose("detector", "dataset").to_numpy()
+    )
+    meant = int(known.all(axis=0).sum())
     shown = [
         tile(
             name,
             number(float(of["overall"].sel(detector=name))),
-            f"mean AUROC of {sets} data set{'s' * (sets > 1)}; 95 % interval "
+            f"mean AUROC of {meant} data set{'s' * (meant != 1)}; 95 % interval "
             + interval(*(float(of[f"overall_{end}"].sel(detector=name)) for end in ("low", "high")))
             + (f"; {n} seeds" if (n := seeds_of(ds, name)) > 1 else "; one seed"),
         )

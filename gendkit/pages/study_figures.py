@@ -282,7 +282,7 @@ def _difficulty(ds: xr.Dataset) -> list[Drawing]:
                                xlabel="tested on", low=0.0, high=1.0, percent=True))  # fmt: skip
     years = ds["year"].to_numpy()
     if np.isfinite(years).sum() > 1:
-        made.append(_by_year(names, years, hard))
+        made.append(_by_year(names, years, hard, of=str(ds.attrs["by"])))
     return made
 
 
@@ -316,7 +316,7 @@ def _families(ds: xr.Dataset) -> list[Drawing]:
     return made
 
 
-def _by_year(names: Sequence[str], years: Floats, hard: Floats) -> Drawing:
+def _by_year(names: Sequence[str], years: Floats, hard: Floats, *, of: str) -> Drawing:
     """Draw difficulty by year, without any line: years to come are nobody's to read off."""
 
     def draw(figure: Figure) -> None:
@@ -332,7 +332,8 @@ def _by_year(names: Sequence[str], years: Floats, hard: Floats) -> Drawing:
         ax.margins(x=0.12)
         ax.grid(axis="y", color=LINE)
         ax.spines[["left", "top", "right"]].set_visible(False)
-        ax.set_xlabel("year of the generator", color=MUTED)
+        whose = "data set" if of == "dataset" else "generator"
+        ax.set_xlabel(f"year of the {whose}", color=MUTED)
         ax.set_ylabel("difficulty", color=MUTED)
 
     return Drawing(

@@ -107,7 +107,7 @@ def test_a_table_that_is_none_is_refused(
 
 
 def test_frames_without_a_label_or_a_score_each_are_refused() -> None:
-    with pytest.raises(InvalidLabels, match="both must be"):
+    with pytest.raises(InvalidLabels, match="expected one a frame"):
         video_level(["a", "b"], [0], [0.1])
     with pytest.raises(InvalidLabels, match="finite"):
         video_level(["a", "b"], [0, 1], [0.1, np.nan])

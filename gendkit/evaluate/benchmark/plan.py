@@ -24,6 +24,7 @@ from gendkit import __version__
 from gendkit.data.coverage import coverage
 from gendkit.data.links import CLIP
 from gendkit.data.manifest import COVERAGE
+from gendkit.evaluate.benchmark.clips import ALL
 from gendkit.evaluate.benchmark.contenders import NO_SEED, Contender
 from gendkit.evaluate.benchmark.data_sets import DataSet, Part, Source, crop_words, same_crops
 from gendkit.evaluate.benchmark.numbers import CLASSES, Scored
@@ -115,15 +116,16 @@ class Plan:
             "gendkit": __version__,
             "options": dict(options),
             "who": [
-                [c.name, c.seed, *(sorted(s) if s is not None else None
-                                   for s in (c.trained_on, c.selected_on))]
+                [c.name, c.seed, dict(c.cropped),
+                 *(sorted(s) if s is not None else None for s in (c.trained_on, c.selected_on))]
                 for c in self.contenders
             ],
             "what": [[d.name, sorted(d.datasets)] for d in self.sets],
             "jobs": [job.key for job in self.jobs.values()],
             "rows": [_rows_digest(source) for source in self.sources],
         }  # fmt: skip
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        text = json.dumps(facts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def components(self, alike: Sequence[Sequence[str]] = ()) -> list[NDArray[np.int64]]:
         """Return the connected component of each crop of each manifest, over all of them.
@@ -131,9 +133,16 @@ class Plan:
         Raises
         ------
         InvalidArgument
-            For groups of data sets that are none; see `joint_components`.
+            For groups of data sets that are none; see `joint_components`. They may name data sets
+            that only took part in a training or a selection.
         """
-        return joint_components([source.crops for source in self.sources], alike=alike)
+        there = {str(name) for s in self.sources for name in s.crops.table["dataset"].unique()}
+        elsewhere = {
+            name for c in self.contenders for some in (c.trained_on, c.selected_on)
+            for name in some or () if name not in there
+        }  # fmt: skip
+        groups = [[name for name in group if name not in elsewhere] for group in alike]
+        return joint_components([source.crops for source in self.sources], alike=groups)
 
     def tables(self, folder: Path, components: Sequence[NDArray[np.int64]]) -> Tables:
         """Return the scores of each contender on each data set, by their places."""
@@ -297,6 +306,11 @@ def notes(
                 f"{name} holds {int(of['final_crops']):,} final crops, which have been evaluated "
                 f"{times} {'time' if times == 1 else 'times'} on this computer: the more often, "
                 "the less it is a test."
+            )
+        if np.isnan(sure["auroc"].sel({"dataset": name, "method": ALL}).to_numpy()).any():
+            yield (
+                f"{name} has no AUROC of every detector, for want of clips of both classes: it is "
+                "in no mean."
             )
         share = float(sure["largest"].sel(dataset=name))
         if int(sure["components"].sel(dataset=name)) < 2:

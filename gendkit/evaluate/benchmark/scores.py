@@ -14,7 +14,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,17 +75,8 @@ class Job:
     @cached_property
     def key(self) -> str:
         """Hash of all that the scores depend on; names their file."""
-        header = self.adapter.header
-        facts = {
-            "format": FORMAT,
-            "adapter": self.adapter.hash,
-            "backbone": header.backbone_hash,
-            "norms": header.norms_hash,
-            "preprocessing": asdict(header.preprocessing),
-            "head": [header.normalised, header.kind, header.alpha],
-            "dtype": self.dtype,
-            "crops": self.crops,
-        }
+        own = {"format": FORMAT, "dtype": self.dtype, "crops": self.crops}
+        facts = {**self.adapter.scoring, **own}
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
     def of(self, first: int, last: int) -> Manifest:

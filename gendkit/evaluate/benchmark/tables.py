@@ -102,7 +102,7 @@ def tables(benchmark: Benchmark) -> list[Table]:
             alone=f"{crops} {MARKS}",
             rows=tuple(_auroc_rows(ds)),
             caption="AUROC of clips with its 95 % interval over connected components"
-            f"{_and_seeds(ds)}. Pooled is that of all clips together, the mean that of the data "
+            f"{and_seeds(ds)}. Pooled is that of all clips together, the mean that of the data "
             "sets’.",
         ),
         Table(
@@ -363,12 +363,17 @@ def seeds_of(ds: xr.Dataset, detector: str) -> int:
     return int(counts.max("dataset").count())
 
 
-def _and_seeds(ds: xr.Dataset) -> str:
-    return " and seeds" if ds.sizes["seed"] > 1 else ""
+def and_seeds(ds: xr.Dataset) -> str:
+    """Return what an interval is over besides people: seeds, where a detector has several."""
+    return " and seeds" if _has_seeds(ds) else ""
 
 
 def _of_seeds(ds: xr.Dataset) -> str:
-    return ", the mean over the seeds" if ds.sizes["seed"] > 1 else ""
+    return ", the mean over the seeds" if _has_seeds(ds) else ""
+
+
+def _has_seeds(ds: xr.Dataset) -> bool:
+    return any(seeds_of(ds, str(name)) > 1 for name in ds["detector"].to_numpy())
 
 
 def _one_line(text: str) -> str:

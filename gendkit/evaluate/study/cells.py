@@ -182,9 +182,7 @@ class Cells:
 
     def features(self, recipe: Recipe) -> NDArray[np.float32]:
         """Return the unit features (N, D) of all crops on the recipe's frozen backbone."""
-        parts = [self._digest, recipe.backbone, recipe.image_size, recipe.dtype]
-        name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
-        path = self.out / FEATURES / f"{name}.npy"
+        path = self._features_file(recipe)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             if not path.is_file():
@@ -193,7 +191,9 @@ class Cells:
                     update={"tuning": "layer-norms", "tuned_norms": 0, "lora": None}
                 )
                 trainer, _ = build_trainer(plain, device=self.device)
-                write_array(path, trainer.outputs(self.manifest).embedding)
+                embedding = trainer.outputs(self.manifest).embedding
+                write_whole(path.with_suffix(".json"), self._made_with(recipe))
+                write_array(path, embedding)
         return np.asarray(np.load(path), dtype=np.float32)
 
     def _trained(self, cell: Cell, key: str) -> Outputs:
@@ -226,12 +226,24 @@ class Cells:
     def _kept(self, key: str) -> bool:
         return self._file(key, ".npy").is_file()
 
+    def _features_file(self, recipe: Recipe) -> Path:
+        parts = [self._digest, recipe.backbone, recipe.image_size, recipe.dtype]
+        name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+        return self.out / FEATURES / f"{name}.npy"
+
     def _keep(self, key: str, cell: Cell, margins: NDArray[np.float32]) -> None:
-        part = plugins().part("backbone", cell.recipe.backbone)
+        # A probe is as old as the features that it was fitted on.
+        own = self._features_file(cell.recipe).with_suffix(".json")
+        older = cell.probe and own.is_file()
+        made = own.read_bytes() if older else self._made_with(cell.recipe)
+        write_whole(self._file(key, ".json"), made)
+        write_array(self._file(key, ".npy"), margins)
+
+    def _made_with(self, recipe: Recipe) -> bytes:
+        part = plugins().part("backbone", recipe.backbone)
         source = f"{part.source.distribution} {part.source.version}".strip()
         made = {**versions(), "device": self.device, "backbone": source}
-        write_whole(self._file(key, ".json"), json.dumps(made, sort_keys=True).encode())
-        write_array(self._file(key, ".npy"), margins)
+        return json.dumps(made, sort_keys=True).encode()
 
     def _assembled(self, cells: Sequence[Cell], keys: Sequence[str]) -> xr.Dataset:
         where = [dict(cell.at) for cell in cells]

@@ -20,16 +20,16 @@ from zarr.errors import ZarrUserWarning
 from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import InvalidReport, MissingMedia, OutputExists, UnwritableOutput
 from gendkit.evaluate.final import final_of, log_final
-from gendkit.evaluate.study.cells import CELLS, FEATURES, Cells
+from gendkit.evaluate.study.cells import CELLS, FEATURES, LATER, Cells
 from gendkit.evaluate.study.setting import DEVELOPMENT, FINAL, Setting, setting_of
 from gendkit.evaluate.study.study import Study
-from gendkit.output import new_folder, write_whole
+from gendkit.output import new_folder, part_of, write_whole
 from gendkit.plugin.manager import plugins
 from gendkit.progress import Progress
 from gendkit.train.recipe import Recipe
 from gendkit.train.record import describe, digest, extraction, versions
 
-MARKER, RESULT = "study.json", "result.zarr"
+MARKER, RESULT, LOCK = "study.json", "result.zarr", ".result.lock"
 GROWS = "seeds"
 """The one thing that a later command may add to."""
 
@@ -91,23 +91,15 @@ def run_study(
     )
     out = Path(out)
     command = _command(study, setting)
-    earlier = _check(out, command)
+    _check(out, command)
     scored = study.scored(setting)
     place = Cells(
         setting.manifest, scored=scored, validation=setting.validation, out=out, device=device
     )
     asked = study.cells(setting)
     out.mkdir(parents=True, exist_ok=True)
-    finals = int(earlier.get("final_evaluations", 0))
-    # Going on with what was stopped, or helping with it, is the same look.
-    begun = earlier.get("finished") is False and earlier[GROWS] == command[GROWS]
-    looked = finals and (begun or not place.missing(asked))
-    # Whatever a study scores of the split, it is the same split that was looked at.
-    final = final_of(setting.manifest)
-    if on == FINAL and final is not None and not looked:
-        finals = log_final(final, study=study.name, out=str(out))
-    facts = {**command, "final_evaluations": finals, "finished": False}
-    _mark(out, facts)
+    with FileLock(out / LOCK):
+        facts = _begun(out, command, setting, missing=place.missing(asked))
     margins = place.run(asked, progress=progress)
     ds = study.analyse(margins, setting)
     splits = setting.manifest.table["split"].to_numpy()
@@ -133,7 +125,7 @@ def run_study(
     ds = ds.assign_attrs(
         answer=words.answer, shows=json.dumps(words.shows), not_shown=json.dumps(words.not_shown)
     )
-    with FileLock(out / ".result.lock"):
+    with FileLock(out / LOCK):
         write_result(ds, out / RESULT)
         _mark(out, {**facts, "answer": words.answer})
     return open_study(out)
@@ -204,6 +196,24 @@ def _command(study: Study, setting: Setting) -> dict[str, Any]:
     }
 
 
+def _begun(
+    out: Path, command: Mapping[str, Any], setting: Setting, *, missing: int
+) -> dict[str, Any]:
+    """Mark a folder as that of a study, and log a look at the final split; return what it says."""
+    earlier = _check(out, command)
+    finals = int(earlier.get("final_evaluations", 0))
+    # Going on with what was stopped, or helping with it, is the same look.
+    begun = earlier.get("finished") is False and earlier[GROWS] == command[GROWS]
+    looked = finals and (begun or not missing)
+    # Whatever a study scores of the split, it is the same split that was looked at.
+    final = final_of(setting.manifest)
+    if setting.on == FINAL and final is not None and not looked:
+        finals = log_final(final, study=command["study"], out=str(out))
+    facts = {**command, "final_evaluations": finals, "finished": False}
+    _mark(out, facts)
+    return facts
+
+
 def _check(out: Path, command: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse a folder of something else; return what its marker says."""
     if out.exists() and not out.is_dir():
@@ -212,7 +222,8 @@ def _check(out: Path, command: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     marker = out / MARKER
     if not marker.is_file():
-        if others := [p.name for p in out.iterdir() if p.name not in (CELLS, FEATURES)]:
+        own = (CELLS, FEATURES, LOCK, part_of(marker).name)  # of one that begins, or was killed
+        if others := [p.name for p in out.iterdir() if p.name not in own]:
             raise OutputExists(f"{out} holds {others[0]} and is no study; give a new folder.")
         return {}
     try:
@@ -221,6 +232,8 @@ def _check(out: Path, command: Mapping[str, Any]) -> dict[str, Any]:
         raise OutputExists(f"{marker} is damaged; give a new folder.") from None
     for name, now in command.items():
         was = earlier.get(name)
+        if name == "recipe" and isinstance(was, dict):
+            was = {**dict(LATER), **was}
         if name == GROWS:
             if lost := [seed for seed in was or () if seed not in now]:
                 raise OutputExists(
