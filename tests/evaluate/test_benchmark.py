@@ -147,6 +147,15 @@ def test_a_data_set_of_which_another_is_said_to_be_the_same_clips_took_part_with
     assert "Data of a, b, or of their families, took part in the selection" in " ".join(found.notes)
 
 
+def test_a_data_set_of_the_training_alone_may_be_said_to_be_the_same_clips(
+    detectors: list[Path], sets: dict[str, Manifest], tmp_path: Path
+) -> None:
+    found = compare(detectors[0], sets["b"], tmp_path / "out", alike=[("b", "ff")])
+    assert found.ds["trained_on"].to_numpy().tolist() == [["yes"]]
+    with pytest.raises(InvalidArgument, match="'nowhere' of alike is in no manifest"):
+        compare(detectors[0], sets["b"], tmp_path / "other", alike=[("b", "nowhere")])
+
+
 def test_impossible_options_are_refused_before_anything_is_scored(
     detectors: list[Path], sets: dict[str, Manifest], tmp_path: Path, runs: list[str]
 ) -> None:

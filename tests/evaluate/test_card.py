@@ -275,3 +275,14 @@ def test_a_result_of_another_adapter_or_none_is_refused(adapter: Adapter, tmp_pa
     (tmp_path / "robustness.json").write_text("{")
     with pytest.raises(UnreadableMedia, match="holds a damaged result"):
         read_result(tmp_path, adapter=adapter.hash)
+
+
+def test_of_clips_that_nobody_counted_no_number_is_said(adapter: Adapter, tmp_path: Path) -> None:
+    folder = comparison(tmp_path / "benchmark", adapter.hash)
+    place = folder / "result" / "result.zarr"
+    ds = xr.open_zarr(place, consolidated=False).load()
+    ds["clips"] = ds["clips"].astype(float).where(ds["dataset"] != "celeb")
+    ds.drop_encoding().to_zarr(place, mode="w", zarr_format=3, consolidated=False)
+    card = gk.model_card(adapter, record=record_of(adapter), results=[folder])
+    assert saying(card.limits, "In how many clips of celeb no face was found is not recorded")
+    assert not saying(card.limits, "had no face")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -112,6 +114,10 @@ def test_what_cells_were_made_with_is_kept_beside_them(manifest, whole, tmp_path
     monkeypatch.setattr(module, "versions", lambda: {**versions(), "torch": "0.1"})
     cells.run(asked_for)
     assert {m["torch"] for m in cells.made_with(asked_for)} == {versions()["torch"], "0.1"}
+    half = rows(manifest, "train") & (np.arange(len(manifest)) % 3 > 0)
+    later = [replace(asked_for[0], train=half)]  # of features that are there
+    cells.run(later)
+    assert [m["torch"] for m in cells.made_with(later)] == [versions()["torch"]]
 
 
 def test_a_study_that_was_stopped_goes_on_to_the_same_bits(manifest, whole, tmp_path, monkeypatch):

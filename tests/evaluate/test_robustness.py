@@ -87,6 +87,32 @@ def test_a_look_at_final_crops_is_logged(manifest: Manifest) -> None:
     assert times_logged(final.faces()) == 1
 
 
+@pytest.mark.usefixtures("own_log")
+def test_a_threshold_that_is_fixed_on_final_crops_is_a_look_at_them(manifest: Manifest) -> None:
+    final = replace(manifest, table=manifest.table.assign(split="final"))
+    ds = robustness(
+        manifest, small_detector(small_backbone()), grids={"jpeg": ["jpeg:30"]}, reference=final,
+        progress=silent,
+    )  # fmt: skip
+    assert times_logged(final.faces()) == ds.attrs["final_evaluations"] == 1
+
+
+def test_scores_that_are_kept_are_of_the_same_preprocessing(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    one, grids = small_detector(small_backbone()), {"jpeg": ["jpeg:30"]}
+    header = one.adapter.header
+    other = replace(header, preprocessing=replace(header.preprocessing, mean=(0.1, 0.2, 0.3)))
+    turned = Detector(one.backbone, spec=one.spec, adapter=replace(one.adapter, header=other))
+    assert turned.adapter.hash == one.adapter.hash
+    kept = [
+        robustness(manifest, who, grids=grids, keep=tmp_path, progress=silent)["score"]
+        for who in (one, turned, one)
+    ]
+    assert not np.array_equal(kept[0], kept[1])
+    np.testing.assert_array_equal(kept[0], kept[2])
+
+
 def test_the_measures_are_those_of_the_scores_at_a_threshold_of_the_crops_as_they_are(
     manifest: Manifest, bright: Detector
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -200,6 +201,43 @@ def test_cells_that_others_computed_there_are_taken_up(
     before = open_study(trained)["seed_auroc"]
     xr.testing.assert_identical(run(manifest, tmp_path)["seed_auroc"], before)
     assert drawn == []
+
+
+def test_several_may_begin_the_same_study_at_once(
+    manifest: Manifest, tmp_path: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path / "cache"))
+    for attempt in range(3):
+        out = tmp_path / str(attempt)
+        with ThreadPoolExecutor(4) as pool:
+            begun = [pool.submit(run, manifest, out, on="final") for _ in range(4)]
+            found = [one.result() for one in begun]
+        assert len(read_log()) == attempt + 1
+        for one in found:
+            assert about(one)["final_evaluations"] == attempt + 1
+
+
+def test_what_was_killed_as_it_began_can_be_begun_again(
+    manifest: Manifest, tmp_path: Path, drawn: list[Any]
+) -> None:
+    (tmp_path / f"{MARKER}.part").write_text("{")
+    run(manifest, tmp_path)
+    assert json.loads((tmp_path / MARKER).read_text())["finished"]
+
+
+def test_a_study_of_before_a_field_was_there_goes_on(
+    manifest: Manifest, tmp_path: Path, drawn: list[Any]
+) -> None:
+    run(manifest, tmp_path)
+    marker = json.loads((tmp_path / MARKER).read_text())
+    assert marker["recipe"].pop("sphere") is True
+    (tmp_path / MARKER).write_text(json.dumps(marker))
+    run(manifest, tmp_path)
+    assert len(drawn) == 3
+    marker["recipe"]["sphere"] = False
+    (tmp_path / MARKER).write_text(json.dumps(marker))
+    with pytest.raises(OutputExists, match="recipe sphere False, not True"):
+        run(manifest, tmp_path)
 
 
 def test_a_look_at_the_final_split_is_logged_once_a_computation(
