@@ -301,7 +301,9 @@ def _show_files(results: list[_Result], weighed: Calibration | None) -> None:
             continue
         value = "not examined" if found.score is None else f"{found.score:.3f}"
         people, worth = found.people, {e.track: e for e in result.evidence}
-        highest = f"highest of {len(people)} people: {found.person}" if len(people) > 1 else ""
+        highest = ""
+        if found.person is not None and len(people) > 1:
+            highest = f"highest of {len(people)} people: person {found.person + 1}"
         note = "; ".join(filter(None, (highest, result.reasons, found.problem)))
         counts = (found.faces, found.frames_looked_at, found.frames_total)
         only = None if highest else next(iter(result.evidence), None)
@@ -310,7 +312,7 @@ def _show_files(results: list[_Result], weighed: Calibration | None) -> None:
             faces = sum(f.track == track and f.score is not None for f in found.frames)
             call = at.call(score) if at else ""
             own = worth.get(track)
-            row(f"  person {track}", f"{score:.3f}", call, at, own, faces, *[None] * 3, "")
+            row(f"  person {track + 1}", f"{score:.3f}", call, at, own, faces, *[None] * 3, "")
     called = ("called", "above") if calls else ()
     evidence = ("log10 LR", "decision") if weighed else ()
     rest = ("faces", "looked at", "frames", "seconds", "note")
@@ -348,6 +350,7 @@ def _show_frames(results: list[_Result], *, as_csv: bool) -> None:
     for row in rows:
         row["time"] = None if row["time"] is None else f"{row['time']:.3f}"
         row["score"] = None if row["score"] is None else f"{row['score']:.3f}"
+        row["track"] = None if row["track"] is None else row["track"] + 1
     columns = ("file", "frame", "person", "time", "score", "reason")
     show_table(
         [[row[c] for c in FRAME_COLUMNS] for row in rows],

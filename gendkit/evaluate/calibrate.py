@@ -21,12 +21,13 @@ from gendkit.data.quality import Quality
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.calibration import Calibration
 from gendkit.evaluate.checked import checked
-from gendkit.evaluate.clips import MEASURES, Clips, clips_of
-from gendkit.evaluate.final import log_final
+from gendkit.evaluate.clips import MEASURES, UNIT, Clips, clips_of
+from gendkit.evaluate.final import final_of, log_final
 from gendkit.evaluate.likeness import Likeness
 from gendkit.evaluate.population import Made, Population, Range, Validated
 from gendkit.measure.calibration import fit_isotonic, fit_temperature
 from gendkit.measure.conformal import fit_conformal, one_each
+from gendkit.measure.intervals import joint_components
 from gendkit.measure.likelihood import cross_fitted, fit_likelihood, fold_masks
 from gendkit.measure.metrics import auroc
 from gendkit.model.batches import check_positive
@@ -88,7 +89,8 @@ def calibrate(
     detector
         Or its adapter's file or folder.
     on
-        Further labelled manifests by name, on which it is tried.
+        Further labelled manifests by name, on which it is tried. Clips of the same people as those
+        of `manifest` are told: what is said of them is no test.
     name
         Of the manifest, for whoever reads the file; by default its folder.
     alpha, beta
@@ -104,12 +106,13 @@ def calibrate(
     Raises
     ------
     InvalidArgument
-        If there are rows of the final split, a rate is no share, or another set is called like the
-        own.
+        If there are rows of the final split, a rate is no share, another set is called like the
+        own, or a seed is no whole number from 0.
     InvalidLabels
         If a label is unknown, or there are too few clips for anything to be estimated.
     """
     check_positive("batch_size", batch_size)
+    seed = _whole("seed", seed)
     own = _read(manifest)
     if (own.table["split"] == FINAL).any():
         raise InvalidArgument(
@@ -132,11 +135,13 @@ def calibrate(
     said = [_cross_fitted(clips.table, calibration).assign(set=name)]
     checks = [checked(said[0], name=name, own=True, seed=seed)]
     for other, crops in others.items():
-        if (crops.table["split"] == FINAL).any():
-            log_final(crops, adapter=detector.adapter.hash, calibration=calibration.digest)
+        if (final := final_of(crops)) is not None:
+            fitted_on = calibration.population.digest
+            log_final(final, adapter=detector.adapter.hash, calibrated_on=fitted_on)
         new = clips_of(crops, detector, batch_size=batch_size, progress=progress)
         said.append(applied(calibration, new).assign(set=other))
-        checks.append(checked(said[-1], name=other, own=False, seed=seed))
+        linked = _linked(own, crops)
+        checks.append(checked(said[-1], name=other, own=False, linked=linked, seed=seed))
     return Calibrated(
         calibration=replace(calibration, checks=tuple(checks)),
         clips=pd.concat(said, ignore_index=True),
@@ -156,6 +161,18 @@ def applied(calibration: Calibration, clips: Clips) -> pd.DataFrame:
         decision=calibration.conformal.decide(score),
         reasons=_reasons(calibration, clips),
     )
+
+
+def _whole(name: str, value: int) -> int:
+    if value != int(value) or value < 0:
+        raise InvalidArgument(f"{name} is {value}; give a whole number from 0.")
+    return int(value)
+
+
+def _linked(own: Manifest, other: Manifest) -> int:
+    """Return how many people of clips hang together with those of the own set."""
+    first, second = joint_components([own, other])
+    return len(other.table.loc[np.isin(second, first), UNIT].drop_duplicates())
 
 
 def _read(manifest: Manifest | str | Path) -> Manifest:

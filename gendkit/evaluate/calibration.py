@@ -144,7 +144,7 @@ class Calibration:
     @property
     def limits(self) -> tuple[str, ...]:
         """What it can never say, and what it may say too much of."""
-        return self._limits(people=1)
+        return self._limits(people=1) + tuple(filter(None, (c.limit for c in self.checks)))
 
     def _limits(self, *, people: int) -> tuple[str, ...]:
         known = tuple(filter(None, (self.population.limit, self.likeness.limit)))
@@ -249,6 +249,8 @@ class Calibration:
         found = []
         for i, person in enumerate(people):
             reasons = made + self.validated.outside(person.quality, person.crops)
+            if not np.isfinite(person.score):
+                reasons += ("the score is not a number",)
             if self.likeness.unlike(away[i]):
                 reasons += (f"unlike the calibration's clips (novelty p {away[i]:.2g})",)
             holds = not reasons

@@ -21,7 +21,7 @@ METHODS = ("score", "temperature", "isotonic")
 RESAMPLES = 1000
 
 
-def checked(clips: pd.DataFrame, *, name: str, own: bool, seed: int) -> Checked:
+def checked(clips: pd.DataFrame, *, name: str, own: bool, seed: int, linked: int = 0) -> Checked:
     """Count what was said of the clips of one set.
 
     Parameters
@@ -32,6 +32,8 @@ def checked(clips: pd.DataFrame, *, name: str, own: bool, seed: int) -> Checked:
         Of the set; whether it is that of the calibration.
     seed
         Of the resampling.
+    linked
+        How many clips hang together with those that the calibration was fitted on.
     """
     label = clips["label"].to_numpy()
     llr, said = clips["log10_lr"].to_numpy(), clips["decision"].to_numpy().astype(str)
@@ -46,6 +48,7 @@ def checked(clips: pd.DataFrame, *, name: str, own: bool, seed: int) -> Checked:
     return Checked(
         name=name,
         own=own,
+        linked=linked,
         reals=int((label == 0).sum()),
         fakes=int((label == 1).sum()),
         groups=int(clips["component"].nunique()),

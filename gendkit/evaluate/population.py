@@ -165,6 +165,9 @@ class Checked:
         The set, and whether it is that of the calibration.
     reals, fakes, groups
         As of `Population`.
+    linked
+        How many of another set's clips are of the calibration's own clips or people, so that
+        it is no test of them.
     auroc
         Of the scores.
     cllr, cllr_interval, cllr_min
@@ -202,4 +205,15 @@ class Checked:
     outside_of_fake: float | None
     inside_fake_of_real: float | None
     inside_real_of_fake: float | None
+    linked: int = 0
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    @property
+    def limit(self) -> str:
+        """Why it may promise too much; empty if nothing is known."""
+        if not self.linked:
+            return ""
+        return visible(
+            f"{self.linked:,} of {self.reals + self.fakes:,} clips of {self.name} are of people or "
+            "clips that the calibration was fitted on: of these its numbers are no test"
+        )

@@ -80,11 +80,12 @@ def people_of(score: Score, embeddings: NDArray[np.float32]) -> Sequence[Person]
     embeddings
         (N, D) of the frames with a face, in their order.
     """
-    frames = [frame for frame in score.frames if frame.score is not None]
+    frames = [frame for frame in score.frames if frame.quality is not None]
+    scored = np.array([frame.score is not None for frame in frames], np.bool_)
     track = np.array([frame.track for frame in frames], np.int64)
     people = []
     for number, mean in score.people.items():
-        own = np.flatnonzero(track == number)
+        own = np.flatnonzero(scored & (track == number))
         measured = [q for i in own.tolist() if (q := frames[i].quality) is not None]
         vector = unit(embeddings[own].astype(np.float64).sum(axis=0, keepdims=True))[0]
         people.append(

@@ -64,7 +64,7 @@ class Threshold:
 
     def call(self, score: float | None) -> Called:
         """Say what a file of this score is called; `not fake` does not mean that it is real."""
-        if score is None:
+        if score is None or math.isnan(score):
             return "not examined"
         if self.value is None:
             return "not estimable"

@@ -187,7 +187,8 @@ class Adapter:
         MissingMedia
             If there is no such file.
         InvalidAdapter
-            If it is no adapter, is of a later format, or is damaged.
+            If it is no adapter, is of a later format, is damaged, or holds a number that is not
+            finite.
         """
         path = Path(path)
         path = path / FILE if path.is_dir() else path
@@ -240,6 +241,11 @@ class Adapter:
         if adapter.hash != expected:
             raise InvalidAdapter(
                 f"{path} is damaged: its numbers do not have the hash in its header."
+            )
+        if broken := [name for name, of in tensors.items() if not of.isfinite().all()]:
+            raise InvalidAdapter(
+                f"{path} has numbers that are not finite in {broken[0]}: nothing can be scored "
+                "with it; train it anew."
             )
         return adapter
 

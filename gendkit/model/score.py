@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 96
 """Longest side in pixels of the faces that a score keeps to be looked at."""
+NO_NUMBER = "the detector gives no number for this face"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +218,7 @@ class Score:
             f"{self.frames_total}",
         }
         if len(self.people) > 1:
-            each = (f"person {track} {value:.3f}" for track, value in self.people.items())
+            each = (f"person {track + 1} {value:.3f}" for track, value in self.people.items())
             facts["people"] = f"{', '.join(each)}; the score is the highest"
         facts |= {f"without a face ({n})": reason for reason, n in self.reasons.items()}
         if self.members:
@@ -230,12 +231,11 @@ class Score:
 
 def frame_scores(crops: Sequence[Crop], scores: Iterable[float]) -> tuple[FrameScore, ...]:
     """Join what was found in frames with the scores of those that have a face, in order."""
-    given = iter(scores)
-    return tuple(
+    frames = (
         FrameScore(
             frame=crop.frame,
             time=crop.time,
-            score=None if crop.image is None else float(next(given)),
+            score=None,
             box=crop.box,
             reason=crop.reason,
             track=crop.track,
@@ -244,12 +244,19 @@ def frame_scores(crops: Sequence[Crop], scores: Iterable[float]) -> tuple[FrameS
         )
         for crop in crops
     )
+    return rescored(frames, scores)
 
 
 def rescored(frames: Iterable[FrameScore], scores: Iterable[float]) -> tuple[FrameScore, ...]:
-    """Return frames with other scores for those that have a face, in order."""
+    """Return frames with scores for those that have a face, in order; NaN is none."""
     given = iter(scores)
-    return tuple(f if f.score is None else replace(f, score=next(given)) for f in frames)
+    return tuple(f if f.quality is None else _scored(f, next(given)) for f in frames)
+
+
+def _scored(frame: FrameScore, score: float) -> FrameScore:
+    if math.isnan(score):
+        return replace(frame, score=None, reason=NO_NUMBER)
+    return replace(frame, score=float(score), reason="")
 
 
 def joined_hash(hashes: Iterable[str]) -> str:

@@ -359,9 +359,9 @@ def test_each_person_of_a_clip_has_a_row_and_the_file_the_highest_score(
     )  # fmt: skip
     ask = ("score", videos / "half.mp4", "--adapter", adapter, "--extractor", "halves")
     lines = gendkit(*ask, "--which", "all").out.splitlines()
-    assert [line.split()[:2] for line in lines[2:]] == [["person", "0"], ["person", "1"]]
+    assert [line.split()[:2] for line in lines[2:]] == [["person", "1"], ["person", "2"]]
     scores = [float(line.split()[2]) for line in lines[2:]]
-    assert f"highest of 2 people: {scores.index(max(scores))}" in lines[1]
+    assert f"highest of 2 people: person {scores.index(max(scores)) + 1}" in lines[1]
     assert float(lines[1].split()[1]) == max(scores)
     (record,) = json.loads(gendkit(*ask, "--which", "all", "--json", "--per-frame").out)
     assert record["people"] == 2

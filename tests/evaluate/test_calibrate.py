@@ -26,11 +26,12 @@ from gendkit.evaluate.calibrate import Calibrated, calibrate
 from gendkit.evaluate.calibration import Calibration, Person
 from gendkit.evaluate.checked import checked
 from gendkit.evaluate.clips import clips_of
-from gendkit.evaluate.final import read_log
+from gendkit.evaluate.final import read_log, times_logged
 from gendkit.evaluate.likeness import Likeness
 from gendkit.model.detector import Detector
 from gendkit.testing.small import registered, small_backbone, small_crops, small_detector
 from gendkit.testing.telling import telling
+from gendkit.train.record import describe
 
 PEOPLE = 44
 MADE: dict[str, Any] = {"dtype": "float32", "extraction": {}}
@@ -138,7 +139,35 @@ def test_another_set_stands_beside_it_and_its_final_split_is_noted(
     assert clips["reasons"].str.contains("eyes").all()
     (entry,) = read_log(home / "cache" / "final-evaluations.jsonl")
     assert entry["adapter"] == detector.adapter.hash
+    assert entry["calibrated_on"] == made.calibration.population.digest
+    assert entry["data"] == describe(other)["digest"]
     assert len(other) == 40
+    assert shifted.linked == 0
+    assert not shifted.limit
+
+
+def test_a_set_that_holds_clips_of_the_own_is_no_test_and_its_final_rows_alone_are_logged(
+    own: Manifest, other: Manifest, detector: Detector, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("GENDKIT_CACHE", str(tmp_path))
+    table = own.table.copy()
+    table.loc[table["target_identity"] == "own-0", "split"] = "final"
+    whole = replace(own, table=table)
+    half = whole.where((table["split"] == "development").to_numpy())
+    calibration = calibrate(half, detector, on={"whole": whole}, name="half").calibration
+    check = calibration.checks[1]
+    assert check.linked == check.reals + check.fakes - 2
+    assert any(
+        f"{check.linked} of {check.linked + 2} clips of whole" in x for x in calibration.limits
+    )
+    assert times_logged(whole.where((table["split"] == "final").to_numpy())) == 1
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5])
+def test_a_seed_is_a_whole_number(own: Manifest, detector: Detector, seed: float) -> None:
+    with pytest.raises(InvalidArgument, match="give a whole number from 0"):
+        calibrate(own, detector, seed=seed)
 
 
 def test_another_set_is_not_called_like_the_own(own: Manifest, detector: Detector) -> None:

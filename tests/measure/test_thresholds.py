@@ -37,7 +37,7 @@ def test_the_threshold_is_a_score_that_few_enough_reals_exceed() -> None:
     assert found.value == 0.95
     assert found.call(0.95) == "not fake"
     assert found.call(0.951) == "fake"
-    assert found.call(None) == "not examined"
+    assert found.call(None) == found.call(float("nan")) == "not examined"
     assert corrected_threshold(reals, fpr=0.05, people=2).value == 0.98
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gendkit.data.examine import Crop
-from gendkit.model.score import FrameScore, Score, frame_scores, rescored
+from gendkit.model.score import NO_NUMBER, FrameScore, Score, frame_scores, rescored
 
 
 def frame(number: int, score: float | None, reason: str = "") -> FrameScore:
@@ -122,6 +122,18 @@ def test_frames_get_their_scores_and_small_faces_in_order() -> None:
     assert [f.score for f in rescored(frames, [0.1, 0.2])] == [0.1, None, 0.2]
 
 
+def test_a_face_without_a_number_is_no_part_of_the_score() -> None:
+    face = np.zeros((50, 50, 3), np.uint8)
+    crops = [Crop(frame=i, time=None, image=face) for i in range(3)]
+    frames = frame_scores(crops, [0.25, float("nan"), 0.75])
+    some = replace(SCORE, frames=frames)
+    assert (some.score, some.faces) == (0.5, 2)
+    assert some.reasons == {NO_NUMBER: 1}
+    none = replace(SCORE, frames=rescored(frames, [float("nan")] * 3))
+    assert (none.score, none.status) == (None, "not examined")
+    assert replace(SCORE, frames=rescored(none.frames, [0.1, 0.2, 0.3])).score == pytest.approx(0.2)
+
+
 def test_people_are_scored_apart_and_the_highest_is_the_files(detector, tmp_path) -> None:
     """Two people in a picture: an average over them would hide one behind the other."""
     import numpy as np
@@ -156,7 +168,7 @@ def test_people_are_scored_apart_and_the_highest_is_the_files(detector, tmp_path
     record = both.to_dict()
     assert (record["people"], record["person"]) == (2, both.person)
     assert (record["frames_looked_at"], record["frames_without_face"]) == (1, 0)
-    assert "person 1" in both._repr_html_()
-    assert "person 1" not in one._repr_html_()
+    assert "person 2" in both._repr_html_()
+    assert "person 2" not in one._repr_html_()
     assert [f.track for f in both.frames] == [0, 1]
     assert "thumbnail" not in both.frames[0].to_dict()
