@@ -19,7 +19,7 @@ from gendkit.data.examine import Crop, Examined
 from gendkit.data.faces import align_face
 from gendkit.data.media import Order, walk_frames
 from gendkit.data.tracks import matched
-from gendkit.errors import GendkitError, InvalidImage
+from gendkit.errors import GendkitError, InvalidImage, MissingAsset, MissingDependency
 from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector
 from gendkit.plugin.manager import plugins
@@ -114,7 +114,9 @@ def sensitivity_of(
         rows += base.rows("crop jitter", "none", "whole pictures have no landmarks to move")
     else:
         for name, pictures in _jittered(media, faces, detector.scale, draws=draws, seed=seed):
-            rows += base.rows("crop jitter", name, _Means(tracks, detector.predict(pictures)))
+            there = [(t, p) for t, p in zip(tracks, pictures, strict=True) if p is not None]
+            moved = _Means([t for t, _ in there], detector.predict([p for _, p in there]))
+            rows += base.rows("crop jitter", name, moved, missing="no face could be moved so far")
     for kind, strength in ENCODINGS:
         name = f"{kind} {'quality' if kind == 'jpeg' else 'crf'} {strength}"
         rows += base.rows("re-encoding", name, _encoded(images, tracks, detector, kind, strength))
@@ -153,7 +155,12 @@ class _Means:
         return float(np.mean(self.scores[track])) if track in self.scores else float("nan")
 
     def rows(
-        self, change: str, setting: str, other: _Means | str | None = None
+        self,
+        change: str,
+        setting: str,
+        other: _Means | str | None = None,
+        *,
+        missing: str = "this person's face was not found",
     ) -> Iterator[tuple[Any, ...]]:
         """Yield a row a track: this one's, or another's beside it, or why there is none."""
         for track in sorted(self.scores):
@@ -161,14 +168,17 @@ class _Means:
             score = float("nan") if of is None else of.mean(track)
             faces = 0 if of is None else len(of.scores.get(track, ()))
             if not faces and not reason:
-                reason = "this person's face was not found"
+                reason = missing
             yield track, change, setting, score, score - self.mean(track), faces, reason
 
 
 def _jittered(
     media: str | Path, faces: Sequence[Crop], scale: float, *, draws: int, seed: int
-) -> Iterator[tuple[str, list[Image]]]:
-    """Yield crops (F,) whose landmarks were moved, a list a draw; one pass over the file."""
+) -> Iterator[tuple[str, list[Image | None]]]:
+    """Yield crops (F,) whose landmarks were moved, a list a draw; one pass over the file.
+
+    None is a face too small to be moved, or whose frame was not read a second time.
+    """
     rng = np.random.default_rng(seed)
     moved = rng.normal(size=(draws, len(faces), 5, 2))
     out: list[list[Image | None]] = [[None] * len(faces) for _ in range(draws)]
@@ -185,14 +195,11 @@ def _jittered(
                         frame.image, there, scale=scale, size=face.image.shape[0]
                     )
                 except InvalidImage:  # a tiny face, whose points coincide after the move
-                    out[draw][i] = face.image
+                    continue
 
     walk_frames(media, [face.frame for face in faces], visit)
     for draw, crops in enumerate(out):
-        yield (
-            f"draw {draw + 1}",
-            [c if c is not None else f.image for c, f in zip(crops, faces, strict=True)],  # type: ignore[misc]
-        )
+        yield f"draw {draw + 1}", crops
 
 
 def _encoded(
@@ -236,6 +243,8 @@ def _by_extractor(
     try:
         built = detector.extractor(name)
         again = detector.examine(media, frames=frames, order=order, extractor=built, which="all")
+    except (MissingAsset, MissingDependency):
+        return base.rows("extractor", name, "it is not installed here")
     except GendkitError as error:
         return base.rows("extractor", name, str(error))
     found = _again(again, faces, detector)

@@ -87,6 +87,11 @@ def bootstrap(
     resamples, level, seed
         Number of resamples, coverage of the interval, seed of the draws.
 
+    Returns
+    -------
+    dict
+        By the names of the statistic; without ends if there is one group.
+
     References
     ----------
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993 (percentile interval); the group is
@@ -97,7 +102,7 @@ def bootstrap(
     value = statistic(np.arange(len(names)))
     rng = np.random.default_rng(seed)
     draws: dict[str, list[float]] = {key: [] for key in value}
-    for _ in range(resamples if members else 0):
+    for _ in range(resamples if len(members) > 1 else 0):  # of one group none differs
         chosen = rng.integers(len(members), size=len(members))
         drawn = statistic(np.concatenate([members[i] for i in chosen]))
         for key in draws:

@@ -43,7 +43,7 @@ class Probe:
     Attributes
     ----------
     auroc
-        .5 to 1; the direction in which it separates better is taken.
+        .5 to 1; the direction in which it separates better is taken. NaN if it could not be tried.
     low, high
         Bootstrap interval over identities, in that same direction; low may be below .5.
     real, fake, identities
@@ -282,17 +282,22 @@ def _tables(files: Sequence[Path]) -> Floats | None:
 
 
 def _cross_validated(features: Floats, labels: NDArray[Any], groups: NDArray[Any]) -> Floats:
-    """Return out-of-fold scores of a logistic regression; no person is in two folds."""
+    """Return out-of-fold scores of a logistic regression; no person is in two folds.
+
+    NaN if it cannot be tried so: of one person, or where a fold leaves one class to learn from.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     folds = min(_FOLDS, len(set(groups)))
-    scores = np.zeros(len(labels))
+    scores = np.full(len(labels), np.nan)
     if folds < 2:
         return scores
     for fit, held in GroupKFold(folds).split(features, labels, groups):
+        if len(set(labels[fit].tolist())) < 2:
+            return np.full(len(labels), np.nan)
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
         model.fit(features[fit], labels[fit])
         # Folds have their own scale, so each contributes ranks.
@@ -309,6 +314,8 @@ def _interval(
     confidence: float,
     seed: int,
 ) -> tuple[float, float, float]:
+    if np.isnan(score).any():
+        return np.nan, np.nan, np.nan
     value = auroc(label, score)
     flip = value < 0.5
     people = [np.flatnonzero(groups == person) for person in sorted(set(groups))]

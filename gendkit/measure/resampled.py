@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gendkit.errors import InvalidLabels
-from gendkit.measure.intervals import Counts, Interval, crossed
+from gendkit.errors import InvalidLabels, UndefinedMetric
+from gendkit.measure.intervals import COMPONENT, Counts, Interval, crossed, rarer_components
+from gendkit.measure.labels import checked_labels
 from gendkit.measure.metrics import (
     Ranked,
     auroc,
@@ -59,7 +61,13 @@ def metric_intervals(
     Raises
     ------
     InvalidLabels
-        If shapes do not fit.
+        If shapes do not fit, there is no clip, or a score is not finite.
+
+    Warns
+    -----
+    UndefinedMetric
+        If a class is missing, or all its clips are of one component: nothing then shows how it
+        varies, and there is no interval.
     """
     y, number, s = _clips(labels, components, scores)
     measured = {name: _measured(metric, y, s, number) for name, metric in metrics.items()}
@@ -68,7 +76,8 @@ def metric_intervals(
         return {name: measure(counts) for name, measure in measured.items()}
 
     sizes = {"component": _count(number), "seed": len(s)}
-    return crossed(statistic, sizes, resamples=resamples, level=level, seed=seed)
+    own = dict.fromkeys(measured, _own(y, number))
+    return crossed(statistic, sizes, own=own, resamples=resamples, level=level, seed=seed)
 
 
 def paired_difference(
@@ -108,6 +117,11 @@ def paired_difference(
     InvalidLabels
         If shapes or numbers of seeds do not fit, or a score is not finite: both detectors have to
         score the same clips.
+
+    Warns
+    -----
+    UndefinedMetric
+        As `metric_intervals`.
     """
     y, number, one_s, other_s = _clips(labels, components, first, second)
     seeds = {len(s) for s, given in ((one_s, first), (other_s, second)) if np.ndim(given) == 2}
@@ -124,7 +138,8 @@ def paired_difference(
         one, other = (measure(counts) for measure in measured)
         return {"first": one, "second": other, "difference": other - one}
 
-    return crossed(statistic, sizes, resamples=resamples, level=level, seed=seed)
+    own = dict.fromkeys(("first", "second", "difference"), _own(y, number))
+    return crossed(statistic, sizes, own=own, resamples=resamples, level=level, seed=seed)
 
 
 def _measured(
@@ -148,10 +163,25 @@ def _measured(
     return measure
 
 
+def _own(labels: NDArray[np.int64], number: NDArray[np.int64]) -> dict[str, int]:
+    """Return of how many components a number of both classes is; warn where it has no interval."""
+    rarer = rarer_components(labels, number)
+    why = ""
+    if len(set(labels.tolist())) < 2:
+        why = f"all {len(labels)} clips are of one class"
+    elif rarer < 2 <= _count(number):
+        why = "all clips of a class hang together"
+    if why:
+        warnings.warn(f"{why}: no interval can be estimated.", UndefinedMetric, stacklevel=3)
+    return {COMPONENT: rarer}
+
+
 def _clips(labels: ArrayLike, components: ArrayLike, *scores: ArrayLike) -> tuple[Any, ...]:
     """Return labels (N,), the number of each clip's component (N,), and scores (seeds, N)."""
-    y, group = np.asarray(labels), np.asarray(components)
-    if group.shape != y.shape or y.ndim != 1:
+    y, group = checked_labels(labels), np.asarray(components)
+    if not len(y):
+        raise InvalidLabels("there is no clip.")
+    if group.shape != y.shape:
         raise InvalidLabels(f"{group.shape} components for {y.shape} labels; both must be (N,).")
     found = [np.atleast_2d(np.asarray(s, dtype=np.float64)) for s in scores]
     for s, given in zip(found, scores, strict=True):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import gendkit as gk
-from gendkit.errors import InvalidArgument, MissingMedia
+from gendkit.errors import InvalidArgument, InvalidImage, MissingMedia
 from gendkit.evaluate import sensitivity as module
 from gendkit.model.detector import Detector
 from gendkit.plugin.protocols import Face
@@ -94,6 +94,21 @@ def test_a_jitter_of_nothing_changes_nothing(
     found = gk.sensitivity(clip, detector, frames=4, draws=1, extractor=Still())
     jittered = found[found["change"] == "crop jitter"]
     np.testing.assert_allclose(jittered["difference"], 0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_face_that_cannot_be_moved_is_not_called_steady(
+    detector: Detector, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise InvalidImage("so small that its points coincide")
+
+    monkeypatch.setattr(module, "align_face", refused)
+    found = gk.sensitivity(clip, detector, frames=2, draws=1, extractor=Still())
+    jittered = found[found["change"] == "crop jitter"]
+    assert jittered["score"].isna().all()
+    assert (jittered["faces"] == 0).all()
+    assert set(jittered["reason"]) == {"no face could be moved so far"}
 
 
 @pytest.mark.usefixtures("alone")

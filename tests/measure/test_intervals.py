@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -329,3 +330,18 @@ def test_a_number_of_few_levels_among_many_is_widened_as_they_are() -> None:
     assert of_few.high - of_few.low > 1.1 * (of_all.high - of_all.low)
     of_one = crossed(statistic, sizes, own={"mean": {"component": 1}})["mean"]
     assert (of_one.value, np.isnan([of_one.low, of_one.high]).all()) == (of_all.value, True)
+
+
+def test_one_group_has_no_ends() -> None:
+    found = bootstrap(lambda rows: {"mean": float(rows.mean())}, ["a"] * 5, resamples=10)["mean"]
+    assert found.value == 2
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_clips_of_a_table_with_empty_cells_are_linked_by_what_is_there() -> None:
+    table = pd.DataFrame({
+        "dataset": ["a"] * 3, "video": ["1", "2", "3"], "pair": [np.nan, "1", None],
+        "target_identity": [np.nan] * 3, "donor_identity": [None] * 3,
+    })  # fmt: skip
+    (found,) = joint_components([table])
+    assert found.tolist() == [0, 0, 1]

@@ -15,6 +15,8 @@ from sklearn.metrics import roc_curve
 
 import gendkit as gk
 from gendkit.errors import InvalidArgument, InvalidLabels, UndefinedMetric
+from gendkit.measure.calibration import fit_temperature
+from gendkit.measure.likelihood import cllr, cllr_min, elub, tippett
 from gendkit.measure.metrics import (
     METRICS,
     Ranked,
@@ -342,3 +344,13 @@ def test_nonsense_has_no_summary(
 ) -> None:
     with pytest.raises(error, match=told):
         summary(labels, scores, **options)
+
+
+@pytest.mark.parametrize("labels", [[0.9, 0, 1, 0.4], [0, 1, float("nan"), 1], ["0", "1"] * 2])
+def test_a_label_is_never_cut_down_to_one(labels: list[Any]) -> None:
+    scores = [0.1, 0.9, 0.2, 0.8]
+    for ask in (auroc, macro_ap, summary, fit_temperature, cllr, cllr_min, tippett, elub):
+        with pytest.raises(InvalidLabels, match="labels must be 0"):
+            ask(labels, scores)
+    with pytest.raises(InvalidLabels, match="labels must be 0"):
+        Ranked(labels, scores)

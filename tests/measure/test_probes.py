@@ -120,6 +120,19 @@ def test_the_border_classifier_never_sees_the_person_it_judges():
     assert border.auroc < 0.75
 
 
+@pytest.mark.parametrize("people", [["a"] * 8, ["a", "a", "b", "b", "a", "a", "a", "a"]])
+def test_a_border_that_cannot_be_tried_passes_nothing(people: list[str]) -> None:
+    """Of one person, or where whoever is held out leaves one class, nobody knows."""
+    label = [0, 0, 0, 0, 1, 1, 1, 1]
+    found = trivial_probes(
+        [crop(i) for i in range(8)], label, ["x" if one else "" for one in label], people,
+        bootstraps=5,
+    )  # fmt: skip
+    (border,) = [one for one in found if one.probe == "border"]
+    assert np.isnan([border.auroc, border.low, border.high]).all()
+    assert not border.passed
+
+
 def test_each_family_is_compared_with_the_real_crops_of_its_people():
     crops = [crop(i) for i in range(8)]
     results = trivial_probes(

@@ -135,6 +135,26 @@ def test_clips_of_one_component_have_no_interval() -> None:
     assert np.isnan(found.low)
 
 
+@pytest.mark.parametrize(
+    ("labels", "components", "told"),
+    [
+        ([0, 0, 0, 1, 1, 1], [9, 9, 9, 1, 2, 3], "all clips of a class hang together"),
+        ([0] * 6, [1, 2, 3, 4, 5, 6], "all 6 clips are of one class"),
+    ],
+)
+def test_nothing_shows_how_a_class_of_one_component_varies(
+    labels: list[int], components: list[int], told: str
+) -> None:
+    scores = np.linspace(0, 1, 6) ** 2
+    with pytest.warns(UndefinedMetric, match=told):
+        found = metric_intervals(labels, scores, components, resamples=20)
+    assert all(np.isnan(one.low) for one in found.values())
+    with pytest.warns(UndefinedMetric, match=told):
+        both = paired_difference(labels, scores, -scores, components, resamples=20)
+    assert np.isnan(both["difference"].low)
+    assert np.isfinite(both["difference"].value) == (len(set(labels)) > 1)
+
+
 def test_any_metric_can_be_compared() -> None:
     labels, scores, component = clips(5)
     better = scores + labels
