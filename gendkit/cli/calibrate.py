@@ -59,6 +59,9 @@ def calibrate(
     an isotonic curve to a share of fakes. `gendkit score --calibration` and `gendkit report
     --calibration` use the file. Clips of one person, or of one target clip, count as one.
 
+    In the table, least is the Cllr that the best rising transform of the scores would leave, and
+    outside the share of clips outside the validated range, of which nothing would be said.
+
     Rows of the final split are refused: take another one, such as development, and --on the final
     one. Rates hold for clips that are exchangeable with those of MANIFEST; --on shows what becomes
     of them elsewhere.
@@ -78,11 +81,12 @@ def calibrate(
     crops = manifest_of(manifest)
     on = {text: manifest_of(text) for text in others}
     import gendkit
+    from gendkit.train.record import record_beside
 
     detector = gendkit.load(adapter, device=device, dtype=dtype)
     made = gendkit.calibrate(
         crops, detector, on=on, name=manifest, alpha=alpha, beta=beta, seed=seed,
-        batch_size=batch_size,
+        batch_size=batch_size, record=record_beside(adapter, detector.adapter.hash),
     )  # fmt: skip
     found = made.calibration
     found.write(out, overwrite=overwrite)

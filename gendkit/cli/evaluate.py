@@ -72,7 +72,8 @@ def evaluate(
 
     Each detector scores each data set once: the scores are kept in OUT by the hashes of all that
     they depend on, so that the same command goes on where it was killed, computes nothing once it
-    is done, and with further detectors or data scores only these.
+    is done, and with further detectors or data scores only these. The result is of what the command
+    names: that of an earlier command is replaced.
 
     Adapters whose recipe and training data are recorded to be the same but for the seed are seeds
     of one detector, as are those of one NAME. A manifest with several data sets is taken apart by

@@ -107,7 +107,9 @@ def score(
     With --calibration each person has a likelihood ratio, how many times as likely such a score is
     among fakes as among real clips, as log10, and a decision (real, fake, cannot tell). Both are
     about the clips of the calibration; a face or picture that is unlike these is "not validated",
-    and the note says why.
+    and the note says why. With --json, p_real and p_fake are the p-values that the decision is made
+    by: how rare such a score is among reals, and among fakes. temperature and isotonic are shares
+    of fakes in a set with as many as the calibration's.
 
     The exit code is 1 if any file could not be read in full, was not examined or not called; the
     others are scored all the same.
@@ -335,7 +337,7 @@ def _words(worth: Evidence | None) -> str:
     """Return the strength of evidence in words, or why there is none."""
     if worth is None or worth.reasons:
         return "; ".join(worth.reasons) if worth else ""
-    return f"{worth.support}{', as much as so few clips can give' if worth.at_bound else ''}"
+    return f"{worth.support}{' (at the bound of what its clips support)' if worth.at_bound else ''}"
 
 
 def _show_frames(results: list[_Result], *, as_csv: bool) -> None:

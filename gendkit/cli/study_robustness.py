@@ -122,7 +122,8 @@ def robustness(
     )  # fmt: skip
     click.echo(
         f"{coverage_words(counts) if counts else 'coverage is not known'}; {result['crops']:,} "
-        f"crops of {result['clips']:,} people in clips; called fake above "
+        f"crops of {result['clips']:,} clips, of {page.attrs['components']:,} linked groups of "
+        "people; called fake above "
         f"{ds.attrs['threshold']:.3f}, fixed on {ds.attrs['threshold_reals']} real clips of "
         f"{reference or manifest} as they are. Page, tables and picture in {out}"
     )
@@ -146,10 +147,8 @@ def _chosen(names: tuple[str, ...], chains: tuple[str, ...]) -> dict[str, Any]:
 
         kinds = {grid: (grid, grid.split("-")[0]) for grid in GRIDS}
         if unknown := [name for name in names if not any(name in k for k in kinds.values())]:
-            known = ", ".join(dict.fromkeys(kind for _, kind in kinds.values()))
-            raise click.UsageError(
-                f"no grid is named {unknown[0]!r}; there is {known}, and {', '.join(GRIDS)}."
-            )
+            known = ", ".join(dict.fromkeys([*(kind for _, kind in kinds.values()), *GRIDS]))
+            raise click.UsageError(f"no grid is named {unknown[0]!r}; there is {known}.")
         paper = [g for g in GRIDS if not names or set(names) & set(kinds[g])]
         grids = {name: GRIDS[name] for name in paper} | grids
     return grids

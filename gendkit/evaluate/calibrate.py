@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from gendkit.evaluate.checked import checked
 from gendkit.evaluate.clips import MEASURES, UNIT, Clips, clips_of
 from gendkit.evaluate.final import final_of, log_final
 from gendkit.evaluate.likeness import Likeness
-from gendkit.evaluate.population import Made, Population, Range, Validated
+from gendkit.evaluate.population import TOOK_PART, Made, Population, Range, Validated
 from gendkit.measure.calibration import fit_isotonic, fit_temperature
 from gendkit.measure.conformal import fit_conformal, one_each
 from gendkit.measure.intervals import joint_components
@@ -33,7 +34,7 @@ from gendkit.measure.metrics import auroc
 from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector, load
 from gendkit.progress import Bars, Progress
-from gendkit.train.record import describe, extraction
+from gendkit.train.record import describe, extraction, record_beside
 
 FINAL = "final"
 
@@ -73,6 +74,7 @@ def calibrate(
     beta: float = 0.05,
     seed: int = 0,
     batch_size: int = 32,
+    record: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Calibrated:
     """Learn what a detector's scores are worth as evidence, among the clips of a manifest.
@@ -100,6 +102,9 @@ def calibrate(
         Of the draws and cuts.
     batch_size
         Crops that are run at once.
+    record
+        Of the detector's training, what its `run.json` holds, so that clips that took part in it
+        are told; by default what lies beside the adapter, if that is given by its path.
     progress
         Told after each batch; by default a progress bar.
 
@@ -129,9 +134,11 @@ def calibrate(
     others = {key: _read(given) for key, given in (on or {}).items()}
     progress = progress or Bars()
     if not isinstance(detector, Detector):
-        detector = load(detector)
+        path, detector = detector, load(detector)
+        record = record_beside(path, detector.adapter.hash) if record is None else record
     clips = clips_of(own, detector, batch_size=batch_size, progress=progress)
-    calibration = _fitted(clips, own, detector, name=name, alpha=alpha, beta=beta, seed=seed)
+    population = _population(clips.table, own, name, record or {})
+    calibration = _fitted(clips, population, detector, alpha=alpha, beta=beta, seed=seed)
     said = [_cross_fitted(clips.table, calibration).assign(set=name)]
     checks = [checked(said[0], name=name, own=True, seed=seed)]
     for other, crops in others.items():
@@ -180,7 +187,7 @@ def _read(manifest: Manifest | str | Path) -> Manifest:
 
 
 def _fitted(
-    clips: Clips, manifest: Manifest, detector: Detector, *, name: str, alpha: float, beta: float,
+    clips: Clips, population: Population, detector: Detector, *, alpha: float, beta: float,
     seed: int,
 ) -> Calibration:  # fmt: skip
     table = clips.table
@@ -189,7 +196,7 @@ def _fitted(
     likelihood = fit_likelihood(label, score, component, seed=seed)
     drawn = one_each(label, component, seed=seed)
     return Calibration(
-        population=_population(table, manifest, name),
+        population=population,
         made=Made(
             adapter=detector.adapter.hash,
             backbone=detector.adapter.header.backbone,
@@ -208,9 +215,12 @@ def _fitted(
     )
 
 
-def _population(table: pd.DataFrame, manifest: Manifest, name: str) -> Population:
+def _population(
+    table: pd.DataFrame, manifest: Manifest, name: str, record: Mapping[str, Any]
+) -> Population:
     fakes = table[table["label"] == 1]
     changed = table["degradation"][table["degradation"] != ""]
+    digest, data = str(describe(manifest)["digest"]), record.get("data", {})
     return Population(
         name=name,
         datasets=tuple(sorted(set(table["dataset"]))),
@@ -220,7 +230,10 @@ def _population(table: pd.DataFrame, manifest: Manifest, name: str) -> Populatio
         groups=int(table["component"].nunique()),
         crops=int(table["crops"].sum()),
         families={str(k): int(n) for k, n in fakes["family"].value_counts().sort_index().items()},
-        digest=str(describe(manifest)["digest"]),
+        digest=digest,
+        took_part=tuple(
+            part for part, of in TOOK_PART.items() if data.get(of, {}).get("digest") == digest
+        ),
         extraction=extraction(manifest),
         degradations={str(k): int(n) for k, n in changed.value_counts().sort_index().items()},
     )

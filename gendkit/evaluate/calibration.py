@@ -28,7 +28,7 @@ from gendkit.measure.likelihood import LikelihoodRatio, support
 from gendkit.model.detector import Detector
 from gendkit.output import check_new_file, write_whole
 
-FORMAT = 1
+FORMAT = 2
 NOT_VALIDATED = "not validated"
 CUT = ("extractor", "threshold", "scale", "size")
 """What of how crops were made has to be the same."""

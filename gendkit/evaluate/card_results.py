@@ -143,9 +143,9 @@ def compared(ds: xr.Dataset, *, seeds: int = 1) -> Found:
             limits.append(f"{name} {' and '.join(part)}: its numbers are no test.")
         elif unsure:
             limits.append(f"Whether {name} took part in training or selection is not recorded.")
-        limits += _by_method(one, name)
+        limits += _by_method(one, name, mean)
         limits += _unexamined(one, name)
-    return Found(measured=tuple(measured), limits=(*limits, *_false_alarms(ds, at)))
+    return Found(measured=tuple(measured), limits=(*limits, *_false_alarms(ds, at, mean)))
 
 
 def degraded(
@@ -206,7 +206,7 @@ def _intervals(folder: Path) -> dict[str, tuple[float, float]]:
     return {name: ends for name, ends in found.items() if all(map(math.isfinite, ends))}
 
 
-def _false_alarms(ds: xr.Dataset, at: str) -> list[str]:
+def _false_alarms(ds: xr.Dataset, at: str, mean: str) -> list[str]:
     """Name the data set whose reals are most often called fake."""
     if "fpr" not in ds or not np.isfinite(rates := ds["fpr"].to_numpy()).any():
         return []
@@ -215,24 +215,24 @@ def _false_alarms(ds: xr.Dataset, at: str) -> list[str]:
     sure = f" ({low:.1f} to {high:.1f} %)" if math.isfinite(low + high) else ""
     return [
         f"Above {at}, {100 * rates[worst]:.1f} %{sure} of the real clips of "
-        f"{ds['dataset'][worst].item()} are called fake, the most of {len(rates)} data sets."
+        f"{ds['dataset'][worst].item()} are called fake, the most of {len(rates)} data sets{mean}."
     ]
 
 
-def _by_method(one: xr.Dataset, name: str) -> list[str]:
-    """Name the methods that are not told from reals better than by chance."""
+def _by_method(one: xr.Dataset, name: str, mean: str) -> list[str]:
+    """Name the methods that are not told from reals better than by chance, or by luck."""
     if not {"auroc", "auroc_low"} <= set(one) or "method" not in one["auroc"].dims:
         return []
     values, lows = (one[key].to_numpy() for key in ("auroc", "auroc_low"))
     methods = one["method"].to_numpy().tolist()
     lost = [
-        f"{method} ({value:.3f}, from {low:.3f})"
+        f"{method} ({value:.3f}, {f'from {low:.3f}' if np.isfinite(low) else 'no interval'})"
         for method, value, low in zip(methods, values, lows, strict=True)
-        if method != ALL and np.isfinite(low) and low <= CHANCE
+        if method != ALL and np.isfinite(value) and not low > CHANCE
     ]
     if not lost:
         return []
-    return [f"On {name}, AUROC is not above chance beyond its interval for {', '.join(lost)}."]
+    return [f"On {name}{mean}, AUROC is not shown to be above chance for {', '.join(lost)}."]
 
 
 def _unexamined(one: xr.Dataset, name: str) -> list[str]:

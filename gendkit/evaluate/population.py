@@ -12,6 +12,11 @@ from gendkit.data.quality import Quality
 from gendkit.markup import visible
 from gendkit.measure.calibration import STRICT
 
+TOOK_PART = {
+    "the detector was trained on these very clips, which score more clearly than new ones": "train",
+    "the detector's epoch was chosen by these very clips, which flatters it on them": "validation",
+}
+"""What a record of a run can say of the clips of a population, and what it calls them."""
 CONFOUNDED = 0.2
 """How far from .5 the AUROC of what should not matter is told."""
 
@@ -33,6 +38,8 @@ class Population:
         How many of the fakes are of each kind of manipulation.
     degradations
         How many were degraded in which way.
+    took_part
+        Of which parts of the detector's making they were the clips, as far as is recorded.
     digest
         sha256 of the samples and labels.
     extraction
@@ -50,11 +57,14 @@ class Population:
     digest: str
     extraction: Mapping[str, Any]
     degradations: Mapping[str, int] = field(default_factory=dict)
+    took_part: tuple[str, ...] = ()
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     @property
     def limit(self) -> str:
         """Why it may promise too much; empty if nothing is known."""
+        if self.took_part:
+            return "; ".join(self.took_part)
         if "train" not in self.splits:
             return ""
         return "calibrated on clips of a training split, which may score more clearly than new ones"

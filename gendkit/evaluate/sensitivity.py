@@ -19,7 +19,13 @@ from gendkit.data.examine import Crop, Examined
 from gendkit.data.faces import align_face
 from gendkit.data.media import Order, walk_frames
 from gendkit.data.tracks import matched
-from gendkit.errors import GendkitError, InvalidImage, MissingAsset, MissingDependency
+from gendkit.errors import (
+    GendkitError,
+    InvalidArgument,
+    InvalidImage,
+    MissingAsset,
+    MissingDependency,
+)
 from gendkit.model.batches import check_positive
 from gendkit.model.detector import Detector
 from gendkit.plugin.manager import plugins
@@ -140,6 +146,42 @@ def sensitivity_of(
         one = _Means(tracks, member.predict(images))
         rows += base.rows("detector", f"member {number}, {member.adapter.hash[:12]}", one)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def check_members(detector: Detector, members: Sequence[Detector]) -> None:
+    """Refuse what is no other seed of the same training, as far as is recorded.
+
+    Raises
+    ------
+    InvalidArgument
+        For the detector itself, one that is given twice, and one of another training.
+    """
+    seen = {detector.adapter.hash}
+    for member in members:
+        if member.adapter.hash in seen:
+            raise InvalidArgument(
+                f"the member {member.adapter.hash[:12]} is the detector itself, or given twice; "
+                "give adapters of other seeds, each once."
+            )
+        seen.add(member.adapter.hash)
+        if differ := [name for name, value in _training(detector).items()
+                      if _training(member)[name] != value]:  # fmt: skip
+            raise InvalidArgument(
+                f"the member {member.adapter.hash[:12]} differs from the detector in its "
+                f"{', '.join(differ)}, and not in the seed alone; give one of the same training."
+            )
+
+
+def _training(detector: Detector) -> dict[str, Any]:
+    """Return what is recorded of a training but its seed."""
+    header = detector.adapter.header
+    recipe = {k: v for k, v in header.recipe.items() if k not in ("name", "seed")}
+    return {
+        "backbone": header.backbone_hash,
+        "preprocessing": header.preprocessing,
+        "crops": dict(header.extraction),
+        "recipe": recipe,
+    }
 
 
 class _Means:

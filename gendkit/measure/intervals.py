@@ -327,8 +327,10 @@ def joint_components(
             )
     if not tables:
         return []
+    parts = [table[columns] for table in tables]
     # An empty cell of a table that was read from CSV is NaN: no name, as an empty text is none.
-    whole = pd.concat([table[columns].fillna("") for table in tables], ignore_index=True)
+    parts = [p.astype(object).where(p.notna(), "") if p.isna().any(axis=None) else p for p in parts]
+    whole = pd.concat(parts, ignore_index=True)
     named, there = [name for group in alike for name in group], set(whole["dataset"])
     if twice := {name for name in named if named.count(name) > 1}:
         raise InvalidArgument(f"data set {min(twice)!r} stands twice in alike; join its groups.")

@@ -17,6 +17,7 @@ import numpy as np
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.benchmark.clips import ALL
 from gendkit.evaluate.benchmark.intervals import SUMMARIES
+from gendkit.evaluate.benchmark.plan import YES
 from gendkit.evaluate.benchmark.run import RECORD, RESULT, locked
 from gendkit.evaluate.benchmark.tables import (
     MARKS,
@@ -167,16 +168,13 @@ def render_benchmark(benchmark: Benchmark) -> str:
 def _lead(benchmark: Benchmark) -> Html:
     ds = benchmark.ds
     sets = ds.sizes["dataset"]
-    of = ds.sel(summary=SUMMARIES[1])
-    known = np.isfinite(
-        ds["auroc"].sel({"method": ALL}).transpose("detector", "dataset").to_numpy()
-    )
-    meant = int(known.all(axis=0).sum())
+    which, meant, words = _meant(ds)
+    of = ds.sel(summary=which)
     shown = [
         tile(
             name,
             number(float(of["overall"].sel(detector=name))),
-            f"mean AUROC of {meant} data set{'s' * (meant != 1)}; 95 % interval "
+            f"mean AUROC of {meant} data set{'s' * (meant != 1)}{words}; 95 % interval "
             + interval(*(float(of[f"overall_{end}"].sel(detector=name)) for end in ("low", "high")))
             + (f"; {n} seeds" if (n := seeds_of(ds, name)) > 1 else "; one seed"),
         )
@@ -195,14 +193,15 @@ def compared(benchmark: Benchmark) -> Iterator[str]:
     """Yield what the intervals of the differences of the means allow one to say."""
     ds = benchmark.ds
     names = [str(name) for name in ds["detector"].to_numpy()]
-    value = ds["overall"].sel(summary=SUMMARIES[1]).to_numpy()
+    which, _, words = _meant(ds)
+    value = ds["overall"].sel(summary=which).to_numpy()
     if not np.isfinite(value).all():
         yield "For a detector no mean AUROC could be computed, so that they cannot be ranked."
         return
     order = [names[i] for i in np.argsort(-value, kind="stable")]
     best = order[0]
     for other in order[1:]:
-        yield _apart(ds, best, other)
+        yield _apart(ds, best, other, which, words)
     if len(order) > 2:
         yield (
             "Each of these intervals holds by itself, not all at once, and the detector that looks "
@@ -210,11 +209,29 @@ def compared(benchmark: Benchmark) -> Iterator[str]:
         )
 
 
-def _apart(ds: xr.Dataset, best: str, other: str) -> str:
+def _meant(ds: xr.Dataset) -> tuple[str, int, str]:
+    """Return which mean a headline is of, over how many data sets, and what to add in words.
+
+    Where some data sets took part in the selection or training of a detector, it is the mean of the
+    others; where all did, it is said.
+    """
+    aurocs = ds["auroc"].sel({"method": ALL}).transpose("detector", "dataset")
+    known = np.isfinite(aurocs.to_numpy()).all(axis=0)
+    took = (ds["selected_on"] == YES) | (ds["trained_on"] == YES)
+    apart = known & ~took.any("detector").to_numpy()
+    if apart.all() or not (known & ~apart).any():
+        return SUMMARIES[1], int(known.sum()), ""
+    if apart.any():
+        return SUMMARIES[2], int(apart.sum()), " that took part in no selection or training"
+    return SUMMARIES[1], int(known.sum()), ", which took part in a selection or training"
+
+
+def _apart(ds: xr.Dataset, best: str, other: str, which: str, words: str) -> str:
     """Say whether the one with the higher mean is better on the clips that both scored."""
-    of = ds.sel(detector=best, other=other, summary=SUMMARIES[1])
+    of = ds.sel(detector=best, other=other, summary=which)
     apart, low, high = (float(of[f"overall_difference{e}"]) for e in ("", "_low", "_high"))
-    where = " on the clips that both scored" if shared_clips(ds, best, other) else ""
+    where = f" on data sets{words}" if words else ""
+    where += " on the clips that both scored" if shared_clips(ds, best, other) else ""
     if not math.isfinite(apart):
         return f"{best} and {other} cannot be compared{where}."
     if high < 0:

@@ -25,7 +25,7 @@ from gendkit.data.container import container_facts, file_hash
 from gendkit.data.examine import Crop, Examined
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.calibration import Calibration
-from gendkit.evaluate.sensitivity import sensitivity_of
+from gendkit.evaluate.sensitivity import check_members, sensitivity_of
 from gendkit.manifold.index import check_adapters
 from gendkit.manifold.methods import likely_method
 from gendkit.manifold.novelty import is_novel, novelty
@@ -212,6 +212,7 @@ def report(
     others = [
         m if isinstance(m, Detector) else load(m, device=device, dtype=dtype) for m in members
     ]
+    check_members(detector, others)
     _check_reaches(known, reference)
     measured = Reference.of(reference.compute(), k=k, seed=seed, showable=showable)
     examined = detector.examine(media, frames=frames, order=order, which="all")

@@ -107,7 +107,7 @@ def _tile(track: Record) -> Html:
 
 def _question(record: Record) -> Html:
     file = record["file"]
-    looked = len({frame["frame"] for frame in record["frames"]})
+    seen = len({f["frame"] for f in record["frames"] if f["score"] is not None})
     return join(
         prose("Two propositions stand against each other, for each person in the file:"),
         bullets([join(tag("strong", "Forged. "), FAKED), join(tag("strong", "Filmed. "), FILMED)]),
@@ -115,7 +115,7 @@ def _question(record: Record) -> Html:
         bullets(
             [
                 "sound, speech and whether the lips fit it;",
-                f"{max(file['frames'] - looked, 0):,} of {file['frames']:,} frames"
+                f"{max(file['frames'] - seen, 0):,} of {file['frames']:,} frames"
                 + (
                     ";"
                     if _whole(record)
@@ -200,7 +200,7 @@ def _looked(record: Record) -> Html:
     return join(
         prose(
             f"{looked} of {record['file']['frames']:,} frames were looked at, in the order "
-            f"“{settings['order']}”, until {settings['frames']} had a usable face. {found}"
+            f"“{settings['order']}”, in search of {settings['frames']} with a usable face. {found}"
         ),
         join(prose("Without a usable face:"), bullets(why)) if why else None,
         tag(

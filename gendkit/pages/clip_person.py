@@ -279,7 +279,7 @@ def _sensitivity(rows: Sequence[Record]) -> Html:
         )
         if lines
         else None,
-        bullets(gone) if gone else None,
+        join(prose("Not tried:"), bullets(gone)) if gone else None,
         tag(
             "details",
             tag("summary", "Each change"),

@@ -105,9 +105,9 @@ def strength(found: Record, about: Record) -> Html:
             f"the calibration was made from: {'; '.join(found['reasons'])}."
         )
     else:
-        bound = (
-            " Its clips support no stronger one, whatever the score." if found["at_bound"] else ""
-        )
+        bound = ""
+        if found["at_bound"]:
+            bound = " It is at the bound of what the calibration’s clips support."
         support = f"{found['support'][0].upper()}{found['support'][1:]}"
         said = prose(
             tag("strong", f"{support}. "),

@@ -7,9 +7,12 @@ import json
 import platform
 from collections import Counter
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from gendkit.data.audit import RECORD
 from gendkit.data.manifest import COVERAGE, Manifest
+from gendkit.errors import UnreadableMedia, first_line
 
 EXTRACTION = ("extractor", "threshold", "scale", "size")
 READ = ("sample", "label", "dataset", "video", "pair", "target_identity", "donor_identity")
@@ -58,6 +61,33 @@ def digest(manifest: Manifest) -> str:
 def extraction(manifest: Manifest) -> dict[str, Any]:
     """Return how a manifest's crops were made, as far as is known."""
     return {k: manifest.meta[k] for k in EXTRACTION if manifest.meta.get(k) is not None}
+
+
+def record_beside(adapter: str | Path, digest: str) -> dict[str, Any]:
+    """Return the record of an adapter's run, which lies beside it; empty if there is none.
+
+    Parameters
+    ----------
+    adapter
+        Its file, or the folder of the run.
+    digest
+        The adapter's hash: the record of another one is none.
+
+    Raises
+    ------
+    UnreadableMedia
+        If the record is damaged.
+    """
+    path = Path(adapter)
+    file = (path if path.is_dir() else path.parent) / RECORD
+    if not file.is_file():
+        return {}
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        record.get("data", {}).get("train", {}).get("digest")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UnreadableMedia(f"{file} is no record of a run: {first_line(error)}.") from None
+    return dict(record) if record.get("adapter") == digest else {}
 
 
 def versions() -> dict[str, str]:

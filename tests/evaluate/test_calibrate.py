@@ -23,7 +23,7 @@ from gendkit.errors import (
     UndefinedMetric,
 )
 from gendkit.evaluate.calibrate import Calibrated, calibrate
-from gendkit.evaluate.calibration import Calibration, Person
+from gendkit.evaluate.calibration import FORMAT, Calibration, Person
 from gendkit.evaluate.checked import checked
 from gendkit.evaluate.clips import clips_of
 from gendkit.evaluate.final import read_log, times_logged
@@ -221,7 +221,7 @@ def test_clips_of_a_training_split_are_told(own: Manifest, detector: Detector) -
 def test_it_comes_back_from_its_file(made: Calibrated, tmp_path: Path) -> None:
     file = made.calibration.write(tmp_path / "deep" / "calibration.json")
     assert Calibration.read(file) == made.calibration
-    assert json.loads(file.read_text())["format"] == 1
+    assert json.loads(file.read_text())["format"] == FORMAT
 
 
 def _without(document: dict[str, Any]) -> None:
@@ -241,7 +241,7 @@ def _changed(document: dict[str, Any]) -> None:
 
 
 def _later(document: dict[str, Any]) -> None:
-    document["format"] = 2
+    document["format"] = 3
 
 
 def _points(document: dict[str, Any]) -> None:
@@ -259,7 +259,7 @@ def _nan(document: dict[str, Any]) -> None:
         (_more, r"conformal\.gamma: "),
         (_text, r"likelihood\.slope: input should be a valid number"),
         (_changed, "was changed since it was written"),
-        (_later, "has the format 2; this one reads 1"),
+        (_later, "has the format 3; this one reads 2"),
         (_points, "points are not"),
         (_nan, r"temperature\.value"),
     ],

@@ -166,7 +166,7 @@ def test_seeds_may_be_added_and_none_may_be_lost(
         ({"recipe": Recipe.of(RECIPE, epochs=3)}, "has recipe epochs 2, not 3"),
         ({"families": ["rows"]}, "has families rows, columns, corner, not rows"),
         ({"left_out": ["rows"]}, "has families rows, columns, corner, not columns, corner"),
-        ({"on": "final"}, "is of other crops, or they have changed"),
+        ({"on": "final"}, "has on development, not final"),
         ({"options": {"variants": ["bitfit"]}}, "has options variants LN, not bitfit"),
     ],
 )

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gendkit.data.audit import RECORD
 from gendkit.device import Dtype
-from gendkit.errors import InvalidArgument, UnreadableMedia, first_line
+from gendkit.errors import InvalidArgument
 from gendkit.model.adapter import FILE, Adapter
 from gendkit.model.detector import Detector, load
 from gendkit.model.gend import find_gend
+from gendkit.train.record import record_beside
 
 NO_SEED = -1
 """Of an adapter whose recipe is not recorded."""
@@ -146,7 +146,7 @@ def _read(one: One, name: str, dtype: Dtype | None) -> _Read:
         else:  # a whole model, whose adapter is only known with all of it in memory
             detector = load(one, dtype=dtype)
             adapter = detector.adapter
-    header, record = adapter.header, _record(source, adapter)
+    header, record = adapter.header, record_beside(source, adapter.hash) if source else {}
     recipe = dict(header.recipe)
     seed = recipe.pop("seed", NO_SEED)
     data = record.get("data", {})
@@ -175,20 +175,6 @@ def _read(one: One, name: str, dtype: Dtype | None) -> _Read:
             "dtype": chosen,
         },
     )  # fmt: skip
-
-
-def _record(source: str, adapter: Adapter) -> dict[str, Any]:
-    """Return the record of an adapter's run, which lies beside it; empty if there is none."""
-    path = Path(source)
-    file = (path if path.is_dir() else path.parent) / RECORD
-    if not source or not file.is_file():
-        return {}
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        record.get("data", {}).get("train", {}).get("digest")
-    except (OSError, ValueError, AttributeError) as error:
-        raise UnreadableMedia(f"{file} is no record of a run: {first_line(error)}.") from None
-    return dict(record) if record.get("adapter") == adapter.hash else {}
 
 
 def _names(groups: Mapping[str, Sequence[_Read]]) -> dict[str, str]:

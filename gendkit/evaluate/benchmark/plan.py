@@ -39,6 +39,8 @@ FORMAT = 3
 """Raised when the same scores would give another result."""
 MOST = 0.5
 """Share of clips in one connected component, above which it is pointed out."""
+FEW = 10
+"""Connected components below which intervals are pointed out as too narrow."""
 NO, YES, NOT_RECORDED = "no", "yes", "not recorded"
 REFERENCE = ("files", "labels", "prob_class_0", "prob_class_1")
 """Columns of `test_predictions.csv`, as `src/model/base.py` of the released GenD code writes it.
@@ -309,16 +311,22 @@ def notes(
             )
         if np.isnan(sure["auroc"].sel({"dataset": name, "method": ALL}).to_numpy()).any():
             yield (
-                f"{name} has no AUROC of every detector, for want of clips of both classes: it is "
-                "in no mean."
+                f"{name} lacks clips of a class, so that there is no AUROC of it: it is in no "
+                "mean, though in what is pooled."
             )
-        share = float(sure["largest"].sel(dataset=name))
-        if int(sure["components"].sel(dataset=name)) < 2:
+        share, groups = (sure[n].sel(dataset=name).item() for n in ("largest", "components"))
+        if groups < 2:
             yield (
                 f"All clips of {name} hang together by people or target clips, so that nothing can "
                 "be resampled: its numbers have no interval, nor has a mean over it."
             )
-        elif share > MOST:
+            continue
+        if groups < FEW:
+            yield (
+                f"The clips of {name} are of {groups} groups of people that share nobody: its "
+                "intervals are too narrow even so."
+            )
+        if share > MOST:
             yield (
                 f"{100 * share:.0f} % of the clips of {name} hang together by people or target "
                 "clips: its intervals rest on little else."

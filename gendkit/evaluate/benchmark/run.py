@@ -255,11 +255,11 @@ def _result(
     numbers, clips, undefined = measured(
         parts, detectors=plan.detectors, datasets=plan.datasets, threshold=options["threshold"]
     )
-    chosen_on = (facts["selected_on"] == YES).any("detector").to_numpy()
+    took_part = (facts["selected_on"] == YES) | (facts["trained_on"] == YES)
     sure = answered(
         clips, detectors=plan.detectors, datasets=plan.datasets,
         methods=[str(m) for m in numbers["method"].to_numpy()],
-        left_out=chosen_on.nonzero()[0].tolist(), **options,
+        left_out=took_part.any("detector").to_numpy().nonzero()[0].tolist(), **options,
     )  # fmt: skip
     ds = xr.merge([numbers, sure, facts], join="exact", compat="no_conflicts")
     ds = ds.assign_attrs(**options, level=MAIN)

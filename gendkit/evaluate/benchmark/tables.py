@@ -103,7 +103,8 @@ def tables(benchmark: Benchmark) -> list[Table]:
             rows=tuple(_auroc_rows(ds)),
             caption="AUROC of clips with its 95 % interval over connected components"
             f"{and_seeds(ds)}. Pooled is that of all clips together, the mean that of the data "
-            "sets’.",
+            "sets’; the last mean leaves out those that took part in the selection or the training "
+            "of a detector.",
         ),
         Table(
             name="metrics", stubs=2, alone=f"{inputs} {MARKS}", rows=tuple(_metric_rows(ds)),

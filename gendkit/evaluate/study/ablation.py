@@ -197,6 +197,8 @@ def says(ds: xr.Dataset) -> Said:
         base = str(ds["base"].to_numpy()[i])
         if base in names:
             shows.append(compared(name, base, of["step"].to_numpy()[i]))
+        elif name != PROBE:
+            shows.append(compared(name, "the frozen probe", gains[name]))
     tied = [n for n in names if n != PROBE and verdict(gains[n]) == "unclear"]
     not_shown = limits(ds, about(ds), families=int(ds["meant"].sum()))
     if tied:

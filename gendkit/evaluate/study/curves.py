@@ -313,7 +313,8 @@ def _facts(found: Mapping[str, xr.Dataset], *, data: str, reference: str) -> dic
     counts = json.loads(first.attrs["coverage"])
     rows = [
         ["crops", f"{data or 'unnamed'}: {int(first['crops'].sum()):,} crops of "
-         f"{first.sizes['clip']:,} people in clips"],
+         f"{counted(first.sizes['clip'], 'clip')} (each person of a clip is one), of "
+         f"{counted(len(set(first['component'].to_numpy().tolist())), 'linked group')} of people"],
         ["coverage", coverage_words(counts) if counts else "not known"],
     ]  # fmt: skip
     for name, ds in found.items():

@@ -245,10 +245,12 @@ def says(ds: xr.Dataset) -> Said:
     names = [str(g) for g in ds["tested"].to_numpy()]
     hard, by = ds["difficulty"].to_numpy(), ds.attrs["by"]
     worst, best = (int(f(hard[:, 0])) for f in (np.nanargmax, np.nanargmin))
+    told = bool(hard[worst, 1] > hard[best, 2])
     answer = (
         f"Of {len(names)} groups by {by}, {names[worst]} is hardest for detectors trained on the "
         f"others, difficulty {estimate(hard[worst])}, and {names[best]} easiest, "
-        f"{estimate(hard[best])}."
+        f"{estimate(hard[best])}"
+        f"{'' if told else '; which of the two is harder is not told apart'}."
     )
     shows = [_years(ds)]
     matrix = ds["auroc"].sel(bound="value").to_numpy()
@@ -263,7 +265,7 @@ def says(ds: xr.Dataset) -> Said:
         "Difficulty is that of this detector under this training; it is no property of a forgery "
         "alone, and groups differ in more than their generator.",
     ]
-    if not hard[worst, 1] > hard[best, 2]:
+    if not told:
         not_shown.append(
             "The intervals of the hardest and the easiest group do not lie apart: that "
             f"{names[worst]} is harder than {names[best]} is not decided here."

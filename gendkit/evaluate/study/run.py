@@ -187,10 +187,10 @@ def _command(study: Study, setting: Setting) -> dict[str, Any]:
     return {
         "study": study.name,
         "recipe": setting.recipe.model_dump(mode="json"),
+        "on": setting.on,
         "data": digest(setting.manifest),
         "families": list(setting.families),
         "left_out": list(setting.left_out),
-        "on": setting.on,
         "options": json.loads(json.dumps(dict(setting.options))),
         GROWS: list(setting.seeds),
     }

@@ -133,6 +133,8 @@ def setting_of(
     """
     if on not in SCORED:
         raise InvalidArgument(f"on is {on!r}; give {' or '.join(SCORED)}.")
+    if isinstance(seeds, int):
+        raise InvalidArgument(f"seeds is {seeds}; give a list of them, such as range({seeds}).")
     if not seeds or len(set(seeds)) < len(seeds):
         raise InvalidArgument(f"the seeds are {list(seeds)}; give different ones, at least one.")
     faces = manifest.faces()
