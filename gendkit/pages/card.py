@@ -54,10 +54,11 @@ def _results(card: Card) -> Html:
     if not card.results:
         return prose("None were given when this card was written.")
     rows = [(r.data, r.metric, *result_words(r)) for r in card.results]
-    return table(
+    shown = table(
         ("data", "metric", "value", "95 % interval"), [(None, rows)],
         caption="What was measured, with its interval where there is one",
     )  # fmt: skip
+    return tag("div", shown, class_="worded")
 
 
 def _belongs(card: Card) -> dict[str, str]:

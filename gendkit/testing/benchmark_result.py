@@ -55,7 +55,7 @@ def drawn_benchmark(
     ]  # fmt: skip
     numbers, clips, undefined = measured(parts, detectors=names, datasets=sets, threshold=0.5)
     sure = answered(
-        clips, detectors=names, datasets=sets, left_out=[1], resamples=resamples, seed=seed,
+        clips, detectors=names, datasets=sets, left_out=[0, 1], resamples=resamples, seed=seed,
         methods=[str(m) for m in numbers["method"].to_numpy()],
     )  # fmt: skip
     facts = _facts(names, sets, people)

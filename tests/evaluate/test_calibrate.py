@@ -218,6 +218,19 @@ def test_clips_of_a_training_split_are_told(own: Manifest, detector: Detector) -
     assert "training split" in found.limits[0]
 
 
+def test_clips_that_took_part_in_the_making_of_the_detector_are_told(
+    own: Manifest, detector: Detector
+) -> None:
+    digest = describe(own)["digest"]
+    for part, told in (("train", "trained on these very"), ("validation", "epoch was chosen by")):
+        record = {"data": {part: {"digest": digest}}}
+        found = calibrate(own, detector, name="own", record=record).calibration
+        assert told in found.population.limit
+        assert any(told in limit for limit in found.limits)
+    other = {"data": {"train": {"digest": "of others"}}}
+    assert calibrate(own, detector, record=other).calibration.population.took_part == ()
+
+
 def test_it_comes_back_from_its_file(made: Calibrated, tmp_path: Path) -> None:
     file = made.calibration.write(tmp_path / "deep" / "calibration.json")
     assert Calibration.read(file) == made.calibration

@@ -286,3 +286,17 @@ def test_of_clips_that_nobody_counted_no_number_is_said(adapter: Adapter, tmp_pa
     card = gk.model_card(adapter, record=record_of(adapter), results=[folder])
     assert saying(card.limits, "In how many clips of celeb no face was found is not recorded")
     assert not saying(card.limits, "had no face")
+
+
+def test_methods_that_do_worst_are_named_though_they_have_no_interval(
+    adapter: Adapter, tmp_path: Path
+) -> None:
+    folder = comparison(tmp_path / "benchmark", adapter.hash)
+    place = folder / "result" / "result.zarr"
+    ds = xr.open_zarr(place, consolidated=False).load()
+    ds["auroc"].loc[{"dataset": "celeb", "method": "swap"}] = 0.3
+    ds["auroc_low"].loc[{"dataset": "celeb", "method": "swap"}] = np.nan
+    ds.drop_encoding().to_zarr(place, mode="w", zarr_format=3, consolidated=False)
+    limits = gk.model_card(adapter, record=record_of(adapter), results=[folder]).limits
+    assert saying(limits, "On celeb, mean of 2 seeds", "swap (0.300, no interval)")
+    assert saying(limits, "30.0 % (15.0 to 45.0 %) of the real clips", "mean of 2 seeds")

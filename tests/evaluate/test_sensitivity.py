@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -13,6 +14,7 @@ import pytest
 import gendkit as gk
 from gendkit.errors import InvalidArgument, InvalidImage, MissingMedia
 from gendkit.evaluate import sensitivity as module
+from gendkit.evaluate.sensitivity import check_members
 from gendkit.model.detector import Detector
 from gendkit.plugin.protocols import Face
 
@@ -121,6 +123,24 @@ def test_the_seed_repeats_it_and_members_are_asked(detector: Detector, clip: Pat
     other = gk.sensitivity(clip, detector, seed=5, **ask)
     jitter = [t.loc[t["change"] == "crop jitter", "score"].tolist() for t in (one, other)]
     assert jitter[0] != jitter[1]
+
+
+def test_a_member_is_another_seed_of_the_same_training(detector: Detector) -> None:
+    head = {**detector.adapter.head, "bias": detector.adapter.head["bias"] + 1}
+
+    def member(**recipe: object) -> Detector:
+        own = detector.adapter.header
+        header = replace(own, recipe={**own.recipe, **recipe})
+        adapter = replace(detector.adapter, header=header, head=head)
+        return Detector(detector.backbone, spec=detector.spec, adapter=adapter)
+
+    check_members(detector, [member(seed=7)])
+    with pytest.raises(InvalidArgument, match="is the detector itself, or given twice"):
+        check_members(detector, [detector])
+    with pytest.raises(InvalidArgument, match="is the detector itself, or given twice"):
+        check_members(detector, [member(seed=7), member(seed=7)])
+    with pytest.raises(InvalidArgument, match="differs from the detector in its recipe"):
+        check_members(detector, [member(seed=7, epochs=99)])
 
 
 def test_an_extractor_that_finds_nobody_leaves_its_reason(

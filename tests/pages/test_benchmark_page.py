@@ -17,7 +17,7 @@ from PIL import Image
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.benchmark.run import Benchmark
 from gendkit.evaluate.benchmark.tables import auroc_table, mark, tables, tidy
-from gendkit.pages.benchmark import benchmark_page, compared, render_benchmark
+from gendkit.pages.benchmark import _meant, benchmark_page, compared, render_benchmark
 from gendkit.pages.benchmark_figures import drawings
 from gendkit.testing.benchmark_result import METHODS, drawn_benchmark
 
@@ -48,7 +48,7 @@ def test_the_page_asks_nobody_for_anything_and_has_each_picture(page: str) -> No
 
 def test_a_detector_is_called_better_only_where_the_interval_says_so(drawn: Benchmark) -> None:
     clear = changed(drawn, overall_difference=0.1, overall_difference_low=0.05,
-                    overall_difference_high=0.15)  # fmt: skip
+                    overall_difference_high=0.15, selected_on="no", trained_on="no")  # fmt: skip
     assert "gend-clip has a higher mean AUROC than probe (+0.100" in " ".join(compared(clear))
     unclear = changed(clear, overall_difference_low=-0.01)
     text = " ".join(compared(unclear))
@@ -63,14 +63,30 @@ def test_who_is_better_is_said_of_the_clips_that_both_scored(drawn: Benchmark) -
     whole = drawn.ds.isel(detector=[0, 1], other=[0, 1])
     worse, best = (str(name) for name in whole["detector"].to_numpy())
     ends = {"overall_difference": -0.1, "overall_difference_low": -0.2,
-            "overall_difference_high": -0.05}  # fmt: skip
+            "overall_difference_high": -0.05, "selected_on": "no", "trained_on": "no"}  # fmt: skip
     (said,) = compared(changed(replace(drawn, ds=whole), **ends))
     assert said.startswith(f"{worse} has a higher mean AUROC than {best} (+0.100, ")
     apart = whole.assign(difference_clips=whole["difference_clips"] - 1)
     (said,) = compared(changed(replace(drawn, ds=apart), **ends))
     assert f"than {best} on the clips that both scored (+0.100" in said
-    (said,) = compared(changed(replace(drawn, ds=apart), overall_difference=np.nan))
+    (said,) = compared(changed(replace(drawn, ds=apart), **{**ends, "overall_difference": np.nan}))
     assert said == f"{best} and {worse} cannot be compared on the clips that both scored."
+
+
+def test_a_headline_is_of_data_that_took_part_in_nothing(drawn: Benchmark) -> None:
+    first, second, third = drawn.ds["dataset"].to_numpy()
+    assert _meant(drawn.ds) == (
+        "mean without selection", 1, " that took part in no selection or training"
+    )  # fmt: skip
+    text = render_benchmark(drawn)
+    assert "mean AUROC of 1 data set that took part in no selection or training; 95 %" in text
+    assert "on data sets that took part in no selection or training" in " ".join(compared(drawn))
+    alone = drawn.ds.sel(dataset=[first, second])
+    assert _meant(alone) == ("mean", 2, ", which took part in a selection or training")
+    assert _meant(drawn.ds.sel(dataset=[third])) == ("mean", 1, "")
+    lacking = drawn.ds.copy(deep=True)
+    lacking["auroc"].loc[{"dataset": third}] = np.nan
+    assert _meant(lacking) == ("mean", 2, ", which took part in a selection or training")
 
 
 def test_each_table_can_be_read_by_people_and_by_latex(drawn: Benchmark) -> None:
