@@ -23,14 +23,11 @@ def check_crop(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
         Saying what was got.
     """
     array = np.asarray(crop)
-    if array.dtype.kind == "U":
-        raise InvalidImage(
-            f"{crop!r} is text and no face crop; a detector's `examine` cuts the faces of a file."
-        )
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise InvalidImage(
-            f"a face crop is an RGB uint8 array (H, W, 3); got {array.dtype} {array.shape}."
-        )
+        got = f"{array.dtype} {array.shape}"
+        if array.dtype.kind == "U":
+            got = f"{str(crop)!r}, a text: a detector's `examine` cuts the faces of a file"
+        raise InvalidImage(f"a face crop is an RGB uint8 array (H, W, 3); got {got}.")
     return array
 
 

@@ -169,14 +169,11 @@ class Adapter:
     @property
     def scoring(self) -> dict[str, Any]:
         """All that the scores of an image depend on but the compute dtype, as plain values."""
-        header = self.header
+        h = self.header
         return {
-            "adapter": self.hash,
-            "backbone": header.backbone_hash,
-            "norms": header.norms_hash,
-            "preprocessing": asdict(header.preprocessing),
-            "head": [header.normalised, header.kind, header.alpha],
-        }
+            "adapter": self.hash, "backbone": h.backbone_hash, "norms": h.norms_hash,
+            "preprocessing": asdict(h.preprocessing), "head": [h.normalised, h.kind, h.alpha],
+        }  # fmt: skip
 
     @classmethod
     def read(cls, path: str | Path) -> Adapter:
@@ -187,8 +184,7 @@ class Adapter:
         MissingMedia
             If there is no such file.
         InvalidAdapter
-            If it is no adapter, is of a later format, is damaged, or holds a number that is not
-            finite.
+            If it is no adapter, of a later format, damaged, or not finite.
         """
         path = Path(path)
         path = path / FILE if path.is_dir() else path
@@ -239,14 +235,9 @@ class Adapter:
         if header.classes != CLASSES:
             raise InvalidAdapter(f"{path} orders its classes {header.classes}, expected {CLASSES}.")
         if adapter.hash != expected:
-            raise InvalidAdapter(
-                f"{path} is damaged: its numbers do not have the hash in its header."
-            )
-        if broken := [name for name, of in tensors.items() if not of.isfinite().all()]:
-            raise InvalidAdapter(
-                f"{path} has numbers that are not finite in {broken[0]}: nothing can be scored "
-                "with it; train it anew."
-            )
+            raise InvalidAdapter(f"{path} is damaged: its numbers do not have its header's hash.")
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise InvalidAdapter(f"{path} has numbers that are not finite; train it anew.")
         return adapter
 
     def write(self, path: str | Path) -> Path:

@@ -193,15 +193,17 @@ def compared(benchmark: Benchmark) -> Iterator[str]:
     """Yield what the intervals of the differences of the means allow one to say."""
     ds = benchmark.ds
     names = [str(name) for name in ds["detector"].to_numpy()]
-    which, _, words = _meant(ds)
+    which, meant, words = _meant(ds)
     value = ds["overall"].sel(summary=which).to_numpy()
     if not np.isfinite(value).all():
         yield "For a detector no mean AUROC could be computed, so that they cannot be ranked."
         return
+    if words:
+        yield f"Means are of the {meant} data set{'s' * (meant != 1)}{words}."
     order = [names[i] for i in np.argsort(-value, kind="stable")]
     best = order[0]
     for other in order[1:]:
-        yield _apart(ds, best, other, which, words)
+        yield _apart(ds, best, other, which)
     if len(order) > 2:
         yield (
             "Each of these intervals holds by itself, not all at once, and the detector that looks "
@@ -226,12 +228,11 @@ def _meant(ds: xr.Dataset) -> tuple[str, int, str]:
     return SUMMARIES[1], int(known.sum()), ", which took part in a selection or training"
 
 
-def _apart(ds: xr.Dataset, best: str, other: str, which: str, words: str) -> str:
+def _apart(ds: xr.Dataset, best: str, other: str, which: str) -> str:
     """Say whether the one with the higher mean is better on the clips that both scored."""
     of = ds.sel(detector=best, other=other, summary=which)
     apart, low, high = (float(of[f"overall_difference{e}"]) for e in ("", "_low", "_high"))
-    where = f" on data sets{words}" if words else ""
-    where += " on the clips that both scored" if shared_clips(ds, best, other) else ""
+    where = " on the clips that both scored" if shared_clips(ds, best, other) else ""
     if not math.isfinite(apart):
         return f"{best} and {other} cannot be compared{where}."
     if high < 0:

@@ -246,7 +246,7 @@ def missing(adapter: Path, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (damaged, "is damaged: its numbers do not have the hash in its header"),
+        (damaged, "is damaged: its numbers do not have its header's hash"),
         (short, "is no adapter, or damaged"),
         (of_another_backbone, "not to other"),
         (of_an_unknown_backbone, "no backbone is named 'nowhere'"),

@@ -67,7 +67,7 @@ def test_robustness_shows_a_table_and_writes_it_with_a_picture(
     assert [line[0] for line in lines[9:11]] == ["resize:20:area,jpeg:60", "h264:30"]
     last = said.out.splitlines()[-1]
     assert last.startswith("4 of 4 clips with a face, 0 with at least 8, 0 with at least 32; ")
-    assert "; 8 crops of 4 people in clips; called fake above " in last
+    assert "; 8 crops of 4 clips, of 2 linked groups of people; called fake above " in last
     result = json.loads((out / "robustness.json").read_text())
     assert result["threshold_reals"] == 2
     assert result["manifest"] == result["reference"] == f"{crops}:final"
@@ -93,7 +93,7 @@ def test_robustness_shows_a_table_and_writes_it_with_a_picture(
         (
             ("--grid", "sepia"),
             2,
-            "named 'sepia'; there is jpeg, blur, resize, noise, and jpeg",
+            "named 'sepia'; there is jpeg, blur, resize, noise, resize-nearest",
         ),
         (("--chain", "jpeg:0"), 1, "quality is 0; it is a whole number from 1 to 100"),
         (("--chain", "jpeg:40..60"), 1, "given exactly"),

@@ -109,7 +109,7 @@ def test_ways_of_one_degradation_are_taken_together_in_the_charts() -> None:
 def test_a_page_has_a_pair_of_charts_for_each_grid(both: xr.Dataset) -> None:
     assert [one.title for one in drawings(both)] == ["jpeg: AUROC", "jpeg: called fake by run"]
     html = render_study(both)
-    assert "crops:final: 60 crops of 60 people in clips" in html
+    assert "crops:final: 60 crops of 60 clips (each person of a clip is one), of 30 linked" in html
     made = study_tables(both)
     assert [len(frame) for frame in made.values()] == [3] * 4
     assert [caption.split(", ")[0] for caption in made] == [

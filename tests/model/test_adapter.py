@@ -91,6 +91,14 @@ def test_no_single_byte_can_be_flipped(file: Path, tmp_path: Path) -> None:
                 Adapter.read(flipped)
 
 
+def test_numbers_that_are_not_finite_are_refused(file: Path, tmp_path: Path) -> None:
+    adapter = Adapter.read(file)
+    head = {**adapter.head, "bias": adapter.head["bias"] * float("nan")}
+    broken = replace(adapter, head=head).write(tmp_path / "nan.safetensors")
+    with pytest.raises(InvalidAdapter, match="numbers that are not finite"):
+        Adapter.read(broken)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_refused(file: Path, share: float) -> None:
     data = file.read_bytes()

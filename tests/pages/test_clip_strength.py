@@ -86,8 +86,10 @@ def test_a_ratio_is_said_in_words_and_explained() -> None:
     assert "own, left out in turn 40 40 0.900 0.300 (0.200 to 0.400) 0.250" in text
     assert "other 0 9 – – –" in text
     assert "&lt;b&gt;" in str(page)
-    assert "support no stronger one" not in text
-    assert "support no stronger one" in _text(strength(_found(at_bound=True), ABOUT))
+    assert "at the bound of what the calibration’s clips support" not in text
+    assert "at the bound of what the calibration’s clips support" in _text(
+        strength(_found(at_bound=True), ABOUT)
+    )
 
 
 def test_what_is_not_validated_has_no_number() -> None:
