@@ -162,7 +162,7 @@ def distributions(ds: xr.Dataset) -> Drawing:
             ax.set(ylim=(-top, top), yticks=[], xlim=(0, 1), xticks=[0, 0.5, 1])
             ax.spines["left"].set_visible(False)
             if not i:
-                ax.set_title(k, loc="left", color=INK)
+                ax.set_title(_wrapped(k), loc="left", color=INK)
             if i == len(detectors) - 1:
                 ax.set_xlabel("score")
             if not j:
@@ -225,7 +225,7 @@ def confusion(ds: xr.Dataset) -> Drawing:
                 value = float(shares[y, x])
                 _cell(ax, x, y, value, value, (REAL, FAKE)[x], percent=True)
             _axes(ax, np.arange(2), CLASSES, CLASSES, turn=False)
-            ax.set_title(k if not i else "", loc="left", color=INK)
+            ax.set_title(_wrapped(k) if not i else "", loc="left", color=INK)
             ax.set_xlabel("called" if i == len(detectors) - 1 else "")
             ax.set_ylabel(_wrapped(d) if not j else "", rotation=0, ha="right", va="center")
 
@@ -252,7 +252,9 @@ def transferred(ds: xr.Dataset) -> Drawing:
                 _cell(ax, x, y, value, np.sqrt(max(value, 0)), FAKE if x != y else TUNED,
                       percent=True, bold=far[i, j, y] == sets[x])  # fmt: skip
             _axes(ax, np.arange(len(sets)), sets, sets if not j else [""] * len(sets))
-            ax.set_title(f"{detectors[i]}, FPR {100 * rates[j]:g} %", loc="left", color=INK)
+            ax.set_title(
+                _wrapped(f"{detectors[i]}, FPR {100 * rates[j]:g} %"), loc="left", color=INK
+            )
             ax.set_ylabel("" if j else "threshold of")
 
     side = 70 * len(sets)
@@ -273,6 +275,8 @@ def _panels(
     sets = _of(ds, "dataset")
     columns = min(most, len(sets))
     rows = -(-len(sets) // columns)
+    titles = {k: _wrapped(f"{k} {mark(ds, k)}".strip()) for k in sets}
+    lines = max(text.count("\n") + 1 for text in titles.values())
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(rows, columns, squeeze=False)
@@ -284,14 +288,14 @@ def _panels(
             ax.set_xticks(np.linspace(0, 1, 6))
             ax.set_yticks(np.linspace(0, 1, 6))
             ax.grid()
-            ax.set_title(f"{k} {mark(ds, k)}".strip(), loc="left", color=INK)
+            ax.set_title(titles[k], loc="left", color=INK)
         for ax in axes[:, 0]:
             ax.set_ylabel(ylabel)
         _key(figure, [(look.colour, d, _dash(ds, d)) for d, look in _looks(ds).items()])
 
     return Drawing(
-        name=name, title=title, alt=alt, width=60 + SIDE * columns, height=44 + (SIDE + 14) * rows,
-        draw=draw,
+        name=name, title=title, alt=alt, width=60 + SIDE * columns,
+        height=44 + (SIDE + 14 * lines) * rows, draw=draw,
         narrow=_panels(ds, name, title, panel, ylabel=ylabel, alt=alt, most=1)
         if most > 1 else None,
     )  # fmt: skip
