@@ -122,6 +122,8 @@ def make(
         )
     if not made.record["tracks"]:
         click.echo("no face was found: not examined, which is not the same as real")
+    if made.record["reference"].get("left_out") == 0:
+        click.echo("Note: by --known no crop of the reference is of this clip or of its people.")
     click.echo(f"The page: {files[0]}")
     click.echo(f"The record: {files[1]}")
     return None

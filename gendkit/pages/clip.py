@@ -246,7 +246,7 @@ def report(
         },
         "file": {**about, "frames": examined.frames_total, "problem": examined.problem},
         "detector": _detector(detector, others),
-        "reference": measured.facts(),
+        "reference": measured.facts() | ({"left_out": measured.related(known)} if known else {}),
         "frames": _frames(examined, ds),
         "tracks": sorted(tracks, key=lambda t: t["track"]),
         **({} if calibration is None else {"calibration": calibration_facts(calibration)}),

@@ -233,9 +233,16 @@ def _reference(record: Record) -> Html:
             "on this page is so among these, and among these alone. "
             f"{_codecs(found.get('codecs'))}"
         ),
+        prose(_left_out(found["left_out"])) if "left_out" in found else None,
         table(head, [(None, lines)], caption="Who is in the reference"),
         facts([("store sha256", tag("code", found["store_sha256"]))]),
     )
+
+
+def _left_out(crops: int) -> str:
+    if crops:
+        return f"{crops:,} of its crops are of this clip or its people, and are left out."
+    return "By what was said of the clip, none of its crops is of it or of its people."
 
 
 def _codecs(counts: Mapping[str, int] | None) -> str:

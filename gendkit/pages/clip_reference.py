@@ -5,7 +5,7 @@ Embeddings of a reference enter; JSON values and pictures leave.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gendkit.data.manifest import Manifest
 from gendkit.errors import GendkitError, first_line
+from gendkit.manifold.kinship import RELATED, Kinship
 from gendkit.manifold.nearest import Usual, nearest_people, usual_nearness
 from gendkit.manifold.neighbours import labels_of
 from gendkit.manifold.parties import people_of, tracks_of
@@ -77,6 +78,15 @@ class Reference:
             "population": self._population(),
             **({"codecs": codecs} if (codecs := self._codecs()) else {}),
         }
+
+    def related(self, known: Mapping[str, str]) -> int:
+        """Return how many of its crops are of a clip, or of its people, as far as is `known`."""
+        clip = xr.Dataset(
+            {name: ("sample", [value]) for name, value in known.items()},
+            coords={"sample": ["clip"]},
+        )
+        kin = Kinship(clip, self.ds, alike=RELATED)
+        return int(kin(np.zeros(1, np.int64), np.arange(self.ds.sizes["sample"])).sum())
 
     def _codecs(self) -> dict[str, int]:
         """Return how many clips there are of each codec of their files; empty if none is known."""

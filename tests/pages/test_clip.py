@@ -316,6 +316,15 @@ def test_what_is_known_of_the_clip_is_left_out_of_the_reference(
     other = gk.report(media, detector, store, known=known, **FEW)
     near = [n["sample"] for side in other.record["tracks"][0]["nearest"].values() for n in side]
     assert not [sample for sample in near if sample.split("/")[1].endswith(person)]
+    people = gk.open_embeddings(store)["target_identity"].to_numpy().tolist()
+    of_person = people.count(person)
+    assert other.record["reference"]["left_out"] == of_person > 0
+    text = Tags(other.page()).text
+    assert f"{of_person} of its crops are of this clip or its people, and are left out" in text
+    nobody = gk.report(media, detector, store, known={**known, "target_identity": "x"}, **FEW)
+    assert nobody.record["reference"]["left_out"] == 0
+    assert "none of its crops is of it or of its people" in Tags(nobody.page()).text
+    assert "left_out" not in made.record["reference"]
 
 
 def test_nonsense_is_refused(media: Path, detector: Detector, store: Path, tmp_path: Path) -> None:
