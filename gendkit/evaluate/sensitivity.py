@@ -31,6 +31,7 @@ from gendkit.model.detector import Detector
 from gendkit.plugin.manager import plugins
 from gendkit.plugin.protocols import Frame
 from gendkit.plugin.specs import FaceExtractorSpec
+from gendkit.train.record import training_of
 
 if TYPE_CHECKING:
     from gendkit.plugin.protocols import FaceExtractor, Image
@@ -156,7 +157,7 @@ def check_members(detector: Detector, members: Sequence[Detector]) -> None:
     InvalidArgument
         For the detector itself, one that is given twice, and one of another training.
     """
-    seen = {detector.adapter.hash}
+    seen, own = {detector.adapter.hash}, _training(detector)
     for member in members:
         if member.adapter.hash in seen:
             raise InvalidArgument(
@@ -164,8 +165,8 @@ def check_members(detector: Detector, members: Sequence[Detector]) -> None:
                 "give adapters of other seeds, each once."
             )
         seen.add(member.adapter.hash)
-        if differ := [name for name, value in _training(detector).items()
-                      if _training(member)[name] != value]:  # fmt: skip
+        other = _training(member)
+        if differ := [name for name, value in own.items() if other[name] != value]:
             raise InvalidArgument(
                 f"the member {member.adapter.hash[:12]} differs from the detector in its "
                 f"{', '.join(differ)}, and not in the seed alone; give one of the same training."
@@ -173,15 +174,10 @@ def check_members(detector: Detector, members: Sequence[Detector]) -> None:
 
 
 def _training(detector: Detector) -> dict[str, Any]:
-    """Return what is recorded of a training but its seed."""
-    header = detector.adapter.header
-    recipe = {k: v for k, v in header.recipe.items() if k not in ("name", "seed")}
-    return {
-        "backbone": header.backbone_hash,
-        "preprocessing": header.preprocessing,
-        "crops": dict(header.extraction),
-        "recipe": recipe,
-    }
+    """Return what is recorded of a training but its seed, whatever the recipe was called."""
+    training = training_of(detector.adapter.header)
+    training["recipe"].pop("name", None)
+    return training
 
 
 class _Means:

@@ -253,6 +253,18 @@ def estimates(
     return made
 
 
+def class_components(labels: NDArray[np.int64], components: NDArray[np.int64]) -> tuple[int, int]:
+    """Return how many components have reals, and how many have fakes.
+
+    Parameters
+    ----------
+    labels, components
+        (N,) 0 real or 1 fake, and the connected component of each.
+    """
+    real, fake = (len(np.unique(components[labels == label])) for label in (0, 1))
+    return real, fake
+
+
 def rarer_components(labels: NDArray[np.int64], components: NDArray[np.int64]) -> int:
     """Return how many components the class has that has fewer; a class that is not there is none.
 
@@ -261,10 +273,9 @@ def rarer_components(labels: NDArray[np.int64], components: NDArray[np.int64]) -
     Parameters
     ----------
     labels, components
-        (N,) 0 real or 1 fake, and the connected component of each.
+        As for `class_components`.
     """
-    counts = [len(np.unique(components[labels == label])) for label in (0, 1)]
-    return min((n for n in counts if n), default=0)
+    return min((n for n in class_components(labels, components) if n), default=0)
 
 
 def components_of_mean(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> int:

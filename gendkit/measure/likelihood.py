@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from gendkit.errors import InvalidArgument, InvalidLabels
 from gendkit.measure.calibration import STRICT, logit, two_classes
-from gendkit.measure.intervals import rarer_components
+from gendkit.measure.intervals import class_components, rarer_components
 from gendkit.measure.labels import checked_pairs
 
 LEAST = 10
@@ -306,7 +306,7 @@ def enough(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> tuple[int, i
     InvalidLabels
         If either has too few for anything to be estimated.
     """
-    reals, fakes = (len(np.unique(groups[labels == label])) for label in (0, 1))
+    reals, fakes = class_components(labels, groups)
     if min(reals, fakes) < LEAST:
         raise InvalidLabels(
             f"not estimable ({reals} independent groups of real clips, {fakes} of fakes): clips "

@@ -17,7 +17,7 @@ import numpy as np
 from gendkit.errors import InvalidArgument
 from gendkit.evaluate.benchmark.clips import ALL
 from gendkit.evaluate.benchmark.intervals import SUMMARIES
-from gendkit.evaluate.benchmark.plan import YES
+from gendkit.evaluate.benchmark.plan import took_part
 from gendkit.evaluate.benchmark.run import RECORD, RESULT, locked
 from gendkit.evaluate.benchmark.tables import (
     MARKS,
@@ -219,8 +219,7 @@ def _meant(ds: xr.Dataset) -> tuple[str, int, str]:
     """
     aurocs = ds["auroc"].sel({"method": ALL}).transpose("detector", "dataset")
     known = np.isfinite(aurocs.to_numpy()).all(axis=0)
-    took = (ds["selected_on"] == YES) | (ds["trained_on"] == YES)
-    apart = known & ~took.any("detector").to_numpy()
+    apart = known & ~took_part(ds)
     if apart.all() or not (known & ~apart).any():
         return SUMMARIES[1], int(known.sum()), ""
     if apart.any():

@@ -6,13 +6,17 @@ import hashlib
 import json
 import platform
 from collections import Counter
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gendkit.data.audit import RECORD
 from gendkit.data.manifest import COVERAGE, Manifest
 from gendkit.errors import UnreadableMedia, first_line
+from gendkit.train.course import RECORD
+
+if TYPE_CHECKING:
+    from gendkit.model.adapter import Header
 
 EXTRACTION = ("extractor", "threshold", "scale", "size")
 READ = ("sample", "label", "dataset", "video", "pair", "target_identity", "donor_identity")
@@ -61,6 +65,17 @@ def digest(manifest: Manifest) -> str:
 def extraction(manifest: Manifest) -> dict[str, Any]:
     """Return how a manifest's crops were made, as far as is known."""
     return {k: manifest.meta[k] for k in EXTRACTION if manifest.meta.get(k) is not None}
+
+
+def training_of(header: Header) -> dict[str, Any]:
+    """Return what an adapter's header tells of its training but the seed."""
+    return {
+        "recipe": {name: value for name, value in header.recipe.items() if name != "seed"},
+        "backbone": header.backbone_hash,
+        "norms": header.norms_hash,
+        "preprocessing": asdict(header.preprocessing),
+        "crops": dict(header.extraction),
+    }
 
 
 def record_beside(adapter: str | Path, digest: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from gendkit.errors import InvalidArgument
 from gendkit.model.adapter import FILE, Adapter
 from gendkit.model.detector import Detector, load
 from gendkit.model.gend import find_gend
-from gendkit.train.record import record_beside
+from gendkit.train.record import record_beside, training_of
 
 NO_SEED = -1
 """Of an adapter whose recipe is not recorded."""
@@ -147,8 +147,7 @@ def _read(one: One, name: str, dtype: Dtype | None) -> _Read:
             detector = load(one, dtype=dtype)
             adapter = detector.adapter
     header, record = adapter.header, record_beside(source, adapter.hash) if source else {}
-    recipe = dict(header.recipe)
-    seed = recipe.pop("seed", NO_SEED)
+    recipe = header.recipe
     data = record.get("data", {})
     by_recipe = recipe.get("selection", {}).get("datasets")
     by_run = data.get("validation", {}).get("datasets")
@@ -159,7 +158,7 @@ def _read(one: One, name: str, dtype: Dtype | None) -> _Read:
     return _Read(
         contender=Contender(
             name=str(recipe.get("name") or ""),
-            seed=int(seed),
+            seed=int(recipe.get("seed", NO_SEED)),
             source=source,
             adapter=adapter,
             dtype=chosen,
@@ -169,12 +168,8 @@ def _read(one: One, name: str, dtype: Dtype | None) -> _Read:
         ),
         given_name=name,
         data=data.get("train", {}).get("digest"),
-        made={
-            "recipe": recipe, "backbone": header.backbone_hash, "norms": header.norms_hash,
-            "preprocessing": asdict(header.preprocessing), "crops": dict(header.extraction),
-            "dtype": chosen,
-        },
-    )  # fmt: skip
+        made={**training_of(header), "dtype": chosen},
+    )
 
 
 def _names(groups: Mapping[str, Sequence[_Read]]) -> dict[str, str]:

@@ -276,6 +276,12 @@ class Plan:
         return written
 
 
+def took_part(facts: xr.Dataset) -> NDArray[np.bool_]:
+    """Return which data sets (dataset,) took part in the selection or training of a detector."""
+    took = (facts["selected_on"] == YES) | (facts["trained_on"] == YES)
+    return np.asarray(took.any("detector"), np.bool_)
+
+
 def notes(
     plan: Plan, scored: Sequence[Scored], facts: xr.Dataset, sure: xr.Dataset
 ) -> Iterator[str]:

@@ -22,7 +22,7 @@ from gendkit.evaluate.benchmark.contenders import Several, contenders
 from gendkit.evaluate.benchmark.data_sets import Wheres, data_sets
 from gendkit.evaluate.benchmark.intervals import answered
 from gendkit.evaluate.benchmark.numbers import MAIN, measured
-from gendkit.evaluate.benchmark.plan import YES, Plan, notes
+from gendkit.evaluate.benchmark.plan import Plan, notes, took_part
 from gendkit.evaluate.benchmark.scores import make_scores
 from gendkit.markup import card, grid
 from gendkit.output import check_new_folder, new_folder
@@ -255,11 +255,10 @@ def _result(
     numbers, clips, undefined = measured(
         parts, detectors=plan.detectors, datasets=plan.datasets, threshold=options["threshold"]
     )
-    took_part = (facts["selected_on"] == YES) | (facts["trained_on"] == YES)
     sure = answered(
         clips, detectors=plan.detectors, datasets=plan.datasets,
         methods=[str(m) for m in numbers["method"].to_numpy()],
-        left_out=took_part.any("detector").to_numpy().nonzero()[0].tolist(), **options,
+        left_out=took_part(facts).nonzero()[0].tolist(), **options,
     )  # fmt: skip
     ds = xr.merge([numbers, sure, facts], join="exact", compat="no_conflicts")
     ds = ds.assign_attrs(**options, level=MAIN)

@@ -117,7 +117,7 @@ def compare(
     means = [components_of_mean([of[i] for i in some]) for some in members]
     bounds = estimates(
         statistic, {COMPONENT: len(found)}, resamples=resamples, seed=seed,
-        components={"families": np.tile(each, (3, 1)), "groups": np.tile(means, (3, 1))},
+        components={"families": each, "groups": means},
     )  # fmt: skip
     identity = table["identity"].to_numpy()
     by_family = [

@@ -16,7 +16,7 @@ from gendkit.evaluate.study.measured import Clips, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, estimate, limits, listed, verdict
-from gendkit.measure.intervals import BOUND, Counts, Floats, estimates
+from gendkit.measure.intervals import BOUND, Counts, Floats
 from gendkit.optional import require
 from gendkit.train.recipe import Recipe
 
@@ -145,13 +145,8 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
                            for i, b in enumerate(bases)])  # fmt: skip
         return {"auroc": auroc, "mean_auroc": mean, "gain": mean - mean[:1], "step": step}
 
-    sizes = clips.sizes(*chosen)
-    means = [clips.rarer_of(of) for of in chosen]
-    found = estimates(
-        statistic, sizes,
-        components={"auroc": clips.rarer, **dict.fromkeys(("mean_auroc", "gain", "step"), means)},
-    )  # fmt: skip
-    ones = {name: np.ones(n, np.int64) for name, n in sizes.items()}
+    found = clips.estimated(statistic, *chosen, means=("mean_auroc", "gain", "step"))
+    ones = {name: np.ones(n, np.int64) for name, n in clips.sizes(*chosen).items()}
     return xr.Dataset(
         {
             "auroc": (("variant", "family", "bound"), found["auroc"]),

@@ -25,6 +25,7 @@ from gendkit.measure.intervals import (
     COMPONENT,
     Counts,
     Floats,
+    class_components,
     estimates,
     rarer_components,
 )
@@ -92,8 +93,8 @@ def robustness_study(
         return values
 
     of = _components(parts[0])
-    if len(parts) == 1:
-        del of["difference"]
+    if len(parts) == 2:
+        of["difference"] = of["mean_auroc"]
     made = estimates(statistic, {COMPONENT: parts[0].components}, components=of)
     dims = {
         "mean_auroc": ("detector",),
@@ -254,12 +255,12 @@ class _Curves:
 
 def _components(curves: _Curves) -> dict[str, int]:
     """Return of how many components each number is: of a class, or of the rarer of both."""
-    real, fake = (len(np.unique(curves.code[curves.label == one])) for one in (0, 1))
+    real, fake = class_components(curves.label, curves.code)
     rarer = rarer_components(curves.label, curves.code)
     return {
         **dict.fromkeys(("fpr", "step_fpr", "rise", "mean_rise", "shift_real"), real),
         **dict.fromkeys(("tpr", "step_tpr", "shift_fake"), fake),
-        **dict.fromkeys(("auroc", "step_auroc", "mean_auroc", "difference"), rarer),
+        **dict.fromkeys(("auroc", "step_auroc", "mean_auroc"), rarer),
     }
 
 

@@ -15,7 +15,7 @@ from gendkit.evaluate.study.measured import Clips, over_families
 from gendkit.evaluate.study.setting import Setting, people_of
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, counted, estimate, limits, verdict
-from gendkit.measure.intervals import BOUND, Counts, Floats, estimates
+from gendkit.measure.intervals import BOUND, Counts, Floats
 from gendkit.train.recipe import Recipe
 
 FRACTIONS = (0.125, 0.25, 0.5, 1.0)
@@ -80,8 +80,7 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
             "growth": mean - mean[:, :1],
         }  # fmt: skip
 
-    means = dict.fromkeys(("mean_auroc", "gain", "growth"), clips.rarer_of(chosen))
-    found = estimates(statistic, clips.sizes(chosen), components={"auroc": clips.rarer, **means})
+    found = clips.estimated(statistic, chosen, means=("mean_auroc", "gain", "growth"))
     fractions = margins["fraction"].to_numpy()
     people = people_of(setting.manifest.table)
     parts = [nested(setting, seed=seed) for seed in setting.seeds]

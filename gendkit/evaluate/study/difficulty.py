@@ -26,6 +26,7 @@ from gendkit.measure.intervals import (
     COMPONENT,
     Counts,
     Floats,
+    class_components,
     estimates,
     rarer_components,
 )
@@ -91,12 +92,12 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
         return {"auroc": auroc, "difficulty": hard, **rates, "tau": np.asarray(tau)}
 
     rarer = [rarer_components(label[r], code[r]) for r in rows]
-    real, fake = (
-        np.asarray([[len(np.unique(code[r[label[r] == one]]))] for r in rows]) for one in (0, 1)
-    )
+    of_class = np.asarray([class_components(label[r], code[r]) for r in rows])  # (tested, class)
     made = estimates(
         statistic, {COMPONENT: len(found), SEED: clips.sizes[SEED]},
-        components={"auroc": rarer, "difficulty": rarer, "fpr": real, "tpr": fake},
+        components={
+            "auroc": rarer, "difficulty": rarer, "fpr": of_class[:, :1], "tpr": of_class[:, 1:],
+        },
     )  # fmt: skip
     names = [group.name for group in groups]
     reals = [set(r[label[r] == 0].tolist()) for r in rows]

@@ -10,7 +10,7 @@ from gendkit.evaluate.study.measured import Clips, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, estimate, limits
-from gendkit.measure.intervals import BOUND, Counts, Floats, estimates
+from gendkit.measure.intervals import BOUND, Counts, Floats
 from gendkit.model.backbone import build_backbone
 from gendkit.model.tuning import norm_layers, norm_types
 from gendkit.plugin.manager import plugins
@@ -54,8 +54,7 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
         mean = over_families(auroc, counts, chosen)
         return {"auroc": auroc, "mean_auroc": mean, "gain": mean - mean[0], "less": mean - mean[-1]}
 
-    means = dict.fromkeys(("mean_auroc", "gain", "less"), clips.rarer_of(chosen))
-    found = estimates(statistic, clips.sizes(chosen), components={"auroc": clips.rarer, **means})
+    found = clips.estimated(statistic, chosen, means=("mean_auroc", "gain", "less"))
     norms = margins["norms"].to_numpy()
     return xr.Dataset(
         {

@@ -205,25 +205,34 @@ class _Clips:
 
     def components(self) -> dict[str, int | list[int]]:
         """Return of how many components each number is: of a class, or of the rarer of both."""
-        labels = [np.repeat([0, 1], [len(self.real), len(fakes)]) for fakes in self.fakes]
-        parts = [(of, code) for of, (code, _) in zip(labels, self._ranked, strict=True)]
-        real, *fake = (len(np.unique(self.code[rows])) for rows in (self.real, *self.fakes))
-        rises = [min(real, len(np.unique(self.code[rows]))) for rows in self.degraded]
-        return {
-            "auroc": [rarer_components(*part) for part in parts], "tpr": fake, "fpr": real,
+        parts = [(labels, code) for labels, code, _ in self._ranked]
+        real = self._people(self.real)
+        of: dict[str, int | list[int]] = {
+            "auroc": [rarer_components(*part) for part in parts],
             "mean_auroc": components_of_mean(parts),
-            **({"rise": rises, "mean_rise": min(rises)} if rises else {}),
-        }  # fmt: skip
+            "tpr": [self._people(rows) for rows in self.fakes],
+            "fpr": real,
+        }
+        if self.controls:
+            rises = [min(real, self._people(rows)) for rows in self.degraded]
+            of |= {"rise": rises, "mean_rise": min(rises)}
+        return of
+
+    def _people(self, rows: NDArray[np.int64]) -> int:
+        """Return how many components clips are of."""
+        return len(np.unique(self.code[rows]))
 
     def auroc(self, drawn: NDArray[np.int64]) -> Floats:
         """Return AUROCs (detector, left_out, seed) of the components that were drawn."""
-        return np.stack([ranked.auroc(drawn[code]) for code, ranked in self._ranked], axis=1)
+        return np.stack([ranked.auroc(drawn[code]) for _, code, ranked in self._ranked], axis=1)
 
-    def _of_family(self, family: int, fakes: NDArray[np.int64]) -> tuple[NDArray[np.int64], Ranked]:
-        """Return the components of the clips that a family is asked about, and their scores."""
+    def _of_family(
+        self, family: int, fakes: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Ranked]:
+        """Return labels and components of the clips that a family is asked about, and scores."""
         rows = np.concatenate([self.real, fakes])
         labels = np.repeat([0, 1], [len(self.real), len(fakes)])
-        return self.code[rows], Ranked(labels, self.scores[:, family][..., rows])
+        return labels, self.code[rows], Ranked(labels, self.scores[:, family][..., rows])
 
     def _rate(self, rows: NDArray[np.int64], weight: NDArray[np.int64]) -> Floats:
         """Return the weighted share (detector, left_out, seed) of clips called fake."""

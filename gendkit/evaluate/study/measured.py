@@ -6,7 +6,7 @@ components of clips: nobody is drawn without those whom he lends his face to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from gendkit.measure.intervals import (
     Counts,
     Floats,
     components_of_mean,
+    estimates,
     rarer_components,
 )
 from gendkit.measure.metrics import Ranked
@@ -58,6 +59,25 @@ class Clips:
         real = self.label == 0
         rows = [np.flatnonzero(real | (self.kind == name)) for name in self.families]
         return tuple((r, Ranked(self.label[r], self.scores[..., r])) for r in rows)
+
+    def estimated(
+        self, statistic: Callable[[Counts], Mapping[str, Floats]], *chosen: NDArray[np.bool_],
+        means: Sequence[str],
+    ) -> dict[str, Floats]:  # fmt: skip
+        """Return `estimates` of a statistic.
+
+        Parameters
+        ----------
+        statistic
+            From counts to `auroc` (..., F) by family, and means over the families of each group.
+        chosen
+            (F,) the families of each group.
+        means
+            Names of the means; (..., G) if there are several groups.
+        """
+        rarer = np.asarray([self.rarer_of(of) for of in chosen])
+        components = {"auroc": self.rarer, **dict.fromkeys(means, rarer)}
+        return estimates(statistic, self.sizes(*chosen), components=components)
 
     @cached_property
     def rarer(self) -> NDArray[np.int64]:

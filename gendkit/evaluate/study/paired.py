@@ -19,7 +19,7 @@ from gendkit.evaluate.study.measured import Clips, over_families
 from gendkit.evaluate.study.setting import Setting
 from gendkit.evaluate.study.study import Said, Study, about, triple
 from gendkit.evaluate.study.words import compared, counted, estimate, limits, listed
-from gendkit.measure.intervals import BOUND, Counts, Floats, estimates
+from gendkit.measure.intervals import BOUND, Counts, Floats
 from gendkit.train.recipe import Recipe
 
 KINDS = ("paired", "unpaired")
@@ -92,10 +92,7 @@ def analyse(margins: xr.Dataset, setting: Setting) -> xr.Dataset:
         auroc = np.concatenate([auroc, auroc[:1] - auroc[1:]])
         return {"auroc": auroc, "mean_auroc": over_families(auroc, counts, chosen)}
 
-    found = estimates(
-        statistic, clips.sizes(chosen),
-        components={"auroc": clips.rarer, "mean_auroc": clips.rarer_of(chosen)},
-    )  # fmt: skip
+    found = clips.estimated(statistic, chosen, means=("mean_auroc",))
     ones = {name: np.ones(n, np.int64) for name, n in clips.sizes(chosen).items()}
     whole = _with_clips(setting)
     counts = [
